@@ -1,0 +1,148 @@
+package membership
+
+import (
+	"fmt"
+	"net/netip"
+	"strings"
+	"time"
+)
+
+// Kind says what a Message is, and so which of its fields count.
+type Kind uint8
+
+const (
+	KindNone Kind = iota
+	Heartbeat
+	Probe
+	ProbeAck
+	Query
+	Report
+	Update
+	Ack
+	Ranges
+	Entries
+	Join
+	Welcome
+	Redirect
+	Recall
+	GatewayBeat
+)
+
+var kindNames = [...]string{
+	KindNone: "none", Heartbeat: "heartbeat", Probe: "probe", ProbeAck: "probe-ack",
+	Query: "query", Report: "report", Update: "update", Ack: "ack", Ranges: "ranges",
+	Entries: "entries", Join: "join", Welcome: "welcome", Redirect: "redirect",
+	Recall: "recall", GatewayBeat: "gateway-beat",
+}
+
+func (k Kind) String() string {
+	if int(k) < len(kindNames) {
+		return kindNames[k]
+	}
+	return fmt.Sprintf("kind(%d)", uint8(k))
+}
+
+// Verdict is a gateway's answer to a Join.
+type Verdict uint8
+
+const (
+	Admitted Verdict = iota // the sender of the Join is a member now
+	Stale                   // its address is known with this or a higher incarnation
+	Forming                 // the gateway is not in a group itself yet
+)
+
+var verdictNames = [...]string{Admitted: "admitted", Stale: "stale", Forming: "forming"}
+
+func (v Verdict) String() string {
+	if int(v) < len(verdictNames) {
+		return verdictNames[v]
+	}
+	return fmt.Sprintf("verdict(%d)", uint8(v))
+}
+
+// Range is one stretch of the ring, both ends inclusive and From <= To, with what its
+// sender's list holds in it.
+type Range struct {
+	From, To uint64
+	Digest   uint64
+	Count    int
+}
+
+// Message is the union of all that members send each other. Package wire turns it into
+// a datagram and back. The comment of a field names the kinds that carry it.
+//
+// A Message is only lent to Step: the node keeps nothing of it, not even its slices, so
+// the caller may decode the next packet into the same Message.
+type Message struct {
+	Kind   Kind
+	Sender ID     // all but Heartbeat
+	Short  uint32 // Heartbeat: the sender's ID.Short
+
+	Seq    uint64        // all but Recall; see the kinds in PROTOCOL.md
+	Stamp  time.Duration // Heartbeat, ProbeAck: now, Query, Report: the target's newest; in whole microseconds
+	Digest uint64        // Heartbeat, ProbeAck: the low 32 bits; GatewayBeat: all 64
+	Target ID            // Query, Report
+
+	From, To uint64  // Update: the arc, which may wrap around; Entries: the range
+	Entries  []Entry // Update, Entries, Welcome
+	Hops     int     // Update: how many hops came before
+	Reply    bool    // Entries: the receiver is asked for its own
+	Merge    bool    // Ranges, Entries: between groups that had not met
+
+	Ranges []Range // Ranges
+
+	Verdict     Verdict        // Welcome
+	Incarnation uint64         // Probe, Recall: the receiver's that is meant; Welcome: the least acceptable
+	State       State          // Recall
+	Leader      netip.AddrPort // Redirect
+	Count       int            // GatewayBeat: members in the sender's list
+}
+
+// String describes the message in one line, for logs, transcripts and tests.
+func (m *Message) String() string {
+	var b strings.Builder
+	b.WriteString(m.Kind.String())
+	add := func(format string, args ...any) { fmt.Fprintf(&b, " "+format, args...) }
+	switch m.Kind {
+	case Heartbeat:
+		add("seq=%d stamp=%v digest=%08x", m.Seq, m.Stamp, m.Digest)
+	case Probe:
+		add("seq=%d", m.Seq)
+	case ProbeAck:
+		add("seq=%d stamp=%v", m.Seq, m.Stamp)
+	case Query, Report:
+		add("seq=%d target=%v stamp=%v", m.Seq, m.Target, m.Stamp)
+	case Update:
+		add("seq=%d hops=%d arc=%016x-%016x", m.Seq, m.Hops, m.From, m.To)
+	case Ack, Join:
+		add("seq=%d", m.Seq)
+	case Ranges:
+		add("seq=%d merge=%t", m.Seq, m.Merge)
+		for _, r := range m.Ranges {
+			add("%016x-%016x:%d:%016x", r.From, r.To, r.Count, r.Digest)
+		}
+	case Entries:
+		add("seq=%d range=%016x-%016x reply=%t merge=%t", m.Seq, m.From, m.To, m.Reply, m.Merge)
+	case Welcome:
+		add("seq=%d verdict=%v", m.Seq, m.Verdict)
+		if m.Verdict == Stale {
+			add("incarnation=%d", m.Incarnation)
+		}
+	case Redirect:
+		add("seq=%d leader=%v", m.Seq, m.Leader)
+	case Recall:
+		add("incarnation=%d state=%v", m.Incarnation, m.State)
+	case GatewayBeat:
+		add("seq=%d count=%d digest=%016x", m.Seq, m.Count, m.Digest)
+	}
+	for _, e := range m.Entries {
+		add("[%v]", e)
+	}
+	return b.String()
+}
+
+// Envelope is a message on its way out.
+type Envelope struct {
+	To netip.AddrPort
+	Message
+}

@@ -1,0 +1,86 @@
+// Package gogocodec lets gRPC carry the messages that gogo/protobuf generates.
+//
+// gRPC's own codec reaches such messages by reflection through a compatibility layer:
+// slow, and a panic for some of gogo's field types. The codec here calls their generated
+// methods, and leaves every other message (gRPC health, go-plugin's own) to gRPC's
+// codec. The bytes on the wire are the same. Both sides of a connection install it:
+//
+//	grpc.NewServer(gogocodec.ServerOption())
+//	grpc.NewClient(target, gogocodec.DialOption())
+//
+// # Concurrency
+//
+// A Codec is immutable; any goroutine may use it.
+package gogocodec
+
+import (
+	"fmt"
+
+	"google.golang.org/grpc"
+	"google.golang.org/grpc/encoding"
+	stock "google.golang.org/grpc/encoding/proto"
+	"google.golang.org/grpc/mem"
+)
+
+// message is what the generated types have in common.
+type message interface {
+	Reset()
+	Size() int
+	MarshalToSizedBuffer(buf []byte) (int, error)
+	Unmarshal(data []byte) error
+}
+
+// Codec encodes with the messages' generated methods. Its zero value is ready.
+type Codec struct{}
+
+var _ encoding.CodecV2 = Codec{}
+
+// ServerOption makes a server use the codec for every call.
+func ServerOption() grpc.ServerOption { return grpc.ForceServerCodecV2(Codec{}) }
+
+// DialOption makes a client use the codec for every call.
+func DialOption() grpc.DialOption {
+	return grpc.WithDefaultCallOptions(grpc.ForceCodecV2(Codec{}))
+}
+
+// Name is that of gRPC's codec, since the encoding is the same.
+func (Codec) Name() string { return stock.Name }
+
+// Marshal encodes v into one buffer, from gRPC's pool where it is large.
+func (Codec) Marshal(v any) (mem.BufferSlice, error) {
+	m, ok := v.(message)
+	if !ok {
+		return encoding.GetCodecV2(stock.Name).Marshal(v)
+	}
+	size := m.Size()
+	if mem.IsBelowBufferPoolingThreshold(size) {
+		buf := make([]byte, size)
+		if _, err := m.MarshalToSizedBuffer(buf); err != nil {
+			return nil, fmt.Errorf("marshal %T: %w", v, err)
+		}
+		return mem.BufferSlice{mem.SliceBuffer(buf)}, nil
+	}
+	pool := mem.DefaultBufferPool()
+	buf := pool.Get(size)
+	if _, err := m.MarshalToSizedBuffer((*buf)[:size]); err != nil {
+		pool.Put(buf)
+		return nil, fmt.Errorf("marshal %T: %w", v, err)
+	}
+	return mem.BufferSlice{mem.NewBuffer(buf, pool)}, nil
+}
+
+// Unmarshal decodes into v. The generated methods copy what they keep, so that the
+// buffer goes back to its pool at once.
+func (Codec) Unmarshal(data mem.BufferSlice, v any) error {
+	m, ok := v.(message)
+	if !ok {
+		return encoding.GetCodecV2(stock.Name).Unmarshal(data, v)
+	}
+	buf := data.MaterializeToBuffer(mem.DefaultBufferPool())
+	defer buf.Free()
+	m.Reset()
+	if err := m.Unmarshal(buf.ReadOnlyData()); err != nil {
+		return fmt.Errorf("unmarshal %T: %w", v, err)
+	}
+	return nil
+}
