@@ -71,8 +71,8 @@ type Change struct {
 	// At is when the host crashed or began to leave; of other changes, when the first
 	// list had it.
 	At time.Duration
-	// False says that the host was up when it was declared failed.
-	False bool
+	// Crashed says that the host crashed, False that it was up when it was declared failed.
+	Crashed, False bool
 	// First and Last are how long after At the first and the last list had it, of those
 	// that count; meaningful if Lists is not 0.
 	First, Last time.Duration
@@ -281,6 +281,7 @@ func (c *checker) crashed(h *host) {
 		return
 	}
 	change := c.add(h, h.id, membership.Failed)
+	change.Crashed = true
 	change.unbounded = change.unbounded || recent > failuresMax
 	c.sim.After(detectWithin, func() { c.checkDetected(change) })
 }
@@ -367,13 +368,14 @@ func (c *checker) checkSpread(change *Change) {
 }
 
 // CheckLists checks that every list holds those that are up and in the group, and nobody
-// else. Call it when the cluster has had the time to agree.
+// else, and that everybody who is up is in the group, unless there is no gateway. Call it
+// when the cluster has had the time to agree.
 func (s *Sim) CheckLists() {
 	live := 0
 	for _, h := range s.hosts {
 		if h.inGroup() {
 			live++
-		} else if h.up() && h.phase == membership.Joining {
+		} else if h.up() && h.phase == membership.Joining && s.hasGateway() {
 			s.checker.violate(RuleLists, "%s has not joined", nodeName(h.index))
 		}
 	}
@@ -382,6 +384,10 @@ func (s *Sim) CheckLists() {
 			s.checker.checkList(h, live)
 		}
 	}
+}
+
+func (s *Sim) hasGateway() bool {
+	return slices.ContainsFunc(s.hosts[:min(len(s.hosts), len(s.gateways))], (*host).inGroup)
 }
 
 // checkList checks one list in which so many must be alive.

@@ -4,8 +4,6 @@ import (
 	"fmt"
 	"strings"
 	"time"
-
-	"github.com/aksinghdce/cluster-membership-service/membership"
 )
 
 // Report is what a simulation has shown so far.
@@ -32,15 +30,15 @@ func (s *Sim) Report() Report {
 	return r
 }
 
-// Failures are the crashes that were noticed: changes to Failed that were no mistake.
-func (r Report) Failures() []Change {
-	var failures []Change
+// Crashes are the changes that began with a crash and that some list has.
+func (r Report) Crashes() []Change {
+	var crashes []Change
 	for _, c := range r.Changes {
-		if c.State == membership.Failed && !c.False && c.Lists > 0 {
-			failures = append(failures, c)
+		if c.Crashed && c.Lists > 0 {
+			crashes = append(crashes, c)
 		}
 	}
-	return failures
+	return crashes
 }
 
 // String gives a line for each change and each violation, and one for the traffic.

@@ -3,6 +3,7 @@ package membershiptest
 import (
 	"fmt"
 	"io"
+	"math"
 	"math/rand/v2"
 	"net/netip"
 	"slices"
@@ -117,21 +118,59 @@ func (s *Sim) Start(n int) int {
 	return first
 }
 
-// Form adds n hosts that are a group already. It must come first.
+// Form adds n hosts that are a group already, and have been for long: with lists that are
+// equal, but nothing heard of each other. It must come first.
 func (s *Sim) Form(n int) {
-	rows := make([]*membership.Member, n)
-	for i := range rows {
+	entries := make([]membership.Entry, n)
+	for i := range entries {
 		h := s.addHost()
-		h.cfg = s.configure(h)
-		now := h.clock.now(s.now)
-		id := membership.ID{Addr: h.addr, Incarnation: uint64(now.Wall.UnixNano())}
-		rows[i] = newMember(id, now.Wall)
+		h.formed = uint64(h.clock.now(s.now).Wall.UnixNano())
+		entries[i].ID = membership.ID{Addr: h.addr, Incarnation: h.formed}
 	}
-	form(s, rows)
+	rows := s.rows(entries)
 	for _, h := range s.hosts {
-		s.afterStep(h)
+		s.restore(h, membership.Snapshot{
+			Self:  entries[h.index].ID,
+			Phase: membership.InGroup,
+			Epoch: h.clock.now(s.now).Mono,
+			Beat:  h.clock.now(s.now).Mono + uniform(s.rand, 0, formBeatMax),
+			Rows:  slices.Clone(rows),
+		})
 	}
 	s.note("form %v", names(0, n))
+}
+
+// formBeatMax is when the last of the members that Form makes begins to send heartbeats.
+const formBeatMax = time.Second
+
+// rows makes the rows of a list, by telling the entries to a gateway on a host of its own
+// that has founded a group. All members that Form makes share these rows.
+func (s *Sim) rows(entries []membership.Entry) []*membership.Member {
+	const lastIndex = 1<<24 - 1
+	scribe := newHost(lastIndex, Clocks{}, s.rand)
+	now := scribe.clock.now(s.now)
+	node, err := membership.NewNode(membership.Config{
+		Addr: scribe.addr, Gateways: []netip.AddrPort{scribe.addr}, Rand: s.rand,
+	}, now)
+	if err != nil {
+		s.checker.violate(RuleDriver, "no group can be founded: %v", err)
+		return nil
+	}
+	node.Tick(now)
+	node.Step(now, addrOf(0), &membership.Message{Kind: membership.Entries, To: math.MaxUint64, Entries: entries})
+	return slices.DeleteFunc(node.Members(), func(m *membership.Member) bool { return m.Addr == scribe.addr })
+}
+
+// restore puts a node on a host that goes on from a snapshot.
+func (s *Sim) restore(h *host, snapshot membership.Snapshot) {
+	h.cfg = s.configure(h)
+	node, err := membership.RestoreNode(h.cfg, snapshot, false, h.clock.now(s.now))
+	if err != nil {
+		s.checker.violate(RuleDriver, "%s cannot be restored: %v", nodeName(h.index), err)
+		return
+	}
+	h.run(node)
+	s.afterStep(h)
 }
 
 func (s *Sim) addHost() *host {
@@ -358,19 +397,13 @@ func (s *Sim) Reload(index int, takes time.Duration) {
 		return
 	}
 	s.note("reload %s", nodeName(index))
-	snapshot := h.node.Snapshot(h.clock.now(s.now))
+	snapshot := h.node.Snapshot()
 	h.paused, h.pausedAt = true, s.now
 	s.After(takes, func() {
-		if !h.up() {
-			return
+		if h.up() {
+			s.restore(h, snapshot)
+			s.Resume(index)
 		}
-		node, err := membership.RestoreNode(s.configure(h), snapshot, false, h.clock.now(s.now))
-		if err != nil {
-			s.checker.violate(RuleDriver, "%s cannot be restored: %v", nodeName(index), err)
-			return
-		}
-		h.run(node)
-		s.Resume(index)
 	})
 }
 

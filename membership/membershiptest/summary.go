@@ -49,7 +49,7 @@ func (s *sample) quantile(q float64) time.Duration {
 // Add takes a result in.
 func (s *Summary) Add(r Result) {
 	s.Trials++
-	for _, c := range r.Report.Failures() {
+	for _, c := range r.Report.Crashes() {
 		s.Crashes++
 		s.first.add(c.First, r.Seed)
 		s.last.add(c.Last, r.Seed)
@@ -92,12 +92,16 @@ func Each(seed uint64, n, workers int, experiment func(seed uint64) Result, coll
 		close(results)
 	}()
 	early := map[uint64]Result{} // results that wait for one before them
+	due := seed
 	for r := range results {
 		early[r.Seed] = r
-		for r, ok := early[seed]; ok; r, ok = early[seed] {
-			delete(early, seed)
+		for r, ok := early[due]; ok; r, ok = early[due] {
+			delete(early, due)
 			collect(r)
-			seed++
+			due++
 		}
 	}
 }
+
+// Quiet is the traffic of all trials before the crashes.
+func (s *Summary) Quiet() Traffic { return s.quiet }

@@ -5,8 +5,6 @@ import (
 	"math"
 	"math/rand/v2"
 	"time"
-
-	"github.com/aksinghdce/cluster-membership-service/membership"
 )
 
 // TrialOptions fixes what a trial would draw from its seed. A negative value, or zero for
@@ -185,13 +183,13 @@ func (r Result) Broken() bool { return r.Report.Broken > 0 }
 func (r Result) String() string {
 	first, last := r.worst()
 	return fmt.Sprintf("seed %d: %d members, loss %.1f %%, spikes on %.1f %%: %d crashes noticed, first within %.3f s, all lists within %.3f s, %.1f B/s, %d violations",
-		r.Seed, r.Members, 100*r.Loss, 100*r.Spikes, len(r.Report.Failures()), first.Seconds(), last.Seconds(),
+		r.Seed, r.Members, 100*r.Loss, 100*r.Spikes, len(r.Report.Crashes()), first.Seconds(), last.Seconds(),
 		r.Quiet.BytesPerSecond(), r.Report.Broken)
 }
 
 // worst is the latest first list and the latest last list of the trial's crashes.
 func (r Result) worst() (first, last time.Duration) {
-	for _, c := range r.Report.Failures() {
+	for _, c := range r.Report.Crashes() {
 		first, last = max(first, c.First), max(last, c.Last)
 	}
 	return first, last
@@ -232,5 +230,3 @@ func (s *Sim) pauseNow(every time.Duration) {
 
 // MemberHours is how long members were up, summed.
 func (r Result) MemberHours() float64 { return r.Report.Traffic.MemberTime.Hours() }
-
-var _ = membership.Alive
