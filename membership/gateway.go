@@ -129,7 +129,7 @@ func (n *Node) stepJoin(from netip.AddrPort, m *Message) {
 
 // welcome tells a newcomer that it is in, and who its neighbours are.
 func (n *Node) welcome(to netip.AddrPort, seq uint64, newcomer Entry) {
-	pos := newMember(newcomer, n.now.Wall).position
+	pos := NewMember(newcomer, n.now.Wall).position
 	rows := n.list.ring.Successors(nil, pos, n.cfg.MaxFailures)
 	rows = n.list.ring.Predecessors(rows, pos, n.cfg.MaxFailures)
 	w := Message{Kind: Welcome, Seq: seq, Verdict: Admitted}

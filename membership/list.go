@@ -51,7 +51,7 @@ func (l *list) holds(e Entry) bool {
 // Of two addresses with the same position, which 10,000 members have with a probability
 // of 3 in a million million, the list keeps the first.
 func (l *list) merge(e Entry, since time.Time) (old, new *Member) {
-	new = newMember(e, since)
+	new = NewMember(e, since)
 	if i, found := l.ring.Search(new.position); found {
 		old = l.ring.At(i)
 		if old.Addr != e.Addr || !e.supersedes(old.Entry) {

@@ -66,7 +66,8 @@ type Member struct {
 	hash     uint64 // what the row adds to the digest
 }
 
-func newMember(e Entry, since time.Time) *Member {
+// NewMember makes a row, for a Snapshot.
+func NewMember(e Entry, since time.Time) *Member {
 	m := &Member{Entry: e, Since: since, position: ring.PositionOf(e.Addr)}
 	if e.State == Alive {
 		m.hash = e.ID.hash()
