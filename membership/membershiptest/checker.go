@@ -2,6 +2,7 @@ package membershiptest
 
 import (
 	"fmt"
+	"net/netip"
 	"regexp"
 	"slices"
 	"strings"
@@ -73,17 +74,17 @@ type Change struct {
 	At time.Duration
 	// Crashed says that the host crashed, False that it was up when it was declared failed.
 	Crashed, False bool
-	// First and Last are how long after At the first and the last list had it, of those
-	// that count; meaningful if Lists is not 0.
+	// First and Last are how long after At the first and the last list had it, of the hosts
+	// that were in the group at At; meaningful if Lists is not 0.
 	First, Last time.Duration
-	// Lists is how many lists have it: of hosts that were in the group at At and are
-	// undisturbed.
+	// Lists is how many lists have it.
 	Lists int
 	// FirstBy is the host of the first list, and FirstVia how that learnt of it.
 	FirstBy  int
 	FirstVia membership.Via
-
-	unbounded bool // the protocol promises nothing for it
+	// Unbounded says that the protocol promises nothing for it: its host is disturbed, or
+	// too many crashed at once.
+	Unbounded bool
 }
 
 // event is the kind of event that tells of the change.
@@ -145,7 +146,7 @@ func (c *checker) violate(rule Rule, format string, args ...any) {
 // node takes notice of the identity and the phase of a host's node.
 func (c *checker) node(h *host) {
 	if id := h.node.Self(); id != h.id {
-		h.id = id
+		h.id, h.changedAt = id, c.sim.now
 		h.incarnations = append(h.incarnations, id.Incarnation)
 	}
 	phase := h.node.Phase()
@@ -180,6 +181,7 @@ func (c *checker) learn(h *host, e *membership.Event, state membership.State) {
 		c.violate(RuleGhost, "%s tells of %v, who never was", nodeName(h.index), e)
 		return
 	}
+	subject.life(e.Peer.Incarnation)
 	v := c.view(subject, h)
 	old, now := *v, view{e.Peer.Incarnation, state}
 	switch {
@@ -193,7 +195,7 @@ func (c *checker) learn(h *host, e *membership.Event, state membership.State) {
 		c.begin(subject, e, state)
 	}
 	for _, change := range c.changes[subject.index] {
-		if now.covers(change) && !old.covers(change) && c.counts(h, change) {
+		if now.covers(change) && !old.covers(change) && wasMember(h, change) {
 			c.heard(h, change, e.Via)
 		}
 	}
@@ -275,14 +277,14 @@ func (c *checker) crashed(h *host) {
 		}
 	}
 	if leave := c.find(h, h.id, membership.Left); leave != nil {
-		leave.unbounded = true // nobody may have heard of it
+		leave.Unbounded = true // nobody may have heard of it
 	}
 	if !h.inGroup() {
 		return
 	}
 	change := c.add(h, h.id, membership.Failed)
 	change.Crashed = true
-	change.unbounded = change.unbounded || recent > failuresMax
+	change.Unbounded = change.Unbounded || recent > failuresMax
 	c.sim.After(detectWithin, func() { c.checkDetected(change) })
 }
 
@@ -296,7 +298,7 @@ func (c *checker) leaving(h *host) {
 // add notes a change that begins now, and has it checked when all lists must have it.
 func (c *checker) add(h *host, id membership.ID, state membership.State) *Change {
 	c.grow()
-	change := &Change{ID: id, Host: h.index, State: state, At: c.sim.now, unbounded: h.disturbed(c.sim.now)}
+	change := &Change{ID: id, Host: h.index, State: state, At: c.sim.now, Unbounded: h.disturbed(c.sim.now)}
 	c.changes[h.index] = append(c.changes[h.index], change)
 	c.sim.After(spreadWithin, func() { c.checkSpread(change) })
 	return change
@@ -312,11 +314,15 @@ func (c *checker) heard(h *host, change *Change, via membership.Via) {
 	change.Last = took
 }
 
+// wasMember reports whether h was in the group when the change of another host began.
+func wasMember(h *host, change *Change) bool {
+	return h.index != change.Host && h.inGroup() && h.inGroupSince <= change.At
+}
+
 // counts reports whether the bounds hold for the list of h: it was in the group when the
 // change began, and nothing has happened to it that the protocol makes no promise for.
 func (c *checker) counts(h *host, change *Change) bool {
-	return h.index != change.Host && h.inGroup() && h.inGroupSince <= change.At &&
-		h.disturbedUntil <= change.At && !h.disturbed(c.sim.now)
+	return wasMember(h, change) && h.disturbedUntil <= change.At && !h.disturbed(c.sim.now)
 }
 
 // covered reports whether the list of h has got as far as the change, whatever its events
@@ -331,7 +337,7 @@ func (c *checker) covered(h *host, change *Change) bool {
 
 // checkDetected is called when a crash must be in some list.
 func (c *checker) checkDetected(change *Change) {
-	if change.unbounded || change.Lists > 0 {
+	if change.Unbounded || change.Lists > 0 {
 		return
 	}
 	unaware := 0
@@ -351,7 +357,7 @@ func (c *checker) checkDetected(change *Change) {
 
 // checkSpread is called when a change must be in all lists.
 func (c *checker) checkSpread(change *Change) {
-	if change.unbounded {
+	if change.Unbounded {
 		return
 	}
 	var unaware []string
@@ -367,20 +373,24 @@ func (c *checker) checkSpread(change *Change) {
 	}
 }
 
+// joinWithin is how long a newcomer may take when there is a gateway.
+const joinWithin = 10 * time.Second
+
 // CheckLists checks that every list holds those that are up and in the group, and nobody
-// else, and that everybody who is up is in the group, unless there is no gateway. Call it
-// when the cluster has had the time to agree.
+// else, but for those that came or went less than spreadWithin ago; and that everybody has
+// joined who was started joinWithin ago, unless there is no gateway.
 func (s *Sim) CheckLists() {
 	live := 0
 	for _, h := range s.hosts {
-		if h.inGroup() {
+		switch {
+		case h.established(s.now):
 			live++
-		} else if h.up() && h.phase == membership.Joining && s.hasGateway() {
-			s.checker.violate(RuleLists, "%s has not joined", nodeName(h.index))
+		case h.up() && h.phase == membership.Joining && s.now-h.startedAt >= joinWithin && s.hasGateway():
+			s.checker.violate(RuleLists, "%s has not joined after %v", nodeName(h.index), joinWithin)
 		}
 	}
 	for _, h := range s.hosts {
-		if h.inGroup() {
+		if h.established(s.now) {
 			s.checker.checkList(h, live)
 		}
 	}
@@ -390,9 +400,9 @@ func (s *Sim) hasGateway() bool {
 	return slices.ContainsFunc(s.hosts[:min(len(s.hosts), len(s.gateways))], (*host).inGroup)
 }
 
-// checkList checks one list in which so many must be alive.
+// checkList checks one list, in which so many established members must be alive.
 func (c *checker) checkList(h *host, live int) {
-	alive := 0
+	alive, established := 0, 0
 	for _, m := range h.node.Members() {
 		subject := c.subject(m.ID)
 		if subject == nil {
@@ -406,12 +416,16 @@ func (c *checker) checkList(h *host, live int) {
 		if m.State != membership.Alive {
 			continue
 		}
-		if alive++; !subject.inGroup() || subject.id != m.ID {
+		alive++
+		switch isUp := subject.inGroup() && subject.id == m.ID; {
+		case isUp && subject.established(c.sim.now):
+			established++
+		case !isUp && subject.unchanged(c.sim.now):
 			c.violate(RuleLists, "%s lists %v, who is not up", nodeName(h.index), m.Entry)
 		}
 	}
-	if alive != live {
-		c.violate(RuleLists, "%s lists %d members, of %d that are up", nodeName(h.index), alive, live)
+	if established != live {
+		c.violate(RuleLists, "%s lists %d members, of %d that are up", nodeName(h.index), established, live)
 	}
 	if h.node.Alive() != alive {
 		c.violate(RuleLists, "%s counts %d members, and lists %d", nodeName(h.index), h.node.Alive(), alive)
@@ -426,25 +440,31 @@ func (c *checker) toldOf(subject, observer *host) view {
 	return *c.view(subject, observer)
 }
 
-var idPattern = regexp.MustCompile(`10\.\d+\.\d+\.\d+:\d+@\d+`)
+var idPattern = regexp.MustCompile(`10\.\d+\.\d+\.\d+:7117(@\d+)?`)
 
 // readable puts names in the place of identities: n3 for the first life of host 3, n3#2
-// for its second.
+// for its second; and in the place of addresses.
 func (c *checker) readable(text string) string {
 	return idPattern.ReplaceAllStringFunc(text, func(text string) string {
-		id, err := membership.ParseID(text)
-		subject := c.subject(id)
-		if err != nil || subject == nil {
-			return text
+		if id, err := membership.ParseID(text); err == nil {
+			return c.name(id)
 		}
-		return c.name(id)
+		if addr, err := netip.ParseAddrPort(text); err == nil {
+			return nodeName(indexOf(addr))
+		}
+		return text
 	})
 }
 
+// name is readable for an identity. Lives are numbered as they are first told of, since a
+// node may try more than one incarnation before it is admitted.
 func (c *checker) name(id membership.ID) string {
-	index := indexOf(id.Addr)
-	if life := slices.Index(c.sim.hosts[index].incarnations, id.Incarnation); life > 0 {
-		return fmt.Sprintf("%s#%d", nodeName(index), life+1)
+	subject := c.subject(id)
+	if subject == nil {
+		return id.String()
 	}
-	return nodeName(index)
+	if life := subject.life(id.Incarnation); life > 1 {
+		return fmt.Sprintf("%s#%d", nodeName(subject.index), life)
+	}
+	return nodeName(subject.index)
 }

@@ -19,11 +19,12 @@ type host struct {
 
 	node  *membership.Node  // nil while down
 	cfg   membership.Config // of the node; a restart takes it over
-	lives int               // nodes that have run here
+	nodes int               // that have run here
 	phase membership.Phase
 	id    membership.ID
 
-	incarnations []uint64 // that this address has had
+	incarnations []uint64 // that this address has had, or tried to have
+	lives        []uint64 // the incarnations that were told of
 	formed       uint64   // the incarnation with which Form made it a member; 0: its list is its own
 
 	wakeAt      time.Duration // what the node asked for, as an instant
@@ -35,7 +36,9 @@ type host struct {
 	backlog      []int32 // packets received while paused
 	backlogBytes int
 
+	startedAt      time.Duration // of the node
 	inGroupSince   time.Duration // never: it is not in a group
+	changedAt      time.Duration // when it came into the group, went out of it, or changed its identity
 	disturbedUntil time.Duration // see disturbed
 
 	second        time.Duration // the second that secondPackets were sent in
@@ -89,6 +92,14 @@ func (h *host) up() bool { return h.node != nil }
 // inGroup reports whether the host is up and a member, for all it knows.
 func (h *host) inGroup() bool { return h.up() && h.phase == membership.InGroup }
 
+// established reports whether the host has been in the group, under its identity, long
+// enough for every list to hold it.
+func (h *host) established(now time.Duration) bool { return h.inGroup() && h.unchanged(now) }
+
+// unchanged reports whether it is so long ago that the host came, went, or changed its
+// identity that every list must say so.
+func (h *host) unchanged(now time.Duration) bool { return now-h.changedAt >= spreadWithin }
+
 // disturbed reports whether the host suffers from a fault that the protocol promises
 // nothing for, or has had no time to get over it.
 func (h *host) disturbed(now time.Duration) bool {
@@ -96,9 +107,19 @@ func (h *host) disturbed(now time.Duration) bool {
 }
 
 // run puts a node on the host.
-func (h *host) run(node *membership.Node) {
-	h.node = node
+func (h *host) run(node *membership.Node, now time.Duration) {
+	h.node, h.startedAt = node, now
 	h.scheduledAt, h.ticks = never, 0
+}
+
+// life is the number of the life with this incarnation, from 1.
+func (h *host) life(incarnation uint64) int {
+	i := slices.Index(h.lives, incarnation)
+	if i < 0 {
+		i = len(h.lives)
+		h.lives = append(h.lives, incarnation)
+	}
+	return i + 1
 }
 
 // known is what the state file would hold: the members that the node last saw alive.

@@ -61,6 +61,9 @@ func (c Change) String() string {
 	if c.False {
 		text += " though it is up"
 	}
+	if c.Unbounded {
+		text += " (no bounds)"
+	}
 	if c.Lists == 0 {
 		return text + ": in no list"
 	}

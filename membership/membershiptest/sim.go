@@ -69,7 +69,7 @@ type Sim struct {
 const (
 	streamSim = iota
 	streamNetwork
-	streamNode // plus the index of the host, and nodesPerHostMax times the count of its lives
+	streamNode // plus the index of the host; the upper half counts the nodes that have run on it
 )
 
 // New returns a simulation in which nothing runs yet.
@@ -137,6 +137,9 @@ func (s *Sim) Form(n int) {
 			Rows:  slices.Clone(rows),
 		})
 	}
+	for _, h := range s.hosts {
+		h.changedAt = s.now - spreadWithin
+	}
 	s.note("form %v", names(0, n))
 }
 
@@ -169,7 +172,7 @@ func (s *Sim) restore(h *host, snapshot membership.Snapshot) {
 		s.checker.violate(RuleDriver, "%s cannot be restored: %v", nodeName(h.index), err)
 		return
 	}
-	h.run(node)
+	h.run(node, s.now)
 	s.afterStep(h)
 }
 
@@ -191,13 +194,13 @@ func (s *Sim) boot(h *host, known []netip.AddrPort) {
 		s.checker.violate(RuleDriver, "%s cannot start: %v", nodeName(h.index), err)
 		return
 	}
-	h.run(node)
+	h.run(node, s.now)
 	s.tick(h)
 }
 
 func (s *Sim) configure(h *host) membership.Config {
-	h.lives++
-	stream := streamNode + uint64(h.index) + uint64(h.lives)<<32
+	h.nodes++
+	stream := streamNode + uint64(h.index) + uint64(h.nodes)<<32
 	cfg := membership.Config{Addr: h.addr, Gateways: s.gateways, Rand: newRand(s.options.Seed, stream)}
 	if s.options.Configure != nil {
 		s.options.Configure(h.index, &cfg)
@@ -325,10 +328,10 @@ func (s *Sim) enterPhase(h *host, phase membership.Phase) {
 	s.traffic.advance(s.now)
 	switch {
 	case h.inGroup() && !wasInGroup:
-		h.inGroupSince = s.now
+		h.inGroupSince, h.changedAt = s.now, s.now
 		s.traffic.up++
 	case !h.inGroup() && wasInGroup:
-		h.inGroupSince = never
+		h.inGroupSince, h.changedAt = never, s.now
 		s.traffic.up--
 	}
 }
@@ -533,13 +536,23 @@ func (s *Sim) Settled() bool {
 	return first == nil || first.Alive() == count
 }
 
+// settleStep is how often Settle looks.
+const settleStep = 10 * time.Millisecond
+
 // Settle runs until Settled, for the time within at most, and reports whether it is.
 func (s *Sim) Settle(within time.Duration) bool {
-	const step = 10 * time.Millisecond
 	for end := s.now + within; s.now < end && !s.Settled(); {
-		s.Run(step)
+		s.Run(min(settleStep, end-s.now))
 	}
 	return s.Settled()
+}
+
+// RunUntilJoined runs until nobody is joining, for the time within at most.
+func (s *Sim) RunUntilJoined(within time.Duration) {
+	joining := func(h *host) bool { return h.up() && h.phase == membership.Joining }
+	for end := s.now + within; s.now < end && slices.ContainsFunc(s.hosts, joining); {
+		s.Run(min(settleStep, end-s.now))
+	}
 }
 
 // note adds a line about what is done to the cluster to the transcript.

@@ -58,6 +58,9 @@ func Trial(seed uint64, options TrialOptions) Result {
 		t.churn()
 	}
 	t.sim.Run(crashSpread + spreadWithin + aftermath)
+	if t.sim.hasGateway() {
+		t.sim.RunUntilJoined(joinWithin)
+	}
 	t.sim.CheckLists()
 	t.result.Report = t.sim.Report()
 	return t.result
