@@ -118,6 +118,12 @@ const (
 
 	probeEvery = 100 * time.Millisecond
 	probesMin  = 3 // that go unanswered before a member is declared failed
+	// relaysMax bounds the askers for whom a node passes a newer stamp on, relayFor how long it does.
+	relaysMax = 64
+	relayFor  = 500 * time.Millisecond
+	// lingerFor is how much longer than a deadline a monitor goes on to watch whom it has
+	// been relieved of.
+	lingerFor = time.Second
 	// latenessMax is how late a monitor may be called. Beyond, what it has not heard
 	// proves nothing, and its probes count anew.
 	latenessMax = 300 * time.Millisecond
@@ -128,6 +134,7 @@ const (
 	fanOut       = 16                     // arcs that a hop divides its arc into
 	hopTimeout   = 150 * time.Millisecond // after which an unacknowledged hop is repeated
 	hopTries     = 6                      // after which it is left to the digests
+	relayTries   = 2                      // the same for a hop made on behalf of another member
 	batchEvery   = 50 * time.Millisecond  // least time between two multicasts of a node
 	spreadRank   = 200 * time.Millisecond // how much later the next monitor spreads
 	leaveTimeout = 1500 * time.Millisecond

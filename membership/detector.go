@@ -13,6 +13,7 @@ type detector struct {
 	monitors   []monitor
 	nextBeat   time.Duration
 	beatSeq    uint64
+	relays     []relay
 }
 
 // monitor watches one predecessor.
@@ -35,16 +36,20 @@ type monitor struct {
 	probes  int
 	answers int // co-monitors' reports that knew nothing newer
 
-	askers []asker // co-monitors to be told of a newer stamp
+	// until ends the watch of a target that a newcomer has come in front of. The newcomer
+	// begins with a deadline of grace; until that is over, the relieved monitor is the one
+	// that knows how long the target has been silent. Zero: this node is a monitor by right.
+	until time.Duration
 }
 
-type asker struct {
-	addr netip.AddrPort
-	seq  uint64
+// relay is a member that wants to be told of a newer stamp of the target.
+type relay struct {
+	target ID
+	stamp  time.Duration // newer than this one
+	asker  netip.AddrPort
+	seq    uint64 // of its Query
+	until  time.Duration
 }
-
-// askersMax bounds what co-monitors can make a monitor remember.
-const askersMax = 2 * maxFailuresMax
 
 func newMonitor(target *Member, now time.Duration) monitor {
 	// A new neighbour has a full deadline of grace: nobody can have told it earlier whom to
@@ -76,11 +81,16 @@ func (m *monitor) told(stamp, at time.Duration) (newer bool) {
 	if stamp <= m.stamp {
 		return false
 	}
+	unheard := m.stamp == 0
 	m.stamp = stamp
 	if base, ok := m.base.min(); ok {
 		at = min(at, stamp+base)
 	}
-	m.fresh = max(m.fresh, at)
+	if unheard || at > m.fresh {
+		// A monitor that has not heard anything itself goes by what the others know, even
+		// where that is less than the grace it gave.
+		m.fresh = at
+	}
 	return true
 }
 
@@ -115,18 +125,37 @@ func (b *baseDelay) min() (smallest time.Duration, ok bool) {
 func (n *Node) followList() {
 	d := &n.detector
 	d.successors = n.list.ring.Successors(d.successors[:0], n.position, n.cfg.MaxFailures)
-	targets := n.list.ring.Predecessors(make([]*Member, 0, maxFailuresMax), n.position, n.cfg.MaxFailures)
-	if slices.EqualFunc(targets, d.monitors, func(t *Member, m monitor) bool { return t.ID == m.target.ID }) {
-		return
-	}
-	monitors := make([]monitor, len(targets))
-	for i, t := range targets {
-		monitors[i] = newMonitor(t, n.now.Mono)
+	var buf [maxFailuresMax]*Member
+	targets := n.list.ring.Predecessors(buf[:0], n.position, n.cfg.MaxFailures)
+	monitors := make([]monitor, 0, len(targets)+len(d.monitors))
+	for _, t := range targets {
 		if old := d.monitor(t.ID); old != nil {
-			monitors[i] = *old
+			old.until = 0
+			monitors = append(monitors, *old)
+		} else {
+			monitors = append(monitors, newMonitor(t, n.now.Mono))
+		}
+	}
+	for _, m := range d.monitors {
+		if !slices.ContainsFunc(targets, func(t *Member) bool { return t.ID == m.target.ID }) && n.linger(&m) {
+			monitors = append(monitors, m)
 		}
 	}
 	d.monitors = monitors
+}
+
+// lingerersMax bounds the members that are watched beyond the predecessors.
+const lingerersMax = 2 * maxFailuresMax
+
+// linger reports whether a monitor that has been relieved goes on for a while.
+func (n *Node) linger(m *monitor) bool {
+	if !n.list.holds(m.target.Entry) || len(n.detector.monitors) > n.cfg.MaxFailures+lingerersMax {
+		return false
+	}
+	if m.until == 0 {
+		m.until = n.now.Mono + n.timing.deadline + lingerFor
+	}
+	return true
 }
 
 // monitor returns the monitor of a member, or nil.
@@ -170,6 +199,9 @@ func (n *Node) detectorDue() time.Duration {
 
 func (m *monitor) due(t timing) time.Duration {
 	if !m.doubting {
+		if m.until > 0 {
+			return min(m.until, m.fresh+t.doubt)
+		}
 		return m.fresh + t.doubt
 	}
 	if m.ripe == never {
@@ -180,6 +212,9 @@ func (m *monitor) due(t timing) time.Duration {
 
 func (n *Node) tickDetector() {
 	n.tickHeartbeat()
+	n.detector.monitors = slices.DeleteFunc(n.detector.monitors, func(m monitor) bool {
+		return m.until > 0 && !m.doubting && n.now.Mono >= m.until
+	})
 	// A declaration changes the list, and with it the monitors; whom it brings in has
 	// grace, and whom it moves is looked at in the next round.
 	for {
@@ -228,7 +263,9 @@ func (n *Node) tickMonitor(m *monitor) (declared bool) {
 	}
 	if !m.doubting {
 		m.doubting, m.nextProbe, m.ripe, m.probes, m.answers = true, now, never, 0, 0
-		n.emit(Event{Kind: EventSuspect, Peer: m.target.ID, Silent: silent})
+		if m.until == 0 { // else it sends its heartbeats elsewhere
+			n.emit(Event{Kind: EventSuspect, Peer: m.target.ID, Silent: silent})
+		}
 	}
 	if silent >= n.timing.deadline && now >= m.ripe && !n.isolated() {
 		n.declare(m, silent)
@@ -244,7 +281,9 @@ func (n *Node) tickMonitor(m *monitor) (declared bool) {
 func (n *Node) trust(m *monitor, silent time.Duration) {
 	if m.doubting {
 		m.doubting, m.ripe = false, never
-		n.emit(Event{Kind: EventTrust, Peer: m.target.ID, Silent: silent})
+		if m.until == 0 {
+			n.emit(Event{Kind: EventTrust, Peer: m.target.ID, Silent: silent})
+		}
 	}
 }
 
@@ -256,23 +295,32 @@ func (n *Node) isolated() bool {
 	return others > n.cfg.MaxFailures && n.now.Mono-n.lastHeard >= n.timing.deadline
 }
 
-// probe asks the target itself and its other monitors.
+// probe asks the target itself and its other monitors. Where those are silent too, it asks
+// any two members: the way from here to the target may be bad, and the co-monitors dead.
 func (n *Node) probe(m *monitor) {
 	now := n.now.Mono
 	m.nextProbe = now + probeEvery
-	n.probeTarget(m)
+	n.probeTarget(m.target.ID)
 	if m.probes++; m.probes == probesMin {
 		m.ripe = now + probeEvery
 	}
 	for _, c := range n.monitorsOf(m.target) {
-		if c.Addr != n.self.Addr {
-			n.send(c.Addr, Message{Kind: Query, Seq: n.nextSeq(), Target: m.target.ID, Stamp: m.stamp})
-		}
+		n.query(c, m)
+	}
+	if m.probes > 1 && m.answers == 0 {
+		n.query(n.anyone(m.target), m)
+		n.query(n.anyone(m.target), m)
 	}
 }
 
-func (n *Node) probeTarget(m *monitor) {
-	n.send(m.target.Addr, Message{Kind: Probe, Seq: n.nextSeq(), Incarnation: m.target.Incarnation})
+func (n *Node) query(c *Member, m *monitor) {
+	if c != nil && c.position != n.position {
+		n.send(c.Addr, Message{Kind: Query, Seq: n.nextSeq(), Target: m.target.ID, Stamp: m.stamp})
+	}
+}
+
+func (n *Node) probeTarget(target ID) {
+	n.send(target.Addr, Message{Kind: Probe, Seq: n.nextSeq(), Incarnation: target.Incarnation})
 }
 
 // monitorsOf returns the members that watch m, the first successor first.
@@ -319,23 +367,33 @@ func (n *Node) stepStrangersHeartbeat(from netip.AddrPort, m *Message) {
 	}
 }
 
-// fresher passes a newer stamp on to the co-monitors that asked for it.
+// fresher takes note that a stamp of the target has come.
 func (n *Node) fresher(m *monitor, newer bool) {
 	if !newer {
 		return
 	}
-	for _, a := range m.askers {
-		n.report(a.addr, a.seq, m)
+	if len(n.detector.relays) > 0 {
+		n.relay(m.target.ID, m.stamp, n.now.Mono-m.fresh)
 	}
-	m.askers = m.askers[:0]
 	if m.doubting && n.now.Mono-m.fresh < n.timing.doubt {
 		n.trust(m, n.now.Mono-m.fresh)
 	}
 }
 
-func (n *Node) report(to netip.AddrPort, seq uint64, m *monitor) {
-	age := max(0, n.now.Mono-m.fresh).Truncate(time.Microsecond)
-	n.send(to, Message{Kind: Report, Seq: seq, Target: m.target.ID, Stamp: m.stamp, Age: age})
+// relay passes a stamp on to those who asked for a newer one.
+func (n *Node) relay(target ID, stamp, age time.Duration) {
+	d := &n.detector
+	d.relays = slices.DeleteFunc(d.relays, func(r relay) bool {
+		if r.target == target && stamp > r.stamp {
+			n.report(r.asker, r.seq, target, stamp, age)
+			return true
+		}
+		return n.now.Mono >= r.until
+	})
+}
+
+func (n *Node) report(to netip.AddrPort, seq uint64, target ID, stamp, age time.Duration) {
+	n.send(to, Message{Kind: Report, Seq: seq, Target: target, Stamp: stamp, Age: max(0, age).Truncate(time.Microsecond)})
 }
 
 func (n *Node) stepProbe(from netip.AddrPort, m *Message) {
@@ -350,39 +408,44 @@ func (n *Node) stepProbeAck(m *Message) {
 		n.fresher(w, w.heard(m.Stamp, n.now.Mono))
 		return
 	}
+	n.relay(m.Sender, m.Stamp, 0)
 	if old := n.list.get(m.Sender.Addr); old != nil && m.Sender.Incarnation > old.Incarnation {
 		n.change(Entry{ID: m.Sender, State: Alive}, ViaSync, Event{})
 	}
 }
 
+// stepQuery answers at once with what this node knows of the target. If that is nothing
+// newer than what the asker knows, it probes the target on the asker's behalf.
 func (n *Node) stepQuery(from netip.AddrPort, m *Message) {
-	w := n.detector.monitor(m.Target)
-	if w == nil {
-		n.answerAboutStranger(from, m)
-		return
-	}
-	n.report(from, m.Seq, w)
-	if w.stamp > m.Stamp {
-		return
-	}
-	w.askers = slices.DeleteFunc(w.askers, func(a asker) bool { return a.addr == from })
-	if len(w.askers) < askersMax {
-		w.askers = append(w.askers, asker{addr: from, seq: m.Seq})
-	}
-	if !w.doubting {
-		n.probeTarget(w) // on behalf of the asker
-	}
-}
-
-// answerAboutStranger answers a Query about a member that this node does not watch: with
-// what it knows to be over, or with a report that knows nothing.
-func (n *Node) answerAboutStranger(from netip.AddrPort, m *Message) {
 	known := n.list.get(m.Target.Addr)
 	if known != nil && known.supersedes(Entry{ID: m.Target, State: Alive}) {
 		n.tell(from, known.Entry)
 		return
 	}
-	n.send(from, Message{Kind: Report, Seq: m.Seq, Target: m.Target})
+	var stamp, age time.Duration
+	w := n.detector.monitor(m.Target)
+	if w != nil {
+		stamp, age = w.stamp, n.now.Mono-w.fresh
+	}
+	n.report(from, m.Seq, m.Target, stamp, age)
+	if stamp > m.Stamp || known == nil {
+		return
+	}
+	n.promise(relay{target: m.Target, stamp: m.Stamp, asker: from, seq: m.Seq, until: n.now.Mono + relayFor})
+	if w == nil || !w.doubting {
+		n.probeTarget(m.Target)
+	}
+}
+
+// promise remembers an asker, in place of what it asked before.
+func (n *Node) promise(r relay) {
+	d := &n.detector
+	d.relays = slices.DeleteFunc(d.relays, func(old relay) bool {
+		return n.now.Mono >= old.until || old.asker == r.asker && old.target == r.target
+	})
+	if len(d.relays) < relaysMax {
+		d.relays = append(d.relays, r)
+	}
 }
 
 func (n *Node) stepReport(m *Message) {
@@ -394,5 +457,15 @@ func (n *Node) stepReport(m *Message) {
 		n.fresher(w, true)
 	} else if w.doubting {
 		w.answers++
+	}
+}
+
+// handOver tells those who watch in this node's place, once it has left, what it knows.
+func (n *Node) handOver() {
+	for i := range n.detector.monitors {
+		m := &n.detector.monitors[i]
+		for _, c := range n.monitorsOf(m.target) {
+			n.report(c.Addr, 0, m.target.ID, m.stamp, n.now.Mono-m.fresh)
+		}
 	}
 }

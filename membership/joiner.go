@@ -28,6 +28,7 @@ type joiner struct {
 	next      ring.Position  // where the rest of the list begins
 	pages     int            // that have come in answer to the last request
 	redirects int
+	knockSeq  uint64   // of the Join
 	asked     int      // index of the gateway that is asked
 	rounds    int      // of asking everyone in vain
 	waiting   bool     // EventWaiting has been emitted
@@ -173,7 +174,15 @@ func (n *Node) pull() {
 	n.requestList(n.joiner.contact, n.joiner.next)
 }
 
-func (n *Node) knock() { n.send(n.joiner.contact, Message{Kind: Join, Seq: n.nextSeq()}) }
+// beginKnocking asks a gateway to admit this node. All repetitions have one sequence number,
+// so that an answer counts however late it comes.
+func (n *Node) beginKnocking(gateway netip.AddrPort) {
+	j := &n.joiner
+	j.stage, j.contact, j.knockSeq = knocking, gateway, n.nextSeq()
+	n.knock()
+}
+
+func (n *Node) knock() { n.send(n.joiner.contact, Message{Kind: Join, Seq: n.joiner.knockSeq}) }
 
 func (n *Node) stepJoining(from netip.AddrPort, m *Message) {
 	switch m.Kind {
@@ -183,6 +192,8 @@ func (n *Node) stepJoining(from netip.AddrPort, m *Message) {
 		n.stepRedirect(m)
 	case Welcome:
 		n.stepWelcome(m)
+	case Probe, Update:
+		n.stepProofOfAdmission(from, m)
 	case Ranges, Join:
 		if n.gateway.is {
 			n.send(from, Message{Kind: Welcome, Seq: m.Seq, Verdict: Forming})
@@ -216,8 +227,7 @@ func (n *Node) stepPage(from netip.AddrPort, m *Message) {
 		n.admitSelf()
 		return
 	}
-	j.stage = knocking
-	n.knock()
+	n.beginKnocking(j.contact)
 }
 
 // learnBeforeJoin merges a part of a pulled list. Entries of this address are of earlier
@@ -234,10 +244,9 @@ func (n *Node) learnBeforeJoin(entries []Entry) {
 
 func (n *Node) stepRedirect(m *Message) {
 	j := &n.joiner
-	if j.stage == knocking && m.Seq == n.seq && m.Leader.IsValid() && j.redirects < gatewaysMax {
+	if j.stage == knocking && m.Seq == j.knockSeq && m.Leader.IsValid() && j.redirects < gatewaysMax {
 		j.redirects++
-		j.contact = m.Leader
-		n.knock()
+		n.beginKnocking(m.Leader)
 	}
 }
 
@@ -249,14 +258,26 @@ func (n *Node) stepWelcome(m *Message) {
 		if len(j.forming) < gatewaysMax {
 			j.forming = append(j.forming, formed{addr: m.Sender.Addr, at: n.now.Mono})
 		}
-	case j.stage != knocking || m.Seq != n.seq:
+	case j.stage != knocking || m.Seq != j.knockSeq:
 	case m.Verdict == Stale:
 		n.self.Incarnation = max(n.self.Incarnation+1, m.Incarnation)
-		n.knock()
+		n.beginKnocking(j.contact)
 	case m.Verdict == Admitted:
 		n.learnBeforeJoin(m.Entries)
 		n.enterGroup()
 		n.compareLists(j.contact) // for what changed since the list was pulled
+	}
+}
+
+// stepProofOfAdmission looks whether others treat this node as a member already: the Welcome
+// was lost or is late.
+func (n *Node) stepProofOfAdmission(from netip.AddrPort, m *Message) {
+	admitted := m.Kind == Probe && m.Incarnation == n.self.Incarnation ||
+		m.Kind == Update && slices.Contains(m.Entries, Entry{ID: n.self, State: Alive})
+	if n.joiner.stage == knocking && admitted {
+		n.enterGroup()
+		n.compareLists(n.joiner.contact)
+		n.step(from, m)
 	}
 }
 

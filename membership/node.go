@@ -293,6 +293,7 @@ func (n *Node) Leave(now Now) {
 func (n *Node) tickLeave() {
 	if n.spreader.idle() || n.now.Mono >= n.leaveEnd {
 		n.phase = Gone
+		n.handOver()
 	}
 }
 

@@ -35,6 +35,9 @@ type flight struct {
 	arc     ring.Arc
 	entries []Entry
 	hops    int
+	// relayed says that this node helps another one out. It does not look for helpers in
+	// turn, or the hops around a dead member would multiply.
+	relayed bool
 	tries   int
 	retry   time.Duration
 }
@@ -134,8 +137,9 @@ func (n *Node) flush() {
 // say are gone, and the one at the given address.
 func (n *Node) divide(arc ring.Arc, entries []Entry, hops int, but netip.AddrPort) {
 	skip := func(m *Member) bool { return m.position == n.position || m.Addr == but }
+	relayed := hops > 0 && !arc.Contains(n.position)
 	for _, part := range n.list.ring.Split(arc, fanOut, skip) {
-		n.launch(flight{head: part.Head, arc: part.Arc, entries: entries, hops: hops})
+		n.launch(flight{head: part.Head, arc: part.Arc, entries: entries, hops: hops, relayed: relayed})
 	}
 }
 
@@ -179,12 +183,13 @@ func (n *Node) retryFlight(f *flight) bool {
 	if f.arc.From != f.arc.To {
 		n.passOn(f)
 	}
-	if f.tries++; f.tries >= hopTries || n.list.get(f.head.Addr) != f.head {
+	f.tries++
+	if f.tries >= hopTries || f.relayed && f.tries >= relayTries || n.list.get(f.head.Addr) != f.head {
 		return false
 	}
 	f.retry = n.now.Mono + hopTimeout<<max(0, f.tries-2)
 	n.sendFlight(f, f.head.Addr)
-	if f.tries >= 2 {
+	if f.tries >= 2 && !f.relayed {
 		n.sendAround(f)
 	}
 	return true
@@ -197,7 +202,7 @@ func (n *Node) passOn(f *flight) {
 	f.arc.To = f.arc.From
 	skip := func(m *Member) bool { return m.position == n.position }
 	for _, part := range n.list.ring.Split(rest, 1, skip) {
-		n.launch(flight{head: part.Head, arc: part.Arc, entries: f.entries, hops: f.hops})
+		n.launch(flight{head: part.Head, arc: part.Arc, entries: f.entries, hops: f.hops, relayed: f.relayed})
 	}
 }
 
