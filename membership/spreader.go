@@ -127,7 +127,7 @@ func (n *Node) tickSpreader() {
 func (n *Node) flush() {
 	s := &n.spreader
 	s.lastFlush = n.now.Mono
-	for entries := range slices.Chunk(s.batch, entriesMax) {
+	for entries := range slices.Chunk(s.batch, EntriesMax) {
 		n.divide(ring.Around(n.position), slices.Clone(entries), 0, netip.AddrPort{})
 	}
 	s.batch = s.batch[:0]
@@ -269,7 +269,7 @@ func (n *Node) flood(news []Entry, but netip.AddrPort) {
 	for i := range n.detector.monitors {
 		neighbours = append(neighbours, n.detector.monitors[i].target)
 	}
-	for entries := range slices.Chunk(news, entriesMax) {
+	for entries := range slices.Chunk(news, EntriesMax) {
 		for _, m := range neighbours {
 			if m.Addr != but {
 				n.send(m.Addr, Message{
