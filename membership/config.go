@@ -141,7 +141,7 @@ const (
 
 	settleTime   = 800 * time.Millisecond // how long digests may differ before lists are compared
 	syncEvery    = 300 * time.Millisecond // least time between two comparisons a node begins
-	pagesMax     = 8                      // Entries messages in answer to one range
+	pagesMax     = 16                     // Entries messages in answer to one range
 	answersMax   = 32                     // messages in answer to one Ranges message
 	membersMax   = 16384                  // alive members that a list may have
 	terminalsMax = 4096                   // terminal entries that a list may have

@@ -225,10 +225,11 @@ func (n *Node) anyone(but *Member) *Member {
 	return nil
 }
 
-// tell gives one member an entry, unasked and only once.
+// tell gives one member an entry, unasked and only once. It is no part of a multicast, which
+// zero hops say.
 func (n *Node) tell(to netip.AddrPort, entries ...Entry) {
 	pos := ring.PositionOf(to)
-	n.send(to, Message{Kind: Update, Seq: n.nextSeq(), Hops: 1, From: pos, To: pos, Entries: entries})
+	n.send(to, Message{Kind: Update, Seq: n.nextSeq(), From: pos, To: pos, Entries: entries})
 }
 
 func (n *Node) stepUpdate(from netip.AddrPort, m *Message) {
@@ -237,7 +238,9 @@ func (n *Node) stepUpdate(from netip.AddrPort, m *Message) {
 	if len(m.Entries) == 0 || !s.seen.add(hopName{m.Sender, m.Seq}) {
 		return
 	}
-	n.unstage(m.Entries)
+	if m.Hops > 0 && !m.Flood {
+		n.unstage(m.Entries)
+	}
 	news := n.learn(m.Entries, ViaUpdate)
 	if m.Flood {
 		n.flood(news, from)
