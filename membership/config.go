@@ -141,9 +141,7 @@ const (
 
 	settleTime   = 800 * time.Millisecond // how long digests may differ before lists are compared
 	syncEvery    = 300 * time.Millisecond // least time between two comparisons a node begins
-	rangesMax    = 16                     // ranges in a message; a range that differs is cut in so many
-	entriesMax   = 32                     // entries in a message: 32 with IPv6 addresses are 1,120 bytes
-	pagesMax     = 8                      // Entries messages in answer to one range
+	pagesMax     = 16                     // Entries messages in answer to one range
 	answersMax   = 32                     // messages in answer to one Ranges message
 	membersMax   = 16384                  // alive members that a list may have
 	terminalsMax = 4096                   // terminal entries that a list may have
@@ -162,6 +160,12 @@ const (
 	// forgetAfter is how long a node may sleep before its list is worth nothing, and it
 	// joins like a newcomer.
 	forgetAfter = 10 * time.Minute
+)
+
+// Sizes that package wire fits into a packet.
+const (
+	RangesMax  = 16 // ranges in a message; a range that differs is cut in so many
+	EntriesMax = 32 // entries in a message
 )
 
 // timing is what follows from a Config.
