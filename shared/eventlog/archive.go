@@ -68,7 +68,7 @@ func (a *archive) run(ctx context.Context) {
 	}
 }
 
-// tidy compresses all rotated files but the newest, and keeps no more than the limit.
+// tidy compresses all rotated files but the newest that nobody writes to, and keeps no more than the limit.
 // What fails is tried again after the next rotation.
 func (a *archive) tidy(ctx context.Context) {
 	rotated := a.rotated()
@@ -111,7 +111,7 @@ func compress(ctx context.Context, path string) (err error) {
 	}
 	defer src.Close()
 	if err := unix.Flock(int(src.Fd()), unix.LOCK_EX|unix.LOCK_NB); err != nil {
-		return err // another process is at it
+		return err // a writer has not noticed yet that it was renamed
 	}
 	// The leading dot keeps the unfinished file out of "*".
 	tmp := filepath.Join(filepath.Dir(path), "."+filepath.Base(path)+gzipSuffix)

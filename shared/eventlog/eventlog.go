@@ -15,10 +15,11 @@
 // # Files
 //
 // A line is one write(2) with O_APPEND, so lines of several processes do not mix. A file
-// that has grown to Config.BytesMax is renamed to "<name>.<UTC time>", and from the next
-// rotation on that is a "<name>.<UTC time>.gz": the newest one stays plain for a while
-// because another process, or someone who follows the file, may still hold it open.
-// All of them match "<name>*".
+// that has grown to Config.BytesMax is renamed to "<name>.<UTC time>", and after the next
+// rotation that becomes "<name>.<UTC time>.gz"; the newest stays plain for those who
+// follow it. All of them match "<name>*". A writer holds a shared lock on its file, and
+// what is locked is not compressed, so a line that a process writes before it has seen
+// another's rotation is not lost.
 //
 // The well-known rotating writer, lumberjack, does not fit here: after its first rotation
 // it writes without O_APPEND, it truncates what another process has opened meanwhile

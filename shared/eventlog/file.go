@@ -18,8 +18,7 @@ const (
 	rotatedLayout = "20060102T150405.000000000Z"
 
 	// recheckEvery is how often a writer looks whether its file is still the one of
-	// that name. It must be far below the time between two rotations, after which a
-	// file that was renamed is compressed.
+	// that name. Until then it goes on with a file that another process has renamed.
 	recheckEvery = time.Second
 
 	dirMode  = 0o755
@@ -118,24 +117,24 @@ func (w *file) isCurrent() bool {
 	return err == nil && os.SameFile(named, open)
 }
 
-// rotate renames the file and opens a new one. The lock on the file makes sure that of
-// two processes only one renames it, and that none renames the other's new one. It is
-// not waited for: who holds it may be stopped, and a later recheck will do.
+// rotate renames the file and opens a new one. The lock makes sure that of two processes
+// only one renames it, and that none renames the other's new one. It is not waited for:
+// who holds it may be stopped, and a later recheck will do.
 func (w *file) rotate() error {
-	fd := int(w.f.Fd())
-	if err := unix.Flock(fd, unix.LOCK_EX|unix.LOCK_NB); err != nil {
-		return fmt.Errorf("lock %s: %w", w.path, err)
+	dir, err := os.Open(filepath.Dir(w.path))
+	if err != nil {
+		return err
+	}
+	defer dir.Close() // which gives up the lock
+	if err := unix.Flock(int(dir.Fd()), unix.LOCK_EX|unix.LOCK_NB); err != nil {
+		return fmt.Errorf("lock %s: %w", dir.Name(), err)
 	}
 	if w.isCurrent() {
-		rotated := w.path + "." + w.now().UTC().Format(rotatedLayout)
-		if err := os.Rename(w.path, rotated); err != nil {
-			return errors.Join(err, unix.Flock(fd, unix.LOCK_UN))
+		if err := os.Rename(w.path, w.path+"."+w.now().UTC().Format(rotatedLayout)); err != nil {
+			return err
 		}
 	}
-	if err := w.reopen(); err != nil { // closes fd, and so gives up the lock
-		return errors.Join(err, unix.Flock(fd, unix.LOCK_UN))
-	}
-	return nil
+	return w.reopen()
 }
 
 // reopen opens the file of that name, and closes the one that was open.
@@ -147,6 +146,10 @@ func (w *file) reopen() error {
 	info, err := f.Stat()
 	if err == nil && !info.Mode().IsRegular() {
 		err = fmt.Errorf("open %s: not a regular file", w.path)
+	}
+	if err == nil {
+		// Held for as long as the file is open: it is not compressed before.
+		err = unix.Flock(int(f.Fd()), unix.LOCK_SH|unix.LOCK_NB)
 	}
 	if err != nil {
 		f.Close()
