@@ -87,6 +87,14 @@ const (
 	KeyPrevious = "previous"  // the id given up
 	KeyDetail   = "detail"    // in words, for people
 	KeyError    = "error"     // in words, for people
+
+	KeyMode     = "mode"     // Membership: joining, live, stale, left
+	KeyPlugin   = "plugin"   // Plugin: which one
+	KeyAction   = "action"   // Plugin: start, reload, refuse, exit, restart, stop
+	KeyVersion  = "version"  // of a program
+	KeyChecksum = "checksum" // of a program, SHA-256 in hex
+	KeyPID      = "pid"      // of a process
+	KeyStderr   = "stderr"   // the last lines that a process wrote there
 )
 
 // The values of KeyDir.

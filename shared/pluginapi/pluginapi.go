@@ -41,6 +41,7 @@ import (
 	"io"
 	"net"
 	"os"
+	"syscall"
 
 	"github.com/hashicorp/go-hclog"
 	"github.com/hashicorp/go-plugin"
@@ -124,6 +125,7 @@ func InheritedSocket() (*net.UDPConn, error) {
 // AwaitHostEnd blocks until the host has ended, and then calls end. A plugin without it
 // would outlive a host that was killed, and keep the port.
 func AwaitHostEnd(end func()) {
+	syscall.CloseOnExec(LivenessFD) // what the plugin itself may start has no business with it
 	_, _ = io.Copy(io.Discard, os.NewFile(LivenessFD, "liveness"))
 	end()
 }
