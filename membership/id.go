@@ -9,6 +9,8 @@ import (
 	"strings"
 
 	"github.com/cespare/xxhash/v2"
+
+	"github.com/aksinghdce/cluster-membership-service/membership/ring"
 )
 
 // ID names one life of one machine: its address, and when that life began. A machine
@@ -51,18 +53,7 @@ func (id ID) Short() uint32 { return uint32(id.hash()) }
 
 // hash is what a list's digest is made of.
 func (id ID) hash() uint64 {
-	var buf [addrLenMax + 8]byte
-	n := putAddr(buf[:], id.Addr)
-	binary.BigEndian.PutUint64(buf[n:], id.Incarnation)
-	return xxhash.Sum64(buf[:n+8])
-}
-
-const addrLenMax = 16 + 2
-
-// putAddr writes the address as it goes over the wire and returns its length.
-func putAddr(buf []byte, addr netip.AddrPort) int {
-	ip := addr.Addr().AsSlice()
-	n := copy(buf, ip)
-	binary.BigEndian.PutUint16(buf[n:], addr.Port())
-	return n + 2
+	var buf [18 + 8]byte
+	b := ring.AppendAddr(buf[:0], id.Addr)
+	return xxhash.Sum64(binary.BigEndian.AppendUint64(b, id.Incarnation))
 }

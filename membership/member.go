@@ -3,6 +3,8 @@ package membership
 import (
 	"fmt"
 	"time"
+
+	"github.com/aksinghdce/cluster-membership-service/membership/ring"
 )
 
 // State is what a member list says of an incarnation. The order of the values is the
@@ -59,4 +61,22 @@ type Member struct {
 	Entry
 	// Since is when this list took the state up, on the wall clock of its machine.
 	Since time.Time
+
+	position ring.Position
+	hash     uint64 // what the row adds to the digest
 }
+
+// NewMember makes a row, for a Snapshot.
+func NewMember(e Entry, since time.Time) *Member {
+	m := &Member{Entry: e, Since: since, position: ring.PositionOf(e.Addr)}
+	if e.State == Alive {
+		m.hash = e.ID.hash()
+	}
+	return m
+}
+
+// Position is where the member stands on the ring.
+func (m *Member) Position() ring.Position { return m.position }
+
+// Live reports whether the member is in the group.
+func (m *Member) Live() bool { return m.State == Alive }

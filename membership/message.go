@@ -5,6 +5,8 @@ import (
 	"net/netip"
 	"strings"
 	"time"
+
+	"github.com/aksinghdce/cluster-membership-service/membership/ring"
 )
 
 // Kind says what a Message is, and so which of its fields count.
@@ -63,7 +65,7 @@ func (v Verdict) String() string {
 // Range is one stretch of the ring, both ends inclusive and From <= To, with what its
 // sender's list holds in it.
 type Range struct {
-	From, To uint64
+	From, To ring.Position
 	Digest   uint64
 	Count    int
 }
@@ -82,12 +84,13 @@ type Message struct {
 	Stamp  time.Duration // Heartbeat, ProbeAck: now, Query, Report: the target's newest; in whole microseconds
 	Digest uint64        // Heartbeat, ProbeAck: the low 32 bits; GatewayBeat: all 64
 	Target ID            // Query, Report
+	Age    time.Duration // Report: since Stamp, as the sender reckons; in whole microseconds
 
-	From, To uint64  // Update: the arc, which may wrap around; Entries: the range
-	Entries  []Entry // Update, Entries, Welcome
-	Hops     int     // Update: how many hops came before
-	Reply    bool    // Entries: the receiver is asked for its own
-	Merge    bool    // Ranges, Entries: between groups that had not met
+	From, To ring.Position // Update: the arc, which may wrap around; Entries: the range
+	Entries  []Entry       // Update, Entries, Welcome
+	Hops     int           // Update: how many hops came before
+	Reply    bool          // Entries: the receiver is asked for its own
+	Flood    bool          // Update: whoever learns something new here tells its neighbours
 
 	Ranges []Range // Ranges
 
@@ -112,17 +115,23 @@ func (m *Message) String() string {
 		add("seq=%d stamp=%v", m.Seq, m.Stamp)
 	case Query, Report:
 		add("seq=%d target=%v stamp=%v", m.Seq, m.Target, m.Stamp)
+		if m.Kind == Report {
+			add("age=%v", m.Age)
+		}
 	case Update:
-		add("seq=%d hops=%d arc=%016x-%016x", m.Seq, m.Hops, m.From, m.To)
+		add("seq=%d hops=%d arc=%016x-%016x", m.Seq, m.Hops, uint64(m.From), uint64(m.To))
+		if m.Flood {
+			add("flood")
+		}
 	case Ack, Join:
 		add("seq=%d", m.Seq)
 	case Ranges:
-		add("seq=%d merge=%t", m.Seq, m.Merge)
+		add("seq=%d", m.Seq)
 		for _, r := range m.Ranges {
-			add("%016x-%016x:%d:%016x", r.From, r.To, r.Count, r.Digest)
+			add("%016x-%016x:%d:%016x", uint64(r.From), uint64(r.To), r.Count, r.Digest)
 		}
 	case Entries:
-		add("seq=%d range=%016x-%016x reply=%t merge=%t", m.Seq, m.From, m.To, m.Reply, m.Merge)
+		add("seq=%d range=%016x-%016x reply=%t", m.Seq, uint64(m.From), uint64(m.To), m.Reply)
 	case Welcome:
 		add("seq=%d verdict=%v", m.Seq, m.Verdict)
 		if m.Verdict == Stale {

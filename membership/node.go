@@ -1,97 +1,410 @@
 package membership
 
 import (
-	"errors"
-	"math/rand/v2"
+	"fmt"
+	"math"
 	"net/netip"
+	"slices"
 	"time"
+
+	"github.com/aksinghdce/cluster-membership-service/membership/ring"
 )
 
 // Now is an instant as the driver's two clocks show it.
 type Now struct {
-	Mono time.Duration // monotonic, from any fixed origin
-	Wall time.Time     // for incarnations and for Member.Since; may step
-}
-
-// Config is what a Node needs to know.
-type Config struct {
-	Addr     netip.AddrPort
-	Gateways []netip.AddrPort
-	// Known are members seen in an earlier life, asked for a group when no gateway answers.
-	Known []netip.AddrPort
-	// MaxFailures is how many members may fail at the same time, and so the number of
-	// monitors of each. Zero means 3.
-	MaxFailures int
-	// DetectWithin and SpreadWithin are R5 and R6. Zero means 2 s and 6 s.
-	DetectWithin, SpreadWithin time.Duration
-	// Rand is the node's only source of randomness.
-	Rand *rand.Rand
+	// Mono never steps. Its origin must outlive a reload: a node that is restored from a
+	// snapshot has to find the clock of the node that was frozen.
+	Mono time.Duration
+	// Wall is for incarnations and for Member.Since. It may step.
+	Wall time.Time
 }
 
 // Phase is where a node is in its life.
 type Phase uint8
 
 const (
-	Joining Phase = iota
+	Joining Phase = iota // looking for a group
 	InGroup
-	Leaving
-	Gone
+	Leaving // telling the others
+	Gone    // has left; the node does nothing any more
 )
+
+var phaseNames = [...]string{Joining: "joining", InGroup: "member", Leaving: "leaving", Gone: "left"}
+
+func (p Phase) String() string {
+	if int(p) < len(phaseNames) {
+		return phaseNames[p]
+	}
+	return fmt.Sprintf("phase(%d)", uint8(p))
+}
 
 // Ready is what the driver has to do. Its slices are valid until the next call of a
 // method of the Node.
 type Ready struct {
-	Messages []Envelope
-	Events   []Event
-	Changed  bool // the member list has changed
+	Messages []Envelope // to be sent, in this order
+	Events   []Event    // to be logged, in this order
+	Changed  bool       // the member list has changed
 }
 
-// Node is one member's state machine.
-type Node struct{}
+// never is a time that does not come.
+const never = time.Duration(math.MaxInt64)
 
-var errTODO = errors.New("not yet")
+// Node is one member's state machine. See the package comment for how to drive it.
+type Node struct {
+	cfg    Config
+	timing timing
 
-// NewNode returns a node that begins to join at its first Tick.
-func NewNode(cfg Config, now Now) (*Node, error) { return nil, errTODO }
+	now       Now           // of the call under way
+	epoch     time.Duration // Mono at which stamps begin
+	wake      time.Duration // the Mono at which Tick has to be called
+	self      ID
+	position  ring.Position // of self
+	phase     Phase
+	list      list
+	seq       uint64 // of the messages that ask for an answer
+	lastHeard time.Duration
+	reported  uint64 // the list's version at the last Ready
 
-// RestoreNode returns a node that goes on from a snapshot.
-func RestoreNode(cfg Config, snapshot []byte, crashed bool, now Now) (*Node, error) {
-	return nil, errTODO
+	detector detector
+	spreader spreader
+	syncer   syncer
+	joiner   joiner
+	gateway  gateway
+	recaller recaller
+	leaveEnd time.Duration
+
+	messages []Envelope
+	events   []Event
 }
 
-// Step takes in a message that came from an address.
-func (n *Node) Step(now Now, from netip.AddrPort, m *Message) {}
+// NewNode returns a node that begins to join at its first Tick. Its error wraps
+// ErrConfig.
+func NewNode(cfg Config, now Now) (*Node, error) {
+	cfg, err := cfg.withDefaults()
+	if err != nil {
+		return nil, err
+	}
+	n := &Node{
+		cfg:       cfg,
+		timing:    timingFor(cfg),
+		now:       now,
+		epoch:     now.Mono,
+		wake:      now.Mono,
+		lastHeard: now.Mono,
+		self:      ID{Addr: cfg.Addr, Incarnation: uint64(now.Wall.UnixNano())},
+		position:  ring.PositionOf(cfg.Addr),
+	}
+	n.spreader.init()
+	n.gateway.init(&cfg)
+	n.recaller.next = now.Mono + recallEvery
+	n.beginJoin()
+	return n, nil
+}
 
-// Tick lets time pass. Call it when Wake is reached; at any other time it does no harm.
-func (n *Node) Tick(now Now) {}
+// Snapshot is a node's state, for RestoreNode. Package wire encodes it.
+type Snapshot struct {
+	Self    ID
+	Phase   Phase
+	Epoch   time.Duration // Mono at which stamps begin
+	Seq     uint64        // of the last message that asked for an answer
+	BeatSeq uint64        // of the last heartbeat round
+	Beat    time.Duration // Mono of the next heartbeat round
+	Rows    []*Member     // in ring order; shared, not copied
+	Watched []Watched     // the members this node monitors
+}
 
-// Leave begins to leave the group; Phase is Gone when that is done.
-func (n *Node) Leave(now Now) {}
+// Watched is what a monitor knows of a member.
+type Watched struct {
+	ID    ID
+	Stamp time.Duration // the newest, on the member's clock
+	Fresh time.Duration // Mono at which that stamp was made, as the monitor reckons
+	Base  time.Duration // smallest (receive - send) difference; with HasBase
+	// HasBase is false until a stamp has come from the member itself.
+	HasBase bool
+}
 
-// Ready returns what has to be done since it was called last.
-func (n *Node) Ready() Ready { return Ready{} }
+// seqSkip is more messages than a node sends between a snapshot and a crash.
+const seqSkip = 1 << 20
 
-// Wake is the monotonic time of the next necessary Tick.
-func (n *Node) Wake() time.Duration { return 0 }
+// RestoreNode returns a node that goes on from a snapshot: the same identity, the same
+// clock, the same list. Where the snapshot is not from the very end of the earlier run,
+// crashed says so, and sequence numbers skip what may have been used since.
+func RestoreNode(cfg Config, s Snapshot, crashed bool, now Now) (*Node, error) {
+	if s.Phase != InGroup {
+		return NewNode(cfg, now)
+	}
+	if s.Self.Addr != cfg.Addr {
+		return nil, fmt.Errorf("%w: the snapshot is of %v, not of %v", ErrConfig, s.Self.Addr, cfg.Addr)
+	}
+	n, err := NewNode(cfg, now)
+	if err != nil {
+		return nil, err
+	}
+	n.self, n.phase, n.epoch, n.seq = s.Self, InGroup, s.Epoch, s.Seq
+	n.list = newList(s.Rows)
+	n.reported = n.list.version
+	n.detector.beatSeq, n.detector.nextBeat = s.BeatSeq, s.Beat
+	if crashed {
+		n.seq += seqSkip
+		n.detector.beatSeq += seqSkip
+	}
+	n.joiner = joiner{}
+	n.startGateway()
+	n.followList()
+	for _, w := range s.Watched {
+		n.detector.restore(w)
+	}
+	n.wake = n.nextWake()
+	return n, nil
+}
 
-// Self is the identity in use.
-func (n *Node) Self() ID { return ID{} }
+// Snapshot returns the node's state. Its rows are the list's own, which never change.
+func (n *Node) Snapshot() Snapshot {
+	s := Snapshot{
+		Self: n.self, Phase: n.phase, Epoch: n.epoch, Seq: n.seq,
+		BeatSeq: n.detector.beatSeq, Beat: n.detector.nextBeat,
+		Rows: slices.Clone(n.list.ring.Points()),
+	}
+	for i := range n.detector.monitors {
+		s.Watched = append(s.Watched, n.detector.monitors[i].watched())
+	}
+	return s
+}
+
+// Self is the identity in use, or to be used once the node is admitted.
+func (n *Node) Self() ID { return n.self }
 
 // Phase says where the node is in its life.
-func (n *Node) Phase() Phase { return Joining }
+func (n *Node) Phase() Phase { return n.phase }
+
+// Leader is the gateway that leads, as far as this node knows; only gateways know.
+func (n *Node) Leader() netip.AddrPort { return n.gateway.leader }
 
 // Members returns the list's rows in ring order, terminal ones included. The rows are
 // shared and must not be written to; the slice is the caller's.
-func (n *Node) Members() []*Member { return nil }
+func (n *Node) Members() []*Member { return slices.Clone(n.list.ring.Points()) }
 
 // Digest is equal on nodes that hold the same members to be alive.
-func (n *Node) Digest() uint64 { return 0 }
+func (n *Node) Digest() uint64 { return n.list.digest }
 
 // Alive is how many members the list holds to be alive, this node included.
-func (n *Node) Alive() int { return 0 }
+func (n *Node) Alive() int { return n.list.ring.Live() }
 
 // Version counts the changes of the list.
-func (n *Node) Version() uint64 { return 0 }
+func (n *Node) Version() uint64 { return n.list.version }
 
-// Snapshot returns the state for RestoreNode.
-func (n *Node) Snapshot(now Now) []byte { return nil }
+// Wake is the Now.Mono at which Tick has to be called, unless Step is called before.
+func (n *Node) Wake() time.Duration { return n.wake }
+
+// Ready returns what has to be done since it was called last.
+func (n *Node) Ready() Ready {
+	r := Ready{Messages: n.messages, Events: n.events, Changed: n.list.version != n.reported}
+	n.messages, n.events = n.messages[:0], n.events[:0]
+	n.reported = n.list.version
+	return r
+}
+
+// Tick lets time pass. Call it when Wake is reached, after all packets that have arrived
+// were given to Step; at any other time it does no harm.
+func (n *Node) Tick(now Now) {
+	n.enter(now)
+	switch n.phase {
+	case Joining:
+		n.tickJoin()
+	case InGroup:
+		n.tickDetector()
+		n.tickSpreader()
+		n.tickGateway()
+		n.tickRecaller()
+	case Leaving:
+		n.tickDetector()
+		n.tickSpreader()
+		n.tickLeave()
+	}
+	n.leaveCall()
+}
+
+// Step takes in a message that came from an address. The message is only lent.
+func (n *Node) Step(now Now, from netip.AddrPort, m *Message) {
+	n.enter(now)
+	if n.phase != Gone {
+		if now.Mono-n.lastHeard >= n.timing.deadline {
+			n.detector.startOver(now.Mono) // this node was cut off until now
+		}
+		n.lastHeard = now.Mono
+		n.step(from, m)
+	}
+	n.leaveCall()
+}
+
+func (n *Node) step(from netip.AddrPort, m *Message) {
+	if n.phase == Joining {
+		n.stepJoining(from, m)
+		return
+	}
+	switch m.Kind {
+	case Heartbeat:
+		n.stepHeartbeat(from, m)
+	case Probe:
+		n.stepProbe(from, m)
+	case ProbeAck:
+		n.stepProbeAck(m)
+	case Query:
+		n.stepQuery(from, m)
+	case Report:
+		n.stepReport(m)
+	case Update:
+		n.stepUpdate(from, m)
+	case Ack:
+		n.stepAck(m)
+	case Ranges:
+		n.stepRanges(from, m)
+	case Entries:
+		n.stepEntries(from, m)
+	case Join:
+		n.stepJoin(from, m)
+	case Welcome:
+		// A late one; this node is a member already.
+	case Recall:
+		n.stepRecall(from, m)
+	case GatewayBeat:
+		n.stepGatewayBeat(from, m)
+	}
+}
+
+// Leave begins to leave the group. Phase is Gone when the others have been told, or could
+// not be told within leaveTimeout.
+func (n *Node) Leave(now Now) {
+	n.enter(now)
+	switch n.phase {
+	case Joining:
+		n.phase = Gone
+	case InGroup:
+		n.phase = Leaving
+		n.leaveEnd = now.Mono + leaveTimeout
+		n.change(Entry{ID: n.self, State: Left}, ViaSelf, Event{})
+		n.spread(Entry{ID: n.self, State: Left})
+		n.flush()
+		n.tickLeave()
+	}
+	n.leaveCall()
+}
+
+func (n *Node) tickLeave() {
+	if n.spreader.idle() || n.now.Mono >= n.leaveEnd {
+		n.phase = Gone
+		n.handOver()
+	}
+}
+
+// enter begins every call: it takes the time, and looks whether the call comes late.
+func (n *Node) enter(now Now) {
+	late := now.Mono - n.wake
+	n.now = now
+	if late <= latenessMax || n.phase != InGroup {
+		return
+	}
+	n.detector.startOver(now.Mono)
+	if late > forgetAfter {
+		n.joinAfresh(fmt.Sprintf("slept for %v", late.Round(time.Second)))
+	}
+}
+
+// leaveCall ends every call that may have changed something.
+func (n *Node) leaveCall() { n.wake = n.nextWake() }
+
+func (n *Node) nextWake() time.Duration {
+	switch n.phase {
+	case Joining:
+		return n.joiner.due
+	case InGroup:
+		return min(n.detectorDue(), n.spreader.due(), n.gateway.due(), n.recaller.due())
+	case Leaving:
+		return min(n.detectorDue(), n.spreader.due(), n.leaveEnd)
+	default:
+		return never
+	}
+}
+
+// stamp is the node's own clock as others see it.
+func (n *Node) stamp() time.Duration { return (n.now.Mono - n.epoch).Truncate(time.Microsecond) }
+
+func (n *Node) nextSeq() uint64 {
+	n.seq++
+	return n.seq
+}
+
+// send queues a message. Its sender is filled in, except for heartbeats, which carry the
+// short form.
+func (n *Node) send(to netip.AddrPort, m Message) {
+	if m.Kind != Heartbeat {
+		m.Sender = n.self
+	}
+	n.messages = append(n.messages, Envelope{To: to, Message: m})
+}
+
+func (n *Node) emit(e Event) { n.events = append(n.events, e) }
+
+// change merges an entry into the list, logs what that changes, and lets the detector
+// follow. It reports whether the entry was news. The event is the caller's where it has
+// more to say than what and how.
+func (n *Node) change(e Entry, via Via, event Event) bool {
+	if !n.acceptable(e) {
+		return false
+	}
+	old, new := n.list.merge(e, n.now.Wall)
+	if new == nil {
+		return false
+	}
+	wasAlive := old != nil && old.State == Alive
+	event.Peer, event.Via = e.ID, via
+	switch {
+	case e.State == Alive:
+		event.Kind = EventJoin
+		if wasAlive {
+			event.Previous = old.ID
+		}
+		n.emit(event)
+	case e.State == Failed && wasAlive:
+		event.Kind = EventFail
+		n.emit(event)
+	case e.State == Left && old != nil && old.State != Left:
+		event.Kind = EventLeave
+		n.emit(event)
+	}
+	if e.State == Alive || wasAlive {
+		n.followList()
+	}
+	return true
+}
+
+// acceptable rejects what no member would say in earnest: addresses nobody can be reached
+// at, and lists without end.
+func (n *Node) acceptable(e Entry) bool {
+	ip := e.Addr.Addr()
+	if !ip.IsValid() || ip.IsUnspecified() || ip.IsMulticast() || e.Addr.Port() == 0 || e.State > Left {
+		return false
+	}
+	if n.list.get(e.Addr) != nil {
+		return true
+	}
+	if e.State == Alive {
+		return n.list.ring.Live() < membersMax
+	}
+	return n.list.ring.Len()-n.list.ring.Live() < terminalsMax
+}
+
+// learn merges what another member said, and returns what was news. An entry about this
+// node itself is not merged: it is answered by a new incarnation, or is known anyway.
+func (n *Node) learn(entries []Entry, via Via) (news []Entry) {
+	for _, e := range entries {
+		if e.Addr == n.self.Addr {
+			n.hearAboutSelf(e)
+			continue
+		}
+		if n.change(e, via, Event{}) {
+			news = append(news, e)
+		}
+	}
+	return news
+}

@@ -1,0 +1,196 @@
+package membership
+
+import (
+	"errors"
+	"fmt"
+	"math/rand/v2"
+	"net/netip"
+	"slices"
+	"time"
+)
+
+// Config is what a Node needs to know.
+type Config struct {
+	// Addr is where other members reach this one; it is half of its identity.
+	Addr netip.AddrPort
+
+	// Gateways admit newcomers. A node whose Addr is among them is a gateway itself.
+	// The order does not matter: gateways are ranked by address, so that members which
+	// were given them in different orders agree on the leader.
+	Gateways []netip.AddrPort
+
+	// Known are members that an earlier life of this gateway has seen. It asks them for a
+	// group before it founds one. Only gateways use them.
+	Known []netip.AddrPort
+
+	// MaxFailures is how many members may fail at the same time without a failure going
+	// unnoticed. It is the number of monitors of each member, since the failed member and
+	// all but one of its monitors can be the ones that fail. More monitors cost one
+	// heartbeat an interval each. Zero means 3.
+	MaxFailures int
+
+	// DetectWithin is the bound on the time from a crash until the first live list has
+	// it. The heartbeat interval follows from it (interval = DetectWithin - 800 ms), so a
+	// longer bound is less traffic. Zero means 2 s.
+	DetectWithin time.Duration
+
+	// SpreadWithin is the bound on the time from a change until all live lists have it.
+	// Zero means 6 s.
+	SpreadWithin time.Duration
+
+	// Rand is the node's only source of randomness: jitter and choice of helpers.
+	Rand *rand.Rand
+}
+
+// Limits and defaults of Config.
+const (
+	maxFailuresDefault  = 3
+	maxFailuresMax      = 8
+	detectWithinDefault = 2 * time.Second
+	detectWithinMax     = 60 * time.Second
+	spreadWithinDefault = 6 * time.Second
+	gatewaysMax         = 16
+)
+
+// ErrConfig is wrapped by every error about a Config that cannot work.
+var ErrConfig = errors.New("membership configuration")
+
+// withDefaults returns the configuration with zero fields filled in and the gateways
+// ranked, or an error that says what is wrong with it.
+func (c Config) withDefaults() (Config, error) {
+	if c.MaxFailures == 0 {
+		c.MaxFailures = maxFailuresDefault
+	}
+	if c.DetectWithin == 0 {
+		c.DetectWithin = detectWithinDefault
+	}
+	if c.SpreadWithin == 0 {
+		c.SpreadWithin = spreadWithinDefault
+	}
+	c.Gateways = slices.Clone(c.Gateways)
+	slices.SortFunc(c.Gateways, netip.AddrPort.Compare)
+	c.Gateways = slices.Compact(c.Gateways)
+	return c, c.check()
+}
+
+func (c Config) check() error {
+	fail := func(format string, args ...any) error {
+		return fmt.Errorf("%w: %s", ErrConfig, fmt.Sprintf(format, args...))
+	}
+	switch {
+	case !c.Addr.IsValid() || c.Addr.Addr().IsUnspecified() || c.Addr.Port() == 0:
+		return fail("address %v cannot be reached by others, want ip:port", c.Addr)
+	case len(c.Gateways) == 0:
+		return fail("no gateway given, want at least one (this node itself may be one)")
+	case len(c.Gateways) > gatewaysMax:
+		return fail("%d gateways given, want at most %d", len(c.Gateways), gatewaysMax)
+	case c.MaxFailures < 1 || c.MaxFailures > maxFailuresMax:
+		return fail("max failures is %d, want 1 to %d", c.MaxFailures, maxFailuresMax)
+	case c.Rand == nil:
+		return fail("no source of randomness given")
+	}
+	t := timingFor(c)
+	if t.interval < intervalMin || c.DetectWithin > detectWithinMax {
+		return fail("cannot detect within %v, want %v to %v: %v of it are margin and doubt, and what is left is the heartbeat interval, at least %v",
+			c.DetectWithin, detectMargin+doubtWindow+intervalMin, detectWithinMax, detectMargin+doubtWindow, intervalMin)
+	}
+	if spread := t.spreadBound(c.MaxFailures, membersMax); c.SpreadWithin < c.DetectWithin+spread {
+		return fail("cannot spread within %v: detection takes up to %v and telling %d members with %d of them dead up to %v more, so the least is %v",
+			c.SpreadWithin, c.DetectWithin, membersMax, c.MaxFailures, spread, c.DetectWithin+spread)
+	}
+	return nil
+}
+
+// isGateway reports whether addr is one of the gateways.
+func (c *Config) isGateway(addr netip.AddrPort) bool { return slices.Contains(c.Gateways, addr) }
+
+// Fixed times and sizes of the protocol. PROTOCOL.md derives them.
+const (
+	// detectMargin is what is left of DetectWithin for the base delay of a link and the
+	// lateness of a monitor.
+	detectMargin = 150 * time.Millisecond
+	// doubtWindow is how long before the deadline the next heartbeat would be due: time
+	// for half a dozen rounds of probes.
+	doubtWindow = 650 * time.Millisecond
+	// heartbeatSlack is how late a heartbeat may be before it is doubted.
+	heartbeatSlack = 100 * time.Millisecond
+	intervalMin    = 200 * time.Millisecond
+
+	probeEvery = 100 * time.Millisecond
+	probesMin  = 3 // that go unanswered before a member is declared failed
+	// relaysMax bounds the askers for whom a node passes a newer stamp on, relayFor how long it does.
+	relaysMax = 64
+	relayFor  = 500 * time.Millisecond
+	// lingerFor is how much longer than a deadline a monitor goes on to watch whom it has
+	// been relieved of.
+	lingerFor = time.Second
+	// latenessMax is how late a monitor may be called. Beyond, what it has not heard
+	// proves nothing, and its probes count anew.
+	latenessMax = 300 * time.Millisecond
+	// baseWindow is how long the smallest (receive - send) difference of a link is
+	// remembered, at least; twice that at the most. Drift of 200 ppm moves it by 12 ms.
+	baseWindow = 30 * time.Second
+
+	fanOut       = 16                     // arcs that a hop divides its arc into
+	hopTimeout   = 150 * time.Millisecond // after which an unacknowledged hop is repeated
+	hopTries     = 6                      // after which it is left to the digests
+	relayTries   = 2                      // the same for a hop made on behalf of another member
+	batchEvery   = 50 * time.Millisecond  // least time between two multicasts of a node
+	spreadRank   = 200 * time.Millisecond // how much later the next monitor spreads
+	leaveTimeout = 1500 * time.Millisecond
+
+	settleTime   = 800 * time.Millisecond // how long digests may differ before lists are compared
+	syncEvery    = 300 * time.Millisecond // least time between two comparisons a node begins
+	rangesMax    = 16                     // ranges in a message; a range that differs is cut in so many
+	entriesMax   = 32                     // entries in a message: 32 with IPv6 addresses are 1,120 bytes
+	pagesMax     = 8                      // Entries messages in answer to one range
+	answersMax   = 32                     // messages in answer to one Ranges message
+	membersMax   = 16384                  // alive members that a list may have
+	terminalsMax = 4096                   // terminal entries that a list may have
+
+	joinRetry    = 250 * time.Millisecond
+	joinTries    = 4
+	joinBackoff  = 4 * time.Second // between two rounds of asking every gateway, at most
+	gatewayEvery = 400 * time.Millisecond
+	gatewayDead  = 1400 * time.Millisecond // without a beat another gateway leads
+
+	recallEvery  = 1500 * time.Millisecond // at which each failed address is tried by one member
+	recallGap    = time.Second             // least time between two recalls to one address
+	rejoinJitter = 300 * time.Millisecond
+	keepFailed   = 24 * time.Hour
+	keepLeft     = time.Hour
+	// forgetAfter is how long a node may sleep before its list is worth nothing, and it
+	// joins like a newcomer.
+	forgetAfter = 10 * time.Minute
+)
+
+// timing is what follows from a Config.
+type timing struct {
+	interval time.Duration // between heartbeats
+	doubt    time.Duration // age of the freshest stamp at which probing begins
+	deadline time.Duration // ... at which the member is declared failed
+}
+
+func timingFor(c Config) timing {
+	deadline := c.DetectWithin - detectMargin
+	interval := deadline - doubtWindow
+	return timing{interval: interval, doubt: interval + heartbeatSlack, deadline: deadline}
+}
+
+// spreadBound is the longest time from a declaration until n members know, without loss of
+// packets: the later ranks of monitors, the hops, and a timeout for each dead member that
+// heads an arc on the way.
+func (t timing) spreadBound(maxFailures, n int) time.Duration {
+	const hopDelay = detectMargin // the largest base delay that the bounds allow for
+	return time.Duration(maxFailures-1)*spreadRank + batchEvery +
+		time.Duration(hops(n))*hopDelay + time.Duration(maxFailures)*hopTimeout
+}
+
+// hops is the depth of a multicast to n members.
+func hops(n int) int {
+	depth := 0
+	for reach := 1; reach < n; reach *= fanOut {
+		depth++
+	}
+	return depth
+}

@@ -1,0 +1,471 @@
+package membership
+
+import (
+	"net/netip"
+	"slices"
+	"time"
+)
+
+// detector is this node's part in the extended ring: heartbeats to its successors, and a
+// monitor for each of its predecessors.
+type detector struct {
+	successors []*Member
+	monitors   []monitor
+	nextBeat   time.Duration
+	beatSeq    uint64
+	relays     []relay
+}
+
+// monitor watches one predecessor.
+//
+//	           stamp older than timing.doubt
+//	┌───────┐ ─────────────────────────────▶ ┌───────┐  stamp older than timing.deadline,
+//	│ quiet │                                │ doubt │  and probes unanswered
+//	└───────┘ ◀───────────────────────────── └───────┘ ────────────────────────────────▶ FAIL
+//	           a newer stamp, from anyone
+type monitor struct {
+	target *Member
+	stamp  time.Duration // the newest of the target's, on its clock
+	fresh  time.Duration // Mono at which the stamp was made, at the latest
+	base   baseDelay
+
+	doubting  bool
+	nextProbe time.Duration
+	// ripe is when probesMin probes have gone unanswered long enough; never before.
+	ripe    time.Duration
+	probes  int
+	answers int // co-monitors' reports that knew nothing newer
+
+	// until ends the watch of a target that a newcomer has come in front of. The newcomer
+	// begins with a deadline of grace; until that is over, the relieved monitor is the one
+	// that knows how long the target has been silent. Zero: this node is a monitor by right.
+	until time.Duration
+}
+
+// relay is a member that wants to be told of a newer stamp of the target.
+type relay struct {
+	target ID
+	stamp  time.Duration // newer than this one
+	asker  netip.AddrPort
+	seq    uint64 // of its Query
+	until  time.Duration
+}
+
+func newMonitor(target *Member, now time.Duration) monitor {
+	// A new neighbour has a full deadline of grace: nobody can have told it earlier whom to
+	// send its heartbeats to.
+	return monitor{target: target, fresh: now, ripe: never}
+}
+
+func (m *monitor) watched() Watched {
+	base, ok := m.base.min()
+	return Watched{ID: m.target.ID, Stamp: m.stamp, Fresh: m.fresh, Base: base, HasBase: ok}
+}
+
+// heard takes in a stamp that came straight from the target.
+func (m *monitor) heard(stamp, now time.Duration) (newer bool) {
+	m.base.add(now-stamp, now)
+	newer = stamp > m.stamp
+	if newer {
+		m.stamp = stamp
+	}
+	if base, ok := m.base.min(); ok && m.stamp > 0 {
+		m.fresh = m.stamp + base
+	}
+	return newer
+}
+
+// told takes in a stamp that a co-monitor reports, which was made at the given time or
+// before.
+func (m *monitor) told(stamp, at time.Duration) (newer bool) {
+	if stamp <= m.stamp {
+		return false
+	}
+	unheard := m.stamp == 0
+	m.stamp = stamp
+	if base, ok := m.base.min(); ok {
+		at = min(at, stamp+base)
+	}
+	if unheard || at > m.fresh {
+		// A monitor that has not heard anything itself goes by what the others know, even
+		// where that is less than the grace it gave.
+		m.fresh = at
+	}
+	return true
+}
+
+// baseDelay finds the smallest difference of receive and send time over a sliding window:
+// the offset of the two clocks plus the delay of an undisturbed packet. Adding it to a
+// send stamp gives when the packet would have come at the latest, had nothing delayed it.
+type baseDelay struct {
+	began         time.Duration // of the current half of the window
+	current, past time.Duration // smallest of the current half and of the one before
+	halves        int           // that hold a value: 0, 1 or 2
+}
+
+func (b *baseDelay) add(difference, now time.Duration) {
+	switch {
+	case b.halves == 0:
+		*b = baseDelay{began: now, current: difference, halves: 1}
+	case now-b.began >= baseWindow:
+		*b = baseDelay{began: now, current: difference, past: b.current, halves: 2}
+	default:
+		b.current = min(b.current, difference)
+	}
+}
+
+func (b *baseDelay) min() (smallest time.Duration, ok bool) {
+	if b.halves == 2 {
+		return min(b.current, b.past), true
+	}
+	return b.current, b.halves == 1
+}
+
+// followList makes the detector watch and feed the neighbours that the list gives it now.
+func (n *Node) followList() {
+	d := &n.detector
+	d.successors = n.list.ring.Successors(d.successors[:0], n.position, n.cfg.MaxFailures)
+	var buf [maxFailuresMax]*Member
+	targets := n.list.ring.Predecessors(buf[:0], n.position, n.cfg.MaxFailures)
+	monitors := make([]monitor, 0, len(targets)+len(d.monitors))
+	for _, t := range targets {
+		if old := d.monitor(t.ID); old != nil {
+			old.until = 0
+			monitors = append(monitors, *old)
+		} else {
+			monitors = append(monitors, newMonitor(t, n.now.Mono))
+		}
+	}
+	for _, m := range d.monitors {
+		if !slices.ContainsFunc(targets, func(t *Member) bool { return t.ID == m.target.ID }) && n.linger(&m) {
+			monitors = append(monitors, m)
+		}
+	}
+	d.monitors = monitors
+}
+
+// lingerersMax bounds the members that are watched beyond the predecessors.
+const lingerersMax = 2 * maxFailuresMax
+
+// linger reports whether a monitor that has been relieved goes on for a while.
+func (n *Node) linger(m *monitor) bool {
+	if !n.list.holds(m.target.Entry) || len(n.detector.monitors) > n.cfg.MaxFailures+lingerersMax {
+		return false
+	}
+	if m.until == 0 {
+		m.until = n.now.Mono + n.timing.deadline + lingerFor
+	}
+	return true
+}
+
+// monitor returns the monitor of a member, or nil.
+func (d *detector) monitor(id ID) *monitor {
+	for i := range d.monitors {
+		if d.monitors[i].target.ID == id {
+			return &d.monitors[i]
+		}
+	}
+	return nil
+}
+
+func (d *detector) restore(w Watched) {
+	if m := d.monitor(w.ID); m != nil {
+		m.stamp, m.fresh = w.Stamp, w.Fresh
+		if w.HasBase {
+			m.base.add(w.Base, w.Fresh)
+		}
+	}
+}
+
+// startOver forgets the unanswered probes: the node was late, and what it did not hear
+// meanwhile proves nothing.
+func (d *detector) startOver(now time.Duration) {
+	for i := range d.monitors {
+		m := &d.monitors[i]
+		m.probes, m.answers, m.ripe, m.nextProbe = 0, 0, never, now
+	}
+}
+
+func (n *Node) detectorDue() time.Duration {
+	due := n.detector.nextBeat
+	if len(n.detector.successors) == 0 {
+		due = never // until there is a successor, a round is nothing to wake for
+	}
+	for i := range n.detector.monitors {
+		due = min(due, n.detector.monitors[i].due(n.timing))
+	}
+	return due
+}
+
+func (m *monitor) due(t timing) time.Duration {
+	if !m.doubting {
+		if m.until > 0 {
+			return min(m.until, m.fresh+t.doubt)
+		}
+		return m.fresh + t.doubt
+	}
+	if m.ripe == never {
+		return m.nextProbe
+	}
+	return min(m.nextProbe, max(m.ripe, m.fresh+t.deadline))
+}
+
+func (n *Node) tickDetector() {
+	n.tickHeartbeat()
+	n.detector.monitors = slices.DeleteFunc(n.detector.monitors, func(m monitor) bool {
+		return m.until > 0 && !m.doubting && n.now.Mono >= m.until
+	})
+	// A declaration changes the list, and with it the monitors; whom it brings in has
+	// grace, and whom it moves is looked at in the next round.
+	for {
+		declared := false
+		for i := range n.detector.monitors {
+			if n.tickMonitor(&n.detector.monitors[i]) {
+				declared = true
+				break
+			}
+		}
+		if !declared {
+			return
+		}
+	}
+}
+
+func (n *Node) tickHeartbeat() {
+	d := &n.detector
+	if n.now.Mono < d.nextBeat || len(d.successors) == 0 {
+		return
+	}
+	d.nextBeat += n.timing.interval
+	if d.nextBeat <= n.now.Mono {
+		d.nextBeat = n.now.Mono + n.timing.interval
+	}
+	if n.phase != InGroup {
+		return
+	}
+	d.beatSeq++
+	beat := Message{
+		Kind: Heartbeat, Short: n.self.Short(), Seq: d.beatSeq,
+		Stamp: n.stamp(), Digest: uint64(uint32(n.list.digest)),
+	}
+	for _, s := range d.successors {
+		n.send(s.Addr, beat)
+	}
+}
+
+// tickMonitor reports whether it declared its target failed.
+func (n *Node) tickMonitor(m *monitor) (declared bool) {
+	now := n.now.Mono
+	silent := now - m.fresh
+	if silent < n.timing.doubt {
+		n.trust(m, silent)
+		return false
+	}
+	if !m.doubting {
+		m.doubting, m.nextProbe, m.ripe, m.probes, m.answers = true, now, never, 0, 0
+		if m.until == 0 { // else it sends its heartbeats elsewhere
+			n.emit(Event{Kind: EventSuspect, Peer: m.target.ID, Silent: silent})
+		}
+	}
+	if silent >= n.timing.deadline && now >= m.ripe && !n.isolated() {
+		n.declare(m, silent)
+		return true
+	}
+	if now >= m.nextProbe {
+		n.probe(m)
+	}
+	return false
+}
+
+// trust ends the doubt about a target that was heard of.
+func (n *Node) trust(m *monitor, silent time.Duration) {
+	if m.doubting {
+		m.doubting, m.ripe = false, never
+		if m.until == 0 {
+			n.emit(Event{Kind: EventTrust, Peer: m.target.ID, Silent: silent})
+		}
+	}
+}
+
+// isolated reports whether this node has heard nothing from anyone for as long as a member
+// may be silent, though more members should be there than may fail at once. It is probably
+// the one that is cut off, and declares nobody.
+func (n *Node) isolated() bool {
+	others := n.list.ring.Live() - 1
+	return others > n.cfg.MaxFailures && n.now.Mono-n.lastHeard >= n.timing.deadline
+}
+
+// probe asks the target itself and its other monitors. Where those are silent too, it asks
+// any two members: the way from here to the target may be bad, and the co-monitors dead.
+func (n *Node) probe(m *monitor) {
+	now := n.now.Mono
+	m.nextProbe = now + probeEvery
+	n.probeTarget(m.target.ID)
+	if m.probes++; m.probes == probesMin {
+		m.ripe = now + probeEvery
+	}
+	for _, c := range n.monitorsOf(m.target) {
+		n.query(c, m)
+	}
+	if m.probes > 1 && m.answers == 0 {
+		n.query(n.anyone(m.target), m)
+		n.query(n.anyone(m.target), m)
+	}
+}
+
+func (n *Node) query(c *Member, m *monitor) {
+	if c != nil && c.position != n.position {
+		n.send(c.Addr, Message{Kind: Query, Seq: n.nextSeq(), Target: m.target.ID, Stamp: m.stamp})
+	}
+}
+
+func (n *Node) probeTarget(target ID) {
+	n.send(target.Addr, Message{Kind: Probe, Seq: n.nextSeq(), Incarnation: target.Incarnation})
+}
+
+// monitorsOf returns the members that watch m, the first successor first.
+func (n *Node) monitorsOf(m *Member) []*Member {
+	return n.list.ring.Successors(make([]*Member, 0, maxFailuresMax), m.position, n.cfg.MaxFailures)
+}
+
+// declare says that the target has failed, and spreads it: at once as the first of its
+// monitors, later as another, unless it is heard by then.
+func (n *Node) declare(m *monitor, silent time.Duration) {
+	entry := Entry{ID: m.target.ID, State: Failed}
+	rank := slices.IndexFunc(n.monitorsOf(m.target), func(c *Member) bool { return c.Addr == n.self.Addr })
+	n.change(entry, ViaMonitor, Event{Silent: silent, Probes: m.probes, Answers: m.answers})
+	n.spreadLater(entry, time.Duration(max(rank, 0))*spreadRank)
+}
+
+func (n *Node) stepHeartbeat(from netip.AddrPort, m *Message) {
+	for i := range n.detector.monitors {
+		w := &n.detector.monitors[i]
+		// An address behind a translation is not the one the member is known by, so the
+		// short form alone is enough among so few.
+		if uint32(w.target.hash) == m.Short {
+			n.fresher(w, w.heard(m.Stamp, n.now.Mono))
+			n.compareDigest(w.target.Addr, m.Digest)
+			return
+		}
+	}
+	n.stepStrangersHeartbeat(from, m)
+}
+
+// stepStrangersHeartbeat deals with a heartbeat from a member that this node does not
+// watch: the two have different lists.
+func (n *Node) stepStrangersHeartbeat(from netip.AddrPort, m *Message) {
+	known := n.list.get(from)
+	switch {
+	case known == nil:
+		n.compareLists(from)
+	case known.ID.Short() != m.Short:
+		n.compareLists(from)
+	case known.State != Alive:
+		n.recall(known)
+	default:
+		n.compareDigest(from, m.Digest)
+	}
+}
+
+// fresher takes note that a stamp of the target has come.
+func (n *Node) fresher(m *monitor, newer bool) {
+	if !newer {
+		return
+	}
+	if len(n.detector.relays) > 0 {
+		n.relay(m.target.ID, m.stamp, n.now.Mono-m.fresh)
+	}
+	if m.doubting && n.now.Mono-m.fresh < n.timing.doubt {
+		n.trust(m, n.now.Mono-m.fresh)
+	}
+}
+
+// relay passes a stamp on to those who asked for a newer one.
+func (n *Node) relay(target ID, stamp, age time.Duration) {
+	d := &n.detector
+	d.relays = slices.DeleteFunc(d.relays, func(r relay) bool {
+		if r.target == target && stamp > r.stamp {
+			n.report(r.asker, r.seq, target, stamp, age)
+			return true
+		}
+		return n.now.Mono >= r.until
+	})
+}
+
+func (n *Node) report(to netip.AddrPort, seq uint64, target ID, stamp, age time.Duration) {
+	n.send(to, Message{Kind: Report, Seq: seq, Target: target, Stamp: stamp, Age: max(0, age).Truncate(time.Microsecond)})
+}
+
+func (n *Node) stepProbe(from netip.AddrPort, m *Message) {
+	// A later incarnation answers for itself: the asker learns that the earlier one is over.
+	if n.phase == InGroup && n.self.Incarnation >= m.Incarnation {
+		n.send(from, Message{Kind: ProbeAck, Seq: m.Seq, Stamp: n.stamp(), Digest: uint64(uint32(n.list.digest))})
+	}
+}
+
+func (n *Node) stepProbeAck(m *Message) {
+	if w := n.detector.monitor(m.Sender); w != nil {
+		n.fresher(w, w.heard(m.Stamp, n.now.Mono))
+		return
+	}
+	n.relay(m.Sender, m.Stamp, 0)
+	if old := n.list.get(m.Sender.Addr); old != nil && m.Sender.Incarnation > old.Incarnation {
+		n.change(Entry{ID: m.Sender, State: Alive}, ViaSync, Event{})
+	}
+}
+
+// stepQuery answers at once with what this node knows of the target. If that is nothing
+// newer than what the asker knows, it probes the target on the asker's behalf.
+func (n *Node) stepQuery(from netip.AddrPort, m *Message) {
+	known := n.list.get(m.Target.Addr)
+	if known != nil && known.supersedes(Entry{ID: m.Target, State: Alive}) {
+		n.tell(from, known.Entry)
+		return
+	}
+	var stamp, age time.Duration
+	w := n.detector.monitor(m.Target)
+	if w != nil {
+		stamp, age = w.stamp, n.now.Mono-w.fresh
+	}
+	n.report(from, m.Seq, m.Target, stamp, age)
+	if stamp > m.Stamp || known == nil {
+		return
+	}
+	n.promise(relay{target: m.Target, stamp: m.Stamp, asker: from, seq: m.Seq, until: n.now.Mono + relayFor})
+	if w == nil || !w.doubting {
+		n.probeTarget(m.Target)
+	}
+}
+
+// promise remembers an asker, in place of what it asked before.
+func (n *Node) promise(r relay) {
+	d := &n.detector
+	d.relays = slices.DeleteFunc(d.relays, func(old relay) bool {
+		return n.now.Mono >= old.until || old.asker == r.asker && old.target == r.target
+	})
+	if len(d.relays) < relaysMax {
+		d.relays = append(d.relays, r)
+	}
+}
+
+func (n *Node) stepReport(m *Message) {
+	w := n.detector.monitor(m.Target)
+	if w == nil {
+		return
+	}
+	if w.told(m.Stamp, n.now.Mono-m.Age) {
+		n.fresher(w, true)
+	} else if w.doubting {
+		w.answers++
+	}
+}
+
+// handOver tells those who watch in this node's place, once it has left, what it knows.
+func (n *Node) handOver() {
+	for i := range n.detector.monitors {
+		m := &n.detector.monitors[i]
+		for _, c := range n.monitorsOf(m.target) {
+			n.report(c.Addr, 0, m.target.ID, m.stamp, n.now.Mono-m.fresh)
+		}
+	}
+}

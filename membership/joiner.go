@@ -1,0 +1,297 @@
+package membership
+
+import (
+	"fmt"
+	"net/netip"
+	"slices"
+	"time"
+
+	"github.com/aksinghdce/cluster-membership-service/membership/ring"
+)
+
+// joiner takes a node into the group.
+//
+//	          a list comes in             the list is complete
+//	┌────────┐ ────────────▶ ┌─────────┐ ─────────────────────▶ ┌─────────┐ Welcome ┌────────┐
+//	│ asking │               │ pulling │                        │ knocking│ ──────▶ │ member │
+//	└────────┘ ◀──────────── └─────────┘                        └─────────┘         └────────┘
+//	     ▲       no answer        │ a gateway admits itself                              ▲
+//	     └── no answer ───────────┴──────────────────────────────────────────────────────┘
+//
+// The list is pulled before the node is admitted, so that it can send heartbeats from its
+// first moment as a member. A gateway that finds no group founds one.
+type joiner struct {
+	stage     stage
+	due       time.Duration
+	tries     int            // at this stage, with this contact
+	contact   netip.AddrPort // whom the list is pulled from, and then the gateway that is to admit
+	next      ring.Position  // where the rest of the list begins
+	pages     int            // that have come in answer to the last request
+	redirects int
+	knockSeq  uint64   // of the Join
+	asked     int      // index of the gateway that is asked
+	rounds    int      // of asking everyone in vain
+	waiting   bool     // EventWaiting has been emitted
+	forming   []formed // gateways that said they are not in a group either
+}
+
+type stage uint8
+
+const (
+	asking stage = iota
+	pulling
+	knocking
+)
+
+type formed struct {
+	addr netip.AddrPort
+	at   time.Duration
+}
+
+// Limits of the joiner.
+const (
+	foundAfter   = joinTries // rounds in vain before a gateway founds a group
+	knownPerTurn = 4         // members of an earlier life that are asked in a round
+)
+
+func (n *Node) beginJoin() {
+	n.phase = Joining
+	n.joiner = joiner{due: n.now.Mono}
+	n.gateway.leader = netip.AddrPort{}
+}
+
+// joinAfresh gives up the list and the incarnation, and joins like a newcomer.
+func (n *Node) joinAfresh(why string) {
+	old := n.self
+	n.self.Incarnation = max(uint64(n.now.Wall.UnixNano()), n.self.Incarnation+1)
+	n.emit(Event{Kind: EventRejoin, Peer: n.self, Previous: old, Detail: why})
+	n.cfg.Known = nil
+	for _, m := range n.list.ring.Points() {
+		if m.Live() && m.position != n.position {
+			n.cfg.Known = append(n.cfg.Known, m.Addr)
+		}
+	}
+	version := n.list.version
+	n.list = newList(nil)
+	n.list.version = version + 1
+	n.detector = detector{}
+	n.spreader.init()
+	n.recaller = recaller{next: n.now.Mono + recallEvery}
+	n.beginJoin()
+}
+
+func (n *Node) tickJoin() {
+	j := &n.joiner
+	if n.now.Mono < j.due {
+		return
+	}
+	j.due = n.now.Mono + joinRetry
+	switch j.stage {
+	case asking:
+		n.ask()
+	case pulling:
+		n.retryContact(n.pull)
+	case knocking:
+		n.retryContact(n.knock)
+	}
+}
+
+// retryContact repeats a request, or goes back to asking if the contact is silent.
+func (n *Node) retryContact(request func()) {
+	j := &n.joiner
+	if j.tries++; j.tries > joinTries {
+		j.stage, j.tries, j.redirects = asking, 0, 0
+		j.asked++ // not the same one again
+		n.ask()
+		return
+	}
+	request()
+}
+
+// ask looks for someone with a list.
+func (n *Node) ask() {
+	if n.cfg.isGateway(n.cfg.Addr) {
+		n.askAsGateway()
+		return
+	}
+	j := &n.joiner
+	gateways := n.cfg.Gateways
+	n.requestList(gateways[j.asked%len(gateways)], 0)
+	j.asked++
+	if j.asked%len(gateways) == 0 {
+		n.endRound()
+	}
+}
+
+// endRound makes the next round of asking come later, and says that there was one in vain.
+func (n *Node) endRound() {
+	j := &n.joiner
+	j.rounds++
+	wait := min(joinBackoff, joinRetry<<min(j.rounds-1, 8))
+	j.due = n.now.Mono + wait/2 + time.Duration(n.cfg.Rand.Int64N(int64(wait/2)+1))
+	if j.rounds >= joinTries && !j.waiting {
+		j.waiting = true
+		n.emit(Event{Kind: EventWaiting, Detail: fmt.Sprintf("no gateway admits this node yet: asked %v", n.cfg.Gateways)})
+	}
+}
+
+// askAsGateway asks the other gateways and some members of an earlier life, all at once,
+// and founds a group when none of them is in one.
+func (n *Node) askAsGateway() {
+	j := &n.joiner
+	others := 0
+	for _, g := range n.cfg.Gateways {
+		if g != n.self.Addr {
+			others++
+			n.requestList(g, 0)
+		}
+	}
+	for i := range min(knownPerTurn, len(n.cfg.Known)) {
+		others++
+		n.requestList(n.cfg.Known[(j.rounds*knownPerTurn+i)%len(n.cfg.Known)], 0)
+	}
+	if others == 0 || j.rounds >= foundAfter && !n.outranked() {
+		n.admitSelf()
+		return
+	}
+	j.rounds++
+}
+
+// outranked reports whether another gateway that is not in a group either comes first, and
+// so is the one to found it.
+func (n *Node) outranked() bool {
+	return slices.ContainsFunc(n.joiner.forming, func(f formed) bool {
+		return f.addr.Compare(n.self.Addr) < 0 && n.now.Mono-f.at < joinTries*joinRetry
+	})
+}
+
+func (n *Node) requestList(from netip.AddrPort, first ring.Position) {
+	n.send(from, Message{Kind: Ranges, Seq: n.nextSeq(), Ranges: []Range{{From: first, To: ^ring.Position(0)}}})
+}
+
+func (n *Node) pull() {
+	n.joiner.pages = 0
+	n.requestList(n.joiner.contact, n.joiner.next)
+}
+
+// beginKnocking asks a gateway to admit this node. All repetitions have one sequence number,
+// so that an answer counts however late it comes.
+func (n *Node) beginKnocking(gateway netip.AddrPort) {
+	j := &n.joiner
+	j.stage, j.contact, j.knockSeq = knocking, gateway, n.nextSeq()
+	n.knock()
+}
+
+func (n *Node) knock() { n.send(n.joiner.contact, Message{Kind: Join, Seq: n.joiner.knockSeq}) }
+
+func (n *Node) stepJoining(from netip.AddrPort, m *Message) {
+	switch m.Kind {
+	case Entries:
+		n.stepPage(from, m)
+	case Redirect:
+		n.stepRedirect(m)
+	case Welcome:
+		n.stepWelcome(m)
+	case Probe, Update:
+		n.stepProofOfAdmission(from, m)
+	case Ranges, Join:
+		if n.gateway.is {
+			n.send(from, Message{Kind: Welcome, Seq: m.Seq, Verdict: Forming})
+		}
+	}
+}
+
+// stepPage takes in a page of the list. Pages may be lost or come out of order: one that
+// does not continue what is there is taken in, and asked for again.
+func (n *Node) stepPage(from netip.AddrPort, m *Message) {
+	j := &n.joiner
+	if j.stage == asking {
+		j.stage, j.contact, j.next, j.pages, j.tries = pulling, from, 0, 0, 0
+	}
+	if j.stage != pulling || from != j.contact || m.From > m.To {
+		return
+	}
+	n.learnBeforeJoin(m.Entries)
+	if m.From > j.next || m.To < j.next {
+		return
+	}
+	j.tries = 0
+	j.due = n.now.Mono + joinRetry
+	if j.next = m.To + 1; j.next != 0 {
+		if j.pages++; j.pages == pagesMax {
+			n.pull()
+		}
+		return
+	}
+	if n.cfg.isGateway(n.self.Addr) {
+		n.admitSelf()
+		return
+	}
+	n.beginKnocking(j.contact)
+}
+
+// learnBeforeJoin merges a part of a pulled list. Entries of this address are of earlier
+// lives; the new one has to come after them, whatever the wall clock says.
+func (n *Node) learnBeforeJoin(entries []Entry) {
+	for _, e := range entries {
+		if e.Addr == n.self.Addr {
+			n.self.Incarnation = max(n.self.Incarnation, e.Incarnation+1)
+			continue
+		}
+		n.change(e, ViaSync, Event{})
+	}
+}
+
+func (n *Node) stepRedirect(m *Message) {
+	j := &n.joiner
+	if j.stage == knocking && m.Seq == j.knockSeq && m.Leader.IsValid() && j.redirects < gatewaysMax {
+		j.redirects++
+		n.beginKnocking(m.Leader)
+	}
+}
+
+func (n *Node) stepWelcome(m *Message) {
+	j := &n.joiner
+	switch {
+	case m.Verdict == Forming:
+		j.forming = slices.DeleteFunc(j.forming, func(f formed) bool { return f.addr == m.Sender.Addr })
+		if len(j.forming) < gatewaysMax {
+			j.forming = append(j.forming, formed{addr: m.Sender.Addr, at: n.now.Mono})
+		}
+	case j.stage != knocking || m.Seq != j.knockSeq:
+	case m.Verdict == Stale:
+		n.self.Incarnation = max(n.self.Incarnation+1, m.Incarnation)
+		n.beginKnocking(j.contact)
+	case m.Verdict == Admitted:
+		n.learnBeforeJoin(m.Entries)
+		n.enterGroup()
+		n.compareLists(j.contact) // for what changed since the list was pulled
+	}
+}
+
+// stepProofOfAdmission looks whether others treat this node as a member already: the Welcome
+// was lost or is late.
+func (n *Node) stepProofOfAdmission(from netip.AddrPort, m *Message) {
+	admitted := m.Kind == Probe && m.Incarnation == n.self.Incarnation ||
+		m.Kind == Update && slices.Contains(m.Entries, Entry{ID: n.self, State: Alive})
+	if n.joiner.stage == knocking && admitted {
+		n.enterGroup()
+		n.compareLists(n.joiner.contact)
+		n.step(from, m)
+	}
+}
+
+// admitSelf makes a gateway a member, of the group whose list it pulled or of a new one.
+func (n *Node) admitSelf() {
+	n.enterGroup()
+	n.spread(Entry{ID: n.self, State: Alive})
+}
+
+// enterGroup makes this node a member.
+func (n *Node) enterGroup() {
+	n.phase = InGroup
+	n.change(Entry{ID: n.self, State: Alive}, ViaSelf, Event{})
+	n.detector.renew(n.now.Mono)
+	n.startGateway()
+	n.recaller.next = n.now.Mono + recallEvery
+}

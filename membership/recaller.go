@@ -1,0 +1,149 @@
+package membership
+
+import (
+	"net/netip"
+	"slices"
+	"time"
+
+	"github.com/aksinghdce/cluster-membership-service/membership/ring"
+)
+
+// recaller brings back members that were taken for dead and are not: those on the other
+// side of a partition that has healed, and those that were paused. Each failed address is
+// tried now and then by the members that would watch it. It also drops terminal entries
+// when they are old.
+type recaller struct {
+	next   time.Duration // of the next look at the failed members
+	round  int
+	recent []recalled // last recalls, for recallGap
+
+	rejoinAt time.Duration  // when this node goes on as a new incarnation; 0: it need not
+	above    uint64         // the incarnation that the new one has to exceed
+	contact  netip.AddrPort // who said so
+}
+
+type recalled struct {
+	addr netip.AddrPort
+	at   time.Duration
+}
+
+// recentRecallsMax bounds the addresses for which recallGap is kept.
+const recentRecallsMax = 64
+
+func (r *recaller) due() time.Duration {
+	if r.rejoinAt > 0 {
+		return min(r.next, r.rejoinAt)
+	}
+	return r.next
+}
+
+func (n *Node) tickRecaller() {
+	r := &n.recaller
+	if r.rejoinAt > 0 && n.now.Mono >= r.rejoinAt {
+		n.rejoin()
+	}
+	if n.now.Mono < r.next {
+		return
+	}
+	r.next = n.now.Mono + recallEvery
+	r.round++
+	if n.list.ring.Len() > n.list.ring.Live() {
+		n.reviewTerminals()
+	}
+}
+
+// reviewTerminals tries the failed members that are this node's to try, and forgets those
+// that have been gone for long.
+func (n *Node) reviewTerminals() {
+	var old []*Member
+	for _, m := range n.list.ring.Points() {
+		age := n.now.Wall.Sub(m.Since)
+		switch {
+		case m.State == Failed && age > keepFailed, m.State == Left && age > keepLeft:
+			old = append(old, m)
+		case m.State == Failed && n.mineToRecall(m):
+			n.recall(m)
+		}
+	}
+	for _, m := range old {
+		n.list.forget(m)
+	}
+}
+
+// mineToRecall reports whether it is this node's turn among those that would watch m.
+func (n *Node) mineToRecall(m *Member) bool {
+	monitors := n.monitorsOf(m)
+	rank := slices.IndexFunc(monitors, func(c *Member) bool { return c.position == n.position })
+	return rank >= 0 && n.recaller.round%len(monitors) == rank
+}
+
+// recall tells a member what this list says of it.
+func (n *Node) recall(m *Member) {
+	r := &n.recaller
+	r.recent = slices.DeleteFunc(r.recent, func(x recalled) bool { return n.now.Mono-x.at >= recallGap })
+	again := slices.ContainsFunc(r.recent, func(x recalled) bool { return x.addr == m.Addr })
+	if again || len(r.recent) == recentRecallsMax {
+		return
+	}
+	r.recent = append(r.recent, recalled{addr: m.Addr, at: n.now.Mono})
+	n.send(m.Addr, Message{Kind: Recall, Incarnation: m.Incarnation, State: m.State})
+}
+
+func (n *Node) stepRecall(from netip.AddrPort, m *Message) {
+	if m.Incarnation < n.self.Incarnation {
+		// The sender has not heard of this incarnation yet.
+		pos := ring.PositionOf(from)
+		n.send(from, Message{
+			Kind: Update, Seq: n.nextSeq(), Flood: true, Hops: 1, From: pos, To: pos,
+			Entries: []Entry{{ID: n.self, State: Alive}},
+		})
+		return
+	}
+	n.hearAboutSelf(Entry{ID: ID{Addr: n.self.Addr, Incarnation: m.Incarnation}, State: m.State})
+	if n.recaller.rejoinAt > 0 {
+		n.recaller.contact = from
+	}
+}
+
+// hearAboutSelf takes in what another list says of this node. Where that makes this
+// incarnation void, the node rejoins, a little later, so that many that were declared
+// failed together do not all speak at once.
+func (n *Node) hearAboutSelf(e Entry) {
+	r := &n.recaller
+	void := e.supersedes(Entry{ID: n.self, State: Alive})
+	if n.phase != InGroup || !void {
+		return
+	}
+	r.above = max(r.above, e.Incarnation)
+	if r.rejoinAt == 0 {
+		r.rejoinAt = n.now.Mono + time.Duration(n.cfg.Rand.Int64N(int64(rejoinJitter)))
+	}
+}
+
+// rejoin goes on under a new incarnation, without asking a gateway: this node never left,
+// and it knows members. It accuses nobody until it has listened to them for a while.
+func (n *Node) rejoin() {
+	r := &n.recaller
+	old, contact := n.self, r.contact
+	n.self.Incarnation = max(uint64(n.now.Wall.UnixNano()), r.above+1, n.self.Incarnation+1)
+	r.rejoinAt, r.above, r.contact = 0, 0, netip.AddrPort{}
+
+	alive := Entry{ID: n.self, State: Alive}
+	n.emit(Event{Kind: EventRejoin, Peer: n.self, Previous: old, Detail: "was declared failed"})
+	n.change(alive, ViaSelf, Event{})
+	n.detector.renew(n.now.Mono)
+	n.spread(alive)
+	if m := n.list.get(contact); m != nil {
+		// The contact has a list that lacks this node, so it tells those on it.
+		n.launch(flight{head: m, arc: ring.Around(n.position), entries: []Entry{alive}})
+		n.compareLists(contact)
+	}
+}
+
+// renew gives every watched member a full deadline of grace.
+func (d *detector) renew(now time.Duration) {
+	for i := range d.monitors {
+		d.monitors[i] = newMonitor(d.monitors[i].target, now)
+	}
+	d.nextBeat = now
+}

@@ -1,0 +1,146 @@
+package membership
+
+import (
+	"net/netip"
+	"slices"
+	"time"
+
+	"github.com/aksinghdce/cluster-membership-service/membership/ring"
+)
+
+// syncer compares lists. Every heartbeat carries the digest of its sender's list; where two
+// digests differ for longer than a multicast needs, the receiver sends the digests of a few
+// ranges, the other answers those that differ with smaller ranges or with its entries, and
+// so on until both have merged what the other had. Nothing is remembered in between: a
+// packet that is lost is made good by the next heartbeat.
+type syncer struct {
+	differs []difference
+	last    time.Duration // when this node last began a comparison
+	begun   bool
+}
+
+// difference is a peer whose digest was not this node's.
+type difference struct {
+	peer  netip.AddrPort
+	since time.Duration
+}
+
+// differencesMax bounds the peers that are remembered; a member hears the digests of its
+// predecessors and, as a gateway, of the other gateways.
+const differencesMax = maxFailuresMax + gatewaysMax
+
+// compareDigest looks at the low 32 bits of a peer's digest.
+func (n *Node) compareDigest(peer netip.AddrPort, digest uint64) {
+	s := &n.syncer
+	i := slices.IndexFunc(s.differs, func(d difference) bool { return d.peer == peer })
+	switch {
+	case uint32(digest) == uint32(n.list.digest):
+		if i >= 0 {
+			s.differs = slices.Delete(s.differs, i, i+1)
+		}
+	case i < 0:
+		if len(s.differs) == differencesMax {
+			s.differs = slices.Delete(s.differs, 0, 1)
+		}
+		s.differs = append(s.differs, difference{peer: peer, since: n.now.Mono})
+	case n.now.Mono-s.differs[i].since >= settleTime:
+		n.compareLists(peer)
+	}
+}
+
+// compareLists begins a comparison with a peer, unless one was begun just now.
+func (n *Node) compareLists(peer netip.AddrPort) {
+	s := &n.syncer
+	if s.begun && n.now.Mono-s.last < syncEvery {
+		return
+	}
+	s.begun, s.last = true, n.now.Mono
+	n.send(peer, Message{Kind: Ranges, Seq: n.nextSeq(), Ranges: n.cut(0, ^ring.Position(0))})
+}
+
+// cut divides a range into rangesMax parts and summarises each.
+func (n *Node) cut(from, to ring.Position) []Range {
+	width := (to-from)/rangesMax + 1
+	ranges := make([]Range, 0, rangesMax)
+	for at := from; ; at += width {
+		end := at + width - 1
+		last := end >= to || end < at
+		if last {
+			end = to
+		}
+		ranges = append(ranges, n.list.summary(at, end))
+		if last {
+			return ranges
+		}
+	}
+}
+
+func (n *Node) stepRanges(from netip.AddrPort, m *Message) {
+	budget := answersMax
+	for _, theirs := range m.Ranges {
+		if theirs.From > theirs.To || budget <= 0 {
+			continue
+		}
+		ours := n.list.summary(theirs.From, theirs.To)
+		if ours == theirs {
+			continue
+		}
+		budget -= n.answerRange(from, m.Seq, theirs, ours)
+	}
+}
+
+// answerRange answers a range that differs, and returns how many messages that took.
+func (n *Node) answerRange(to netip.AddrPort, seq uint64, theirs, ours Range) int {
+	if theirs.Count == 0 || max(theirs.Count, ours.Count) <= entriesMax || theirs.To-theirs.From < rangesMax {
+		return n.sendEntries(to, seq, theirs.From, theirs.To)
+	}
+	n.send(to, Message{Kind: Ranges, Seq: seq, Ranges: n.cut(theirs.From, theirs.To)})
+	return 1
+}
+
+// sendEntries states what the list holds in a range, in pages that say how far each
+// reaches, at most pagesMax of them. It returns their number.
+func (n *Node) sendEntries(to netip.AddrPort, seq uint64, first, last ring.Position) int {
+	rows := n.list.rows(first, last)
+	for page := 1; ; page++ {
+		count := min(len(rows), entriesMax)
+		m := Message{Kind: Entries, Seq: seq, From: first, To: last, Reply: true}
+		for _, row := range rows[:count] {
+			m.Entries = append(m.Entries, row.Entry)
+		}
+		rows = rows[count:]
+		if len(rows) > 0 {
+			m.To = rows[0].position - 1
+		}
+		n.send(to, m)
+		if len(rows) == 0 || page == pagesMax {
+			return page
+		}
+		first = m.To + 1
+	}
+}
+
+func (n *Node) stepEntries(from netip.AddrPort, m *Message) {
+	if m.From > m.To {
+		return
+	}
+	if m.Reply {
+		for entries := range slices.Chunk(n.newerThan(m), entriesMax) {
+			n.send(from, Message{Kind: Entries, Seq: m.Seq, From: m.From, To: m.To, Entries: entries})
+		}
+	}
+	n.flood(n.learn(m.Entries, ViaSync), from)
+}
+
+// newerThan returns what the list holds in the message's range that would be news to its
+// sender.
+func (n *Node) newerThan(m *Message) []Entry {
+	var newer []Entry
+	for _, row := range n.list.rows(m.From, m.To) {
+		i := slices.IndexFunc(m.Entries, func(e Entry) bool { return e.Addr == row.Addr })
+		if i < 0 || row.Entry.supersedes(m.Entries[i]) {
+			newer = append(newer, row.Entry)
+		}
+	}
+	return newer
+}

@@ -1,0 +1,205 @@
+// Package udp runs a membership.Node on a real socket and real clocks.
+//
+// Start begins, and everything that the node wants to be known goes to the Observer. The
+// socket is the caller's: it may be one that another process has used before, and that the
+// next will use after Freeze, without a datagram being lost in between.
+//
+// # Concurrency
+//
+// One goroutine owns the node: it reads packets, lets time pass, sends what the node wants
+// sent, and calls the Observer. The methods of Driver may be called from any goroutine;
+// they hand their work to that one. A second goroutine writes the state file.
+package udp
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"net/netip"
+	"time"
+
+	"github.com/aksinghdce/cluster-membership-service/membership"
+	"github.com/aksinghdce/cluster-membership-service/membership/wire"
+)
+
+// Config says what to run, and where.
+type Config struct {
+	// Node is the node's configuration. Rand may be nil; the driver then seeds its own.
+	Node membership.Config
+	// Conn is the socket, bound already. The driver does not close it.
+	Conn *net.UDPConn
+	// Snapshot, from Freeze or Snapshot, is what to go on from. Nil begins afresh.
+	Snapshot []byte
+	// Crashed says that Snapshot is not from a Freeze.
+	Crashed bool
+	// StateFile keeps the addresses of the last known members; a gateway that starts
+	// again asks them for a group before it founds one. Empty: they are not kept.
+	StateFile string
+	// Observer is told what happens; nil is allowed.
+	Observer Observer
+}
+
+// Observer is told what the node does. Its methods are called from the driver's goroutine,
+// which sends no heartbeat while it waits for them: they must not block for more than some
+// milliseconds. Messages are only lent.
+type Observer interface {
+	Sent(self membership.ID, to netip.AddrPort, m *membership.Message)
+	Received(self membership.ID, from netip.AddrPort, m *membership.Message)
+	Event(self membership.ID, e membership.Event)
+	// Changed is called after the list or the node's own state has changed, and at the
+	// start.
+	Changed(View)
+}
+
+// View is the node as it is at one time. Its rows are shared and must not be written to.
+type View struct {
+	Self    membership.ID
+	Phase   membership.Phase
+	Leader  netip.AddrPort // of the gateways, where this node knows
+	Version uint64
+	Digest  uint64
+	Rows    []*membership.Member // in ring order, terminal ones included
+}
+
+// Status is what the driver counts, and how the node is.
+type Status struct {
+	Self     membership.ID
+	Phase    membership.Phase
+	Leader   netip.AddrPort
+	Waiting  string // why the node cannot join; empty when it can
+	Alive    int
+	Counters []Counter // in a fixed order
+}
+
+// Counter is one named count.
+type Counter struct {
+	Name  string
+	Value uint64
+}
+
+// ErrStopped is returned by calls to a driver that has been frozen or closed, or whose node
+// has left.
+var ErrStopped = errors.New("the membership service is not running")
+
+// Driver runs one node.
+type Driver struct {
+	conn     *net.UDPConn
+	commands chan func(*loop)
+	done     chan struct{} // closed when the loop has ended
+	last     Status        // of the end; valid after done
+}
+
+// commandsMax is how many calls may wait for the driver's goroutine before callers do.
+const commandsMax = 16
+
+// Start begins to run a node. The error says what is wrong with the configuration or with
+// the snapshot.
+func Start(cfg Config) (*Driver, error) {
+	d := &Driver{conn: cfg.Conn, commands: make(chan func(*loop), commandsMax), done: make(chan struct{})}
+	l, err := newLoop(cfg, d)
+	if err != nil {
+		return nil, err
+	}
+	go func() {
+		defer close(d.done)
+		l.run()
+		d.last = l.status()
+	}()
+	return d, nil
+}
+
+// Snapshot returns the state while the node runs on.
+func (d *Driver) Snapshot(ctx context.Context) ([]byte, error) {
+	var snapshot []byte
+	err := d.do(ctx, func(l *loop) { snapshot = wire.AppendSnapshot(nil, l.node.Snapshot()) })
+	return snapshot, err
+}
+
+// Freeze stops the driver and returns the state. Datagrams that come from now on stay in
+// the socket for whoever reads it next.
+func (d *Driver) Freeze(ctx context.Context) ([]byte, error) {
+	var snapshot []byte
+	err := d.do(ctx, func(l *loop) {
+		snapshot = wire.AppendSnapshot(nil, l.node.Snapshot())
+		l.stopping = true
+	})
+	if err != nil {
+		return nil, err
+	}
+	return snapshot, d.wait(ctx)
+}
+
+// Leave takes the node out of the group, and returns when the others have been told, or
+// could not be told in time.
+func (d *Driver) Leave(ctx context.Context) error {
+	if err := d.do(ctx, func(l *loop) { l.node.Leave(l.clock.now()) }); err != nil {
+		return err
+	}
+	return d.wait(ctx)
+}
+
+// Status says how the node is, also when the driver has stopped.
+func (d *Driver) Status(ctx context.Context) (Status, error) {
+	var status Status
+	err := d.do(ctx, func(l *loop) { status = l.status() })
+	if errors.Is(err, ErrStopped) {
+		return d.last, nil
+	}
+	return status, err
+}
+
+// Done is closed when the driver has stopped: frozen, closed, or because the node left.
+func (d *Driver) Done() <-chan struct{} { return d.done }
+
+// Close stops the driver without telling anyone; the other members will find it failed.
+func (d *Driver) Close() error {
+	ctx := context.Background()
+	if err := d.do(ctx, func(l *loop) { l.stopping = true }); err != nil && !errors.Is(err, ErrStopped) {
+		return err
+	}
+	return d.wait(ctx)
+}
+
+// do runs f in the driver's goroutine and waits for it.
+func (d *Driver) do(ctx context.Context, f func(*loop)) error {
+	ran := make(chan struct{})
+	command := func(l *loop) {
+		defer close(ran)
+		f(l)
+	}
+	select {
+	case d.commands <- command:
+	case <-d.done:
+		return ErrStopped
+	case <-ctx.Done():
+		return fmt.Errorf("wait for the membership service: %w", ctx.Err())
+	}
+	// Wake the goroutine from its read. It looks for commands after it has set its own
+	// deadline, so this one cannot be lost.
+	if err := d.conn.SetReadDeadline(time.Unix(1, 0)); err != nil {
+		return fmt.Errorf("wake the membership service: %w", err)
+	}
+	select {
+	case <-ran:
+		return nil
+	case <-d.done:
+		select {
+		case <-ran:
+			return nil
+		default:
+			return ErrStopped
+		}
+	case <-ctx.Done():
+		return fmt.Errorf("wait for the membership service: %w", ctx.Err())
+	}
+}
+
+func (d *Driver) wait(ctx context.Context) error {
+	select {
+	case <-d.done:
+		return nil
+	case <-ctx.Done():
+		return fmt.Errorf("wait for the membership service to stop: %w", ctx.Err())
+	}
+}

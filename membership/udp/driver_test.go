@@ -1,0 +1,193 @@
+package udp
+
+import (
+	"context"
+	"net"
+	"net/netip"
+	"testing"
+	"time"
+
+	"go.uber.org/goleak"
+
+	"github.com/aksinghdce/cluster-membership-service/membership"
+)
+
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+
+// eventually polls until the condition holds; what it waits for says so on failure.
+func eventually(t *testing.T, what string, condition func() bool) {
+	t.Helper()
+	deadline := time.Now().Add(20 * time.Second)
+	for !condition() {
+		if time.Now().After(deadline) {
+			t.Fatalf("not within 20 s: %s", what)
+		}
+		time.Sleep(5 * time.Millisecond)
+	}
+}
+
+func listen(t *testing.T) *net.UDPConn {
+	t.Helper()
+	conn, err := net.ListenUDP("udp", net.UDPAddrFromAddrPort(netip.MustParseAddrPort("127.0.0.1:0")))
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { conn.Close() })
+	return conn
+}
+
+func addrOf(conn *net.UDPConn) netip.AddrPort { return conn.LocalAddr().(*net.UDPAddr).AddrPort() }
+
+func status(t *testing.T, d *Driver) Status {
+	t.Helper()
+	s, err := d.Status(context.Background())
+	if err != nil {
+		t.Fatal(err)
+	}
+	return s
+}
+
+type member struct {
+	*Driver
+	conn *net.UDPConn
+	cfg  Config
+}
+
+func startGroup(t *testing.T, n int) []member {
+	t.Helper()
+	var group []member
+	var gateway netip.AddrPort
+	for i := range n {
+		conn := listen(t)
+		if i == 0 {
+			gateway = addrOf(conn)
+		}
+		cfg := Config{Conn: conn, Node: membership.Config{Addr: addrOf(conn), Gateways: []netip.AddrPort{gateway}}}
+		d, err := Start(cfg)
+		if err != nil {
+			t.Fatal(err)
+		}
+		t.Cleanup(func() { d.Close() })
+		group = append(group, member{d, conn, cfg})
+	}
+	for _, m := range group {
+		eventually(t, "everyone in every list", func() bool { return status(t, m.Driver).Alive == n })
+	}
+	return group
+}
+
+func TestJoinLeaveAndCrashReachEveryList(t *testing.T) {
+	group := startGroup(t, 7)
+	if err := group[6].Leave(context.Background()); err != nil {
+		t.Fatal(err)
+	}
+	for _, m := range group[:6] {
+		eventually(t, "the leaver gone from every list", func() bool { return status(t, m.Driver).Alive == 6 })
+	}
+	began := time.Now()
+	group[5].Close()
+	for _, m := range group[:5] {
+		eventually(t, "the crashed member gone from every list", func() bool { return status(t, m.Driver).Alive == 5 })
+	}
+	t.Logf("all lists had the crash after %v", time.Since(began))
+	if late := time.Since(began); late < time.Second {
+		t.Errorf("a member was declared failed after only %v", late)
+	}
+}
+
+func TestFrozenMemberGoesOnInAnotherDriverUnnoticed(t *testing.T) {
+	group := startGroup(t, 4)
+	before := status(t, group[1].Driver)
+	for range 20 {
+		snapshot, err := group[1].Freeze(context.Background())
+		if err != nil {
+			t.Fatal(err)
+		}
+		cfg := group[1].cfg
+		cfg.Snapshot = snapshot
+		next, err := Start(cfg)
+		if err != nil {
+			t.Fatal(err)
+		}
+		group[1].Driver = next
+	}
+	t.Cleanup(func() { group[1].Close() })
+	after := status(t, group[1].Driver)
+	if after.Self != before.Self || after.Alive != 4 {
+		t.Errorf("went on as %v with %d alive, want %v with 4", after.Self, after.Alive, before.Self)
+	}
+	// The others go on to hear its heartbeats for longer than they would forgive silence.
+	start := counter(t, group[1].Driver, "packets_sent")
+	eventually(t, "two more rounds of heartbeats", func() bool {
+		return counter(t, group[1].Driver, "packets_sent") >= start+6
+	})
+	for _, m := range group {
+		if s := status(t, m.Driver); s.Alive != 4 {
+			t.Errorf("%v holds %d to be alive, want 4", s.Self, s.Alive)
+		}
+	}
+}
+
+func counter(t *testing.T, d *Driver, name string) uint64 {
+	t.Helper()
+	for _, c := range status(t, d).Counters {
+		if c.Name == name {
+			return c.Value
+		}
+	}
+	t.Fatalf("no counter %q", name)
+	return 0
+}
+
+func TestMalformedPacketsAreCountedAndDropped(t *testing.T) {
+	group := startGroup(t, 1)
+	sender := listen(t)
+	for _, packet := range [][]byte{{}, {0xff}, []byte("GET / HTTP/1.1\r\n"), make([]byte, 4000)} {
+		if _, err := sender.WriteToUDPAddrPort(packet, addrOf(group[0].conn)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	eventually(t, "four malformed packets", func() bool { return counter(t, group[0].Driver, "packets_malformed") == 4 })
+}
+
+func TestStoppedDriverAnswersWithItsLastStatus(t *testing.T) {
+	group := startGroup(t, 1)
+	if err := group[0].Leave(context.Background()); err != nil {
+		t.Fatal(err)
+	}
+	if s := status(t, group[0].Driver); s.Phase != membership.Gone {
+		t.Errorf("phase %v, want left", s.Phase)
+	}
+	if _, err := group[0].Snapshot(context.Background()); err != ErrStopped {
+		t.Errorf("Snapshot: %v, want ErrStopped", err)
+	}
+}
+
+func TestGatewayFindsItsOldGroupThroughTheStateFile(t *testing.T) {
+	path := t.TempDir() + "/known"
+	group := startGroup(t, 1)
+	gateway := group[0]
+	gateway.Close()
+	gateway.cfg.StateFile = path
+	var err error
+	if gateway.Driver, err = Start(gateway.cfg); err != nil {
+		t.Fatal(err)
+	}
+	conn := listen(t)
+	other, err := Start(Config{Conn: conn, Node: membership.Config{Addr: addrOf(conn), Gateways: gateway.cfg.Node.Gateways}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer other.Close()
+	eventually(t, "two members", func() bool { return status(t, other).Alive == 2 })
+	eventually(t, "the gateway knows", func() bool { return status(t, gateway.Driver).Alive == 2 })
+	gateway.Close()
+	if gateway.Driver, err = Start(gateway.cfg); err != nil {
+		t.Fatal(err)
+	}
+	defer gateway.Close()
+	eventually(t, "the old group, not a new one", func() bool {
+		s := status(t, gateway.Driver)
+		return s.Phase == membership.InGroup && s.Alive == 2
+	})
+}

@@ -1,0 +1,273 @@
+package udp
+
+import (
+	crand "crypto/rand"
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"math/rand/v2"
+	"net"
+	"net/netip"
+	"os"
+	"syscall"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/aksinghdce/cluster-membership-service/membership"
+	"github.com/aksinghdce/cluster-membership-service/membership/wire"
+)
+
+// loop is what the driver's goroutine owns.
+type loop struct {
+	driver   *Driver
+	conn     *net.UDPConn
+	raw      syscall.RawConn
+	clock    clock
+	node     *membership.Node
+	observer Observer
+	state    *stateFile
+	counts   counts
+	waiting  string
+	stopping bool
+
+	in      []byte
+	out     []byte
+	message membership.Message // of the packet in hand
+	phase   membership.Phase   // that the observer was told last
+}
+
+// counts is what Status reports.
+type counts struct {
+	packetsSent, packetsReceived     uint64
+	bytesSent, bytesReceived         uint64 // without IP and UDP headers
+	malformed, sendErrors, readError uint64
+}
+
+// Limits of the loop.
+const (
+	// drainMax bounds the packets that are taken in before time passes, so that a flood
+	// cannot keep the node from its deadlines.
+	drainMax = 4096
+	// readBufferBytes is asked of the kernel for the socket: at a packet of 1,200 bytes some
+	// thousands, enough for the answers to a join and for a pause.
+	readBufferBytes = 4 << 20
+	// longestWait bounds a wait for packets, as a guard against an arithmetic mistake.
+	longestWait = 10 * time.Second
+)
+
+func newLoop(cfg Config, d *Driver) (*loop, error) {
+	clock, err := newClock()
+	if err != nil {
+		return nil, err
+	}
+	raw, err := cfg.Conn.SyscallConn()
+	if err != nil {
+		return nil, fmt.Errorf("reach the socket: %w", err)
+	}
+	_ = cfg.Conn.SetReadBuffer(readBufferBytes) // the kernel may allow less, which will do
+	l := &loop{
+		driver: d, conn: cfg.Conn, raw: raw, clock: clock, observer: cfg.Observer,
+		in: make([]byte, wire.PacketBytesMax+1), out: make([]byte, 0, wire.PacketBytesMax),
+	}
+	if l.observer == nil {
+		l.observer = deaf{}
+	}
+	if cfg.Node.Rand == nil {
+		cfg.Node.Rand = newRand()
+	}
+	if l.state, err = openState(cfg.StateFile); err != nil {
+		return nil, err
+	}
+	cfg.Node.Known = append(cfg.Node.Known, l.state.known...)
+	if err := l.newNode(cfg); err != nil {
+		l.state.close()
+		return nil, err
+	}
+	return l, nil
+}
+
+func (l *loop) newNode(cfg Config) (err error) {
+	if cfg.Snapshot == nil {
+		l.node, err = membership.NewNode(cfg.Node, l.clock.now())
+		return err
+	}
+	snapshot, err := wire.DecodeSnapshot(cfg.Snapshot)
+	if err != nil {
+		return err
+	}
+	l.node, err = membership.RestoreNode(cfg.Node, snapshot, cfg.Crashed, l.clock.now())
+	return err
+}
+
+func newRand() *rand.Rand {
+	var seed [16]byte
+	crand.Read(seed[:]) // never fails
+	return rand.New(rand.NewPCG(binary.NativeEndian.Uint64(seed[:8]), binary.NativeEndian.Uint64(seed[8:])))
+}
+
+// run is the driver's goroutine. It ends when the node has left, or on demand.
+func (l *loop) run() {
+	defer l.state.close()
+	l.changed()
+	for !l.stopping && l.node.Phase() != membership.Gone {
+		if !l.runCommands() {
+			continue
+		}
+		if err := l.read(); errors.Is(err, os.ErrDeadlineExceeded) {
+			l.drain()
+			l.node.Tick(l.clock.now())
+			l.act()
+		} else if errors.Is(err, net.ErrClosed) {
+			return
+		} else if err != nil {
+			// Errors of a UDP socket are about packets sent earlier. Time must pass
+			// nevertheless.
+			l.counts.readError++
+			l.node.Tick(l.clock.now())
+			l.act()
+		}
+	}
+}
+
+// runCommands sets the deadline of the next read and runs the commands that wait. It
+// reports whether reading is next: no command has run.
+func (l *loop) runCommands() bool {
+	wake := min(l.node.Wake(), l.clock.now().Mono+longestWait)
+	_ = l.conn.SetReadDeadline(l.clock.at(wake)) // if that fails, reading says why
+	for ran := false; ; ran = true {
+		select {
+		case command := <-l.driver.commands:
+			command(l)
+			l.act()
+		default:
+			return !ran
+		}
+	}
+}
+
+// read waits for a packet and takes it in.
+func (l *loop) read() error {
+	size, from, err := l.conn.ReadFromUDPAddrPort(l.in)
+	if err != nil {
+		return err
+	}
+	l.receive(from, l.in[:size])
+	l.act()
+	return nil
+}
+
+// drain takes in the packets that are there already. A node that comes late to its deadlines
+// has to hear first what reached it in time.
+func (l *loop) drain() {
+	_ = l.conn.SetReadDeadline(time.Time{})
+	for range drainMax {
+		var size int
+		var from unix.Sockaddr
+		var err error
+		readErr := l.raw.Read(func(fd uintptr) bool {
+			size, from, err = unix.Recvfrom(int(fd), l.in, unix.MSG_DONTWAIT)
+			return true // never wait
+		})
+		if readErr != nil || err != nil {
+			return // nothing there, or the next read will say
+		}
+		l.receive(addrPortOf(from), l.in[:size])
+		l.act()
+	}
+}
+
+func addrPortOf(sa unix.Sockaddr) netip.AddrPort {
+	switch sa := sa.(type) {
+	case *unix.SockaddrInet4:
+		return netip.AddrPortFrom(netip.AddrFrom4(sa.Addr), uint16(sa.Port))
+	case *unix.SockaddrInet6:
+		return netip.AddrPortFrom(netip.AddrFrom16(sa.Addr), uint16(sa.Port))
+	default:
+		return netip.AddrPort{}
+	}
+}
+
+// receive decodes a packet and gives it to the node. A bad packet is counted and dropped.
+func (l *loop) receive(from netip.AddrPort, packet []byte) {
+	l.counts.packetsReceived++
+	l.counts.bytesReceived += uint64(len(packet))
+	from = netip.AddrPortFrom(from.Addr().Unmap(), from.Port())
+	if err := wire.Decode(packet, &l.message); err != nil || !from.IsValid() {
+		l.counts.malformed++
+		return
+	}
+	l.observer.Received(l.node.Self(), from, &l.message)
+	l.node.Step(l.clock.now(), from, &l.message)
+}
+
+// act does what the node wants done.
+func (l *loop) act() {
+	ready := l.node.Ready()
+	self := l.node.Self()
+	for i := range ready.Messages {
+		l.send(ready.Messages[i].To, &ready.Messages[i].Message)
+		l.observer.Sent(self, ready.Messages[i].To, &ready.Messages[i].Message)
+	}
+	for _, e := range ready.Events {
+		l.note(e)
+		l.observer.Event(self, e)
+	}
+	if ready.Changed || l.node.Phase() != l.phase || len(ready.Events) > 0 {
+		l.changed()
+	}
+}
+
+func (l *loop) note(e membership.Event) {
+	switch {
+	case e.Kind == membership.EventWaiting:
+		l.waiting = e.Detail
+	case l.node.Phase() == membership.InGroup:
+		l.waiting = ""
+	}
+}
+
+func (l *loop) send(to netip.AddrPort, m *membership.Message) {
+	l.out = wire.Append(l.out[:0], m)
+	if _, err := l.conn.WriteToUDPAddrPort(l.out, to); err != nil {
+		l.counts.sendErrors++ // as good as lost on the way
+		return
+	}
+	l.counts.packetsSent++
+	l.counts.bytesSent += uint64(len(l.out))
+}
+
+// changed tells the observer, and keeps the addresses for the next life.
+func (l *loop) changed() {
+	l.phase = l.node.Phase()
+	view := View{
+		Self: l.node.Self(), Phase: l.phase, Leader: l.node.Leader(),
+		Version: l.node.Version(), Digest: l.node.Digest(), Rows: l.node.Members(),
+	}
+	l.observer.Changed(view)
+	if l.phase == membership.InGroup {
+		l.state.keep(view)
+	}
+}
+
+func (l *loop) status() Status {
+	c := &l.counts
+	return Status{
+		Self: l.node.Self(), Phase: l.node.Phase(), Leader: l.node.Leader(),
+		Waiting: l.waiting, Alive: l.node.Alive(),
+		Counters: []Counter{
+			{"packets_sent", c.packetsSent}, {"packets_received", c.packetsReceived},
+			{"bytes_sent", c.bytesSent}, {"bytes_received", c.bytesReceived},
+			{"packets_malformed", c.malformed}, {"send_errors", c.sendErrors},
+			{"read_errors", c.readError}, {"list_version", l.node.Version()},
+		},
+	}
+}
+
+// deaf is the observer of a driver that has none.
+type deaf struct{}
+
+func (deaf) Sent(membership.ID, netip.AddrPort, *membership.Message)     {}
+func (deaf) Received(membership.ID, netip.AddrPort, *membership.Message) {}
+func (deaf) Event(membership.ID, membership.Event)                       {}
+func (deaf) Changed(View)                                                {}
