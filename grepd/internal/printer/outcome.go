@@ -133,6 +133,9 @@ func (o *Outcome) nowhere() []string {
 	return paths
 }
 
+// Local reports whether the answer is not a cluster's: standard input was searched.
+func (o *Outcome) Local() bool { return len(o.nodes) == 1 && o.nodes[0].addr == "" }
+
 // Complete reports whether every target answered in full, and the list of targets was
 // fresh.
 func (o *Outcome) Complete() bool {

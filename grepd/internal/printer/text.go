@@ -19,9 +19,11 @@ type TextOptions struct {
 	ByteOffsets bool // -b
 	Null        bool // -Z: names end in a zero byte
 	NoMessages  bool // -s
-	// Groups says that context was asked for, if only of 0 lines: "--" stands
-	// between groups of lines.
-	Groups bool
+	// Groups says that context was asked for, if only of 0 lines: "--" stands between
+	// groups of lines. Where nodes do not mark groups (with 0 lines, and with
+	// PARTS), they have to be asked for line numbers.
+	Groups       bool
+	ContextLines uint64 // before and after together
 	Invert bool    // -v
 	Colors *Colors // nil: none
 }
@@ -78,7 +80,7 @@ func (t *Text) Print(reply *greppb.QueryReply) error {
 // nowhereMessage says that a path exists nowhere, in grep's words.
 func nowhereMessage(multiple bool) string {
 	if multiple {
-		return "No such file or directory on any node that answered"
+		return "No such file or directory on any machine that answered"
 	}
 	return "No such file or directory"
 }
@@ -111,7 +113,7 @@ func (t *Text) printStep(target int, reply *greppb.SearchReply) error {
 func (t *Text) newFile(addr, path string) *textFile {
 	f := &textFile{path: path, name: path}
 	if t.named {
-		f.name = addr + ":" + path
+		f.name = nameOf(addr, path)
 		f.selected = t.appendSeparator(t.appendName(nil, f.name), ':')
 		f.context = t.appendSeparator(t.appendName(nil, f.name), '-')
 		if t.options.Null {
@@ -205,7 +207,10 @@ func (t *Text) appendLine(file *textFile, line *lines) {
 // appendGap prints "--" where a group of lines begins that is not the first one printed,
 // of whatever file.
 func (t *Text) appendGap(file *textFile, line *lines) {
-	gap := !file.printed || line.kind&kindGap != 0 || line.number > file.last+1
+	gap := !file.printed || line.kind&kindGap != 0
+	if t.options.ContextLines == 0 || t.options.Report == greppb.Report_PARTS {
+		gap = gap || line.number > file.last+1+t.options.ContextLines
+	}
 	if gap && t.printed {
 		t.buf = t.options.Colors.paint(t.buf, t.sgr().separator, "--")
 		t.buf = append(t.buf, '\n')
@@ -266,6 +271,14 @@ func (t *Text) appendListed(file *textFile) {
 	} else {
 		t.buf = append(t.buf, '\n')
 	}
+}
+
+// nameOf is the name of a node's file; what is searched here has no node.
+func nameOf(addr, path string) string {
+	if addr == "" {
+		return path
+	}
+	return addr + ":" + path
 }
 
 // messageName is a file's name in messages, with its node unless there is but one.

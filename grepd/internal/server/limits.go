@@ -34,7 +34,10 @@ func checkQuery(request *greppb.QueryRequest) error {
 	case request.TimeoutNanos > int64(fanout.TimeoutMax):
 		return fmt.Errorf("timeout of %v, at most %v is possible", time.Duration(request.TimeoutNanos), fanout.TimeoutMax)
 	}
-	_, err := options(&request.Search)
+	if len(request.Search.Paths) == 0 {
+		return errors.New("no file named")
+	}
+	_, err := searchOptions(&request.Search)
 	return err
 }
 
@@ -54,8 +57,6 @@ func checkSearch(request *greppb.SearchRequest) error {
 	switch {
 	case patternBytes > PatternBytesMax:
 		return fmt.Errorf("patterns of %d bytes, at most %d are possible", patternBytes, PatternBytesMax)
-	case len(request.Paths) == 0:
-		return errors.New("no file named")
 	case len(request.Paths) > PathsMax:
 		return fmt.Errorf("%d paths named, at most %d are possible; a glob in quotes is one path", len(request.Paths), PathsMax)
 	case globs > GlobsMax:
@@ -75,8 +76,8 @@ func checkPaths(paths []string) error {
 	return nil
 }
 
-// options checks a request and turns it into what package search takes.
-func options(request *greppb.SearchRequest) (search.Options, error) {
+// searchOptions checks a request and turns it into what package search takes.
+func searchOptions(request *greppb.SearchRequest) (search.Options, error) {
 	if err := checkSearch(request); err != nil {
 		return search.Options{}, err
 	}

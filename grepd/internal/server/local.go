@@ -3,6 +3,7 @@ package server
 import (
 	"context"
 	"errors"
+	"io"
 	"sync"
 	"time"
 
@@ -31,7 +32,7 @@ func newLocal(mounts *search.Mounts, searchesMax int) *local {
 
 // Search hands each step of a search to send. Its errors are gRPC statuses.
 func (l *local) Search(ctx context.Context, request *greppb.SearchRequest, send func(*greppb.SearchReply) error) error {
-	o, err := options(request)
+	o, err := searchOptions(request)
 	if err != nil {
 		return status.Error(codes.InvalidArgument, err.Error())
 	}
@@ -41,20 +42,45 @@ func (l *local) Search(ctx context.Context, request *greppb.SearchRequest, send 
 	default:
 		return status.Errorf(codes.ResourceExhausted, "busy with %d searches, the most that it runs at the same time", cap(l.slots))
 	}
-	sink := &sink{send: send, everyFile: o.Report == search.Count || o.Report == search.FilesWithoutMatch}
+	sink := newSink(o, send)
 	stopProgress := sink.showProgress()
 	stats, err := search.Run(ctx, l.mounts, request.Paths, o, sink)
 	stopProgress()
 	switch {
 	case err == nil:
-		return sink.say(&greppb.SearchReply{Step: &greppb.SearchReply_SearchEnd{SearchEnd: &greppb.SearchEnd{
-			Matches: stats.Matches, Files: stats.Files, Bytes: stats.Bytes,
-		}}})
+		return sink.end(stats)
 	case errors.Is(err, context.Canceled), errors.Is(err, context.DeadlineExceeded):
 		return status.FromContextError(err).Err()
 	default:
 		return err
 	}
+}
+
+// SearchReader searches a stream with a node's engine, and hands the answer to send as if it
+// were that of a query to a single node without an address. A reply is valid only until
+// send returns.
+func SearchReader(ctx context.Context, r io.Reader, label string, request *greppb.SearchRequest, send func(*greppb.QueryReply) error) error {
+	o, err := searchOptions(request)
+	if err != nil {
+		return err
+	}
+	if err := send(&greppb.QueryReply{Step: &greppb.QueryReply_Begin{Begin: &greppb.QueryBegin{Nodes: []string{""}}}}); err != nil {
+		return err
+	}
+	sink := newSink(o, func(reply *greppb.SearchReply) error {
+		return send(&greppb.QueryReply{Step: &greppb.QueryReply_NodeStep{NodeStep: &greppb.NodeStep{Reply: *reply}}})
+	})
+	stats, err := search.Reader(ctx, r, label, o, sink)
+	if err != nil {
+		return err
+	}
+	if err := sink.end(stats); err != nil {
+		return err
+	}
+	if err := send(&greppb.QueryReply{Step: &greppb.QueryReply_NodeEnd{NodeEnd: &greppb.NodeEnd{}}}); err != nil {
+		return err
+	}
+	return send(&greppb.QueryReply{Step: &greppb.QueryReply_End{End: &greppb.QueryEnd{Asked: 1, Answered: 1}}})
 }
 
 // sink turns the results of a search into the steps of an answer. Files with nothing to
@@ -72,6 +98,10 @@ type sink struct {
 }
 
 var _ search.Sink = (*sink)(nil)
+
+func newSink(o search.Options, send func(*greppb.SearchReply) error) *sink {
+	return &sink{send: send, everyFile: o.Report == search.Count || o.Report == search.FilesWithoutMatch}
+}
 
 // say sends one step.
 func (s *sink) say(reply *greppb.SearchReply) error {
@@ -130,7 +160,8 @@ func (s *sink) begin() error {
 	return s.say(&greppb.SearchReply{Step: &greppb.SearchReply_FileBegin{FileBegin: &greppb.FileBegin{Path: s.path}}})
 }
 
-// Chunk hands out lines. They are encoded before send returns, so nothing is copied.
+// Chunk hands out lines. They are encoded, or printed, before send returns, so nothing is
+// copied.
 func (s *sink) Chunk(c *search.Chunk) error {
 	if err := s.begin(); err != nil {
 		return err
@@ -163,5 +194,12 @@ func (s *sink) End(f search.FileStats) error {
 func (s *sink) Error(e search.FileError) error {
 	return s.say(&greppb.SearchReply{Step: &greppb.SearchReply_FileError{FileError: &greppb.FileError{
 		Path: e.Path, Message: e.Message, Missing: e.Missing,
+	}}})
+}
+
+// end finishes the answer.
+func (s *sink) end(sums search.Stats) error {
+	return s.say(&greppb.SearchReply{Step: &greppb.SearchReply_SearchEnd{SearchEnd: &greppb.SearchEnd{
+		Matches: sums.Matches, Files: sums.Files, Bytes: sums.Bytes,
 	}}})
 }
