@@ -11,10 +11,6 @@ if ! command -v "$(go env CC)" >/dev/null; then
   echo "test.sh: the race detector needs a C compiler, and there is no $(go env CC) (Debian: apt-get install gcc libc6-dev)" >&2
   exit 2
 fi
-if [[ $(ulimit -n) != unlimited ]] && (($(ulimit -n) < 1024)); then
-  ulimit -n 1024
-fi
-
 failed=0
 run() {
   echo "+ $*"
