@@ -35,8 +35,9 @@ take_down() {
   if ((status)); then
     "${compose[@]}" logs --no-color --tail=20 >&2 || true
   fi
-  "${compose[@]}" down --volumes --rmi all --timeout 5 >/dev/null 2>&1 ||
+  "${compose[@]}" down --volumes --timeout 5 >/dev/null 2>&1 ||
     echo "test-docker.sh: could not take the containers of $COMPOSE_PROJECT_NAME down" >&2
+  docker image rm --force "$GREPD_IMAGE" >/dev/null 2>&1 || true # it may not have been built
 }
 trap take_down EXIT
 trap 'exit 130' INT
