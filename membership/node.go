@@ -221,7 +221,7 @@ func (n *Node) Tick(now Now) {
 		n.tickSpreader()
 		n.tickLeave()
 	}
-	n.leaveCall()
+	n.exit()
 }
 
 // Step takes in a message that came from an address. The message is only lent.
@@ -234,7 +234,7 @@ func (n *Node) Step(now Now, from netip.AddrPort, m *Message) {
 		n.lastHeard = now.Mono
 		n.step(from, m)
 	}
-	n.leaveCall()
+	n.exit()
 }
 
 func (n *Node) step(from netip.AddrPort, m *Message) {
@@ -287,7 +287,7 @@ func (n *Node) Leave(now Now) {
 		n.flush()
 		n.tickLeave()
 	}
-	n.leaveCall()
+	n.exit()
 }
 
 func (n *Node) tickLeave() {
@@ -310,8 +310,8 @@ func (n *Node) enter(now Now) {
 	}
 }
 
-// leaveCall ends every call that may have changed something.
-func (n *Node) leaveCall() { n.wake = n.nextWake() }
+// exit ends every call that may have changed something.
+func (n *Node) exit() { n.wake = n.nextWake() }
 
 func (n *Node) nextWake() time.Duration {
 	switch n.phase {
