@@ -4,8 +4,10 @@ import (
 	"debug/buildinfo"
 	"net"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"strings"
+	"syscall"
 	"testing"
 )
 
@@ -82,20 +84,24 @@ func TestBadInputIsNamed(t *testing.T) {
 	}
 }
 
-// TestUnreadableLogDirectoryIsNamed needs a user to whom permissions apply.
+// TestUnreadableLogDirectoryIsNamed runs grepd as a user to whom permissions apply.
 func TestUnreadableLogDirectoryIsNamed(t *testing.T) {
-	if os.Geteuid() == 0 {
-		t.Skip("root reads every directory; run the test as another user")
-	}
 	dir := filepath.Join(t.TempDir(), "unreadable")
 	if err := os.Mkdir(dir, 0); err != nil {
 		t.Fatal(err)
 	}
-	r := command(t, "grepd", "--listen", freeAddr(t), "--log-dir", dir)
-	if r.status != 2 || !strings.Contains(r.stderr, dir) {
+	cmd := exec.Command(filepath.Join(bin, "grepd"), "--listen", freeAddr(t), "--log-dir", dir)
+	cmd.Dir = "/"
+	if os.Geteuid() == 0 {
+		cmd.SysProcAttr = &syscall.SysProcAttr{Credential: &syscall.Credential{Uid: nobody, Gid: nobody}}
+	}
+	if r := complete(t, cmd); r.status != 2 || !strings.Contains(r.stderr, dir) {
 		t.Errorf("grepd on a directory without permissions: %v\nwant status 2 and its name", r)
 	}
 }
+
+// nobody is the user and the group that own nothing.
+const nobody = 65534
 
 func TestBinariesSayTheirVersion(t *testing.T) {
 	info, err := buildinfo.ReadFile(filepath.Join(bin, "grepd"))
