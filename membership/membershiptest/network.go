@@ -90,11 +90,14 @@ func (f *fate) baseLatency(key linkKey) time.Duration {
 	return f.network.LatencyMin + time.Duration(float64(span)*f.draw(key, drawLatency))
 }
 
+// spiky reports whether the link is one of those that have spikes, spiking whether it has
+// one now.
+func (f *fate) spiky(key linkKey) bool {
+	return f.network.SpikeLinks > 0 && f.draw(key, drawSpiky) < f.network.SpikeLinks
+}
+
 func (f *fate) spiking(now time.Duration, key linkKey) bool {
-	if f.network.SpikeLinks == 0 || f.draw(key, drawSpiky) >= f.network.SpikeLinks {
-		return false
-	}
-	return f.draw(key, drawSpike+uint64(now/spikePeriod)) < 0.5
+	return f.spiky(key) && f.draw(key, drawSpike+uint64(now/spikePeriod)) < 0.5
 }
 
 // draw is a number from 0 to 1 that belongs to the link, so that nothing has to be
