@@ -80,6 +80,8 @@ const (
 	KeyDir      = "dir"       // Sent or Received
 	KeyKind     = "kind"      // of a message
 	KeySeq      = "seq"       // of a message
+	KeyTarget   = "target"    // of a message: the member that it asks or tells about
+	KeyEntries  = "entries"   // of a message: how many rows of a list it holds
 	KeyVia      = "via"       // how a change was learnt: self, monitor, update, sync
 	KeySilentMS = "silent_ms" // since the freshest send stamp
 	KeyProbes   = "probes"    // sent in the doubt that ended so

@@ -85,8 +85,13 @@ func (k Kind) PluginSets() map[int]plugin.PluginSet {
 	return sets
 }
 
-// Serve answers the host's calls until the host says that it is over. Where the process
-// was not started by a host, it says so on standard error and exits.
+// StartedByHost reports whether a host has started this process, and so whether there is
+// anything to inherit.
+func StartedByHost() bool {
+	return os.Getenv(Handshake.MagicCookieKey) == Handshake.MagicCookieValue
+}
+
+// Serve answers the host's calls until the host says that it is over.
 func Serve(kind Kind) {
 	plugin.Serve(&plugin.ServeConfig{
 		HandshakeConfig:  Handshake,

@@ -205,25 +205,26 @@ func (h *Host) restart() {
 }
 
 // reload is described in the package's comment.
-func (h *Host) reload() error {
+func (h *Host) reload() error { return h.reloadIf(func(binary) bool { return true }) }
+
+// reloadChanged reloads where the program is not the one at work, and leaves a plugin
+// alone that was retired.
+func (h *Host) reloadChanged() error {
+	return h.reloadIf(func(b binary) bool {
+		return b.checksum != h.binary.checksum && h.Info().State != Stopped
+	})
+}
+
+func (h *Host) reloadIf(wanted func(binary) bool) error {
 	b, err := stage(h.path, h.runDir)
-	if err == nil {
+	if err == nil && wanted(b) {
 		err = h.replaceBy(b)
 	}
+	removeOthers(h.runDir, h.cfg.Kind.Name, h.binary)
 	if err != nil {
-		removeOthers(h.runDir, h.cfg.Kind.Name, h.binary)
 		h.log(slog.LevelWarn, actionRefuse, slog.String(eventlog.KeyError, err.Error()))
 	}
 	return err
-}
-
-// reloadChanged reloads where the program is not the one at work.
-func (h *Host) reloadChanged() error {
-	b, err := stage(h.path, h.runDir)
-	if err == nil && b.checksum == h.binary.checksum {
-		return nil
-	}
-	return h.reload()
 }
 
 func (h *Host) replaceBy(b binary) error {
