@@ -2,6 +2,7 @@ package match
 
 import (
 	"fmt"
+	"strings"
 	"unicode"
 	"unicode/utf8"
 )
@@ -283,7 +284,7 @@ func (p *posix) interval() (done bool, err error) {
 	open, from := p.token.pos, p.pos
 	least, most, closed, valid := p.intervalBody()
 	if p.extended && !(closed && valid && (most < 0 || least <= most)) {
-		if closed && valid {
+		if !p.start && (closed && valid || strings.HasPrefix(p.pattern[from:], "}")) {
 			return false, p.fail(open, "Invalid content of \\{\\}")
 		}
 		p.pos = from

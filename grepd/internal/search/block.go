@@ -83,6 +83,9 @@ func (b *block) read(text bool) error {
 	if err := b.fill(from, int(min(end+blockSlackBytes, b.file.size)-from), 0); err != nil {
 		return err
 	}
+	if len(b.buffer) == 0 {
+		return nil
+	}
 	start := 0
 	if begin > 0 {
 		n := terminator(b.buffer, text)
@@ -246,24 +249,26 @@ func (w *worker) copyLines(b *block, lines []match.Range) {
 			number += uint64(bytes.Count(b.data[counted:l.Start], []byte{'\n'}))
 			counted = l.Start
 		}
-		w.addSelected(&b.out, b.data[l.Start:l.End], 0, number, uint64(b.offset)+uint64(l.Start))
+		w.add(&b.out, b.data[l.Start:l.End], KindSelected, number, uint64(b.offset)+uint64(l.Start))
 	}
 }
 
-// addSelected adds a selected line, or its parts, to out. It returns whether it added anything.
-func (w *worker) addSelected(out *lineBuffer, line []byte, gap byte, number, offset uint64) bool {
+// add adds a line, or its parts, to out, and tells whether it added anything. Parts are those of the
+// lines that match, which with Invert are those of the context.
+func (w *worker) add(out *lineBuffer, line []byte, kind byte, number, offset uint64) bool {
 	body := bytes.TrimSuffix(line, []byte{'\n'})
 	w.parts = w.parts[:0]
-	if (w.o.Report == Parts || w.o.Spans) && !w.o.Invert {
+	matches := kind&KindContext == 0 != w.o.Invert
+	if matches && (w.o.Report == Parts || w.o.Spans && kind&KindContext == 0) {
 		w.parts = w.scanner.Parts(body, w.parts)
 	}
 	if w.o.Report == Lines {
-		return out.add(w.o, body, KindSelected|gap, number, offset, w.parts)
+		return out.add(w.o, body, kind, number, offset, w.parts)
 	}
 	added := false
 	for _, p := range w.parts {
-		if out.add(w.o, body[p.Start:p.End], KindSelected|gap, number, offset+uint64(p.Start), nil) {
-			added, gap = true, 0
+		if out.add(w.o, body[p.Start:p.End], kind, number, offset+uint64(p.Start), nil) {
+			added, kind = true, kind&^KindGap
 		}
 	}
 	return added

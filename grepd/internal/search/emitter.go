@@ -310,15 +310,8 @@ func (c *contextWalk) add(line []byte, kind byte, number, offset uint64) error {
 			return err
 		}
 	}
-	switch {
-	case kind == KindSelected:
-		if c.e.w.addSelected(&g.out, line, g.gap, number, offset) {
-			g.gap = 0
-		}
-	case c.e.o.Report == Lines: // -o hands out no context, only the gaps
-		if g.out.add(c.e.o, bytes.TrimSuffix(line, []byte{'\n'}), kind|g.gap, number, offset, nil) {
-			g.gap = 0
-		}
+	if c.e.w.add(&g.out, line, kind|g.gap, number, offset) {
+		g.gap = 0
 	}
 	if g.out.withheld {
 		c.e.withhold(&g.out)
