@@ -159,6 +159,14 @@ func (c *checker) node(h *host) {
 	c.sim.enterPhase(h, phase)
 }
 
+// spins notes that a node asks for one tick after the other, once a host.
+func (c *checker) spins(h *host) {
+	if !h.spinning {
+		h.spinning = true
+		c.violate(RuleDriver, "%s asks to be called at once, again and again", nodeName(h.index))
+	}
+}
+
 // event takes notice of what a node says.
 func (c *checker) event(h *host, e *membership.Event) {
 	if c.sim.options.Transcript != nil {
@@ -191,7 +199,7 @@ func (c *checker) learn(h *host, e *membership.Event, state membership.State) {
 		c.violate(RuleTerminal, "%s goes back from %v: %v", nodeName(h.index), old.state, e)
 	}
 	*v = now
-	if c.find(subject, e.Peer, state) == nil {
+	if now != (view{incarnation: subject.formed}) && c.find(subject, e.Peer, state) == nil {
 		c.begin(h, subject, e, state)
 	}
 	for _, change := range c.changes[subject.index] {
@@ -220,7 +228,7 @@ func (c *checker) view(subject, observer *host) *view {
 	row := &c.views[subject.index]
 	for i := len(*row); i < len(c.sim.hosts); i++ {
 		var v view
-		if subject.formed > 0 && c.sim.hosts[i].formed > 0 {
+		if c.sim.hosts[i].formedList {
 			v = view{incarnation: subject.formed}
 		}
 		*row = append(*row, v)
@@ -242,7 +250,7 @@ func (c *checker) forget(h *host) {
 			row[h.index] = view{}
 		}
 	}
-	h.formed = 0
+	h.formedList = false
 }
 
 func (c *checker) find(subject *host, id membership.ID, state membership.State) *Change {

@@ -138,7 +138,7 @@ func (s *Sim) Form(n int) {
 		})
 	}
 	for _, h := range s.hosts {
-		h.changedAt = s.now - spreadWithin
+		h.formedList, h.changedAt = true, s.now-spreadWithin
 	}
 	s.note("form %v", names(0, n))
 }
@@ -290,8 +290,8 @@ func (s *Sim) schedule(h *host) {
 	if h.wakeAt > s.now {
 		h.ticks = 0
 	} else if h.ticks++; h.ticks > ticksMax {
-		s.checker.violate(RuleDriver, "%s asks to be called at once, again and again", nodeName(h.index))
-		h.wakeAt, h.ticks = s.now+time.Millisecond, 0
+		s.checker.spins(h)
+		h.wakeAt = s.now + time.Millisecond
 	}
 	if h.wakeAt < h.scheduledAt {
 		h.scheduledAt = h.wakeAt
