@@ -278,16 +278,16 @@ func (c *checker) begin(h, subject *host, e *membership.Event, state membership.
 	c.violate(RuleFalseFail, "%s is up: %v", nodeName(subject.index), e)
 }
 
-// lastTwo reports whether no more than two hosts are up, so that there is no way around
-// the link between them.
+// lastTwo reports whether no more than two hosts are in the group, so that there is no way
+// around the link between them.
 func (s *Sim) lastTwo() bool {
-	up := 0
+	members := 0
 	for _, h := range s.hosts {
-		if h.up() {
-			up++
+		if h.inGroup() {
+			members++
 		}
 	}
-	return up <= 2
+	return members <= 2
 }
 
 // spikes reports whether the link between two hosts is one of those that have spikes, in

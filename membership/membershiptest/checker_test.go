@@ -59,7 +59,7 @@ func TestLostUpdatesBreakSpreading(t *testing.T) {
 func TestHeavyLossBreaksFalseFail(t *testing.T) {
 	sim := formed(50, Options{Seed: 1})
 	sim.Network.Loss = 0.7
-	sim.Run(time.Minute)
+	sim.Run(10 * time.Second)
 	wantRule(t, sim, RuleFalseFail)
 }
 

@@ -8,6 +8,7 @@ import (
 	"flag"
 	"fmt"
 	"io"
+	"math"
 	"os"
 	"runtime"
 	"time"
@@ -201,7 +202,7 @@ func (f *flags) fixed() string {
 // The clusters of the curve.
 const (
 	curveMembers = 50
-	curveRun     = time.Hour
+	curveRun     = time.Hour // of a cluster, at most
 	pausesEvery  = time.Second
 )
 
@@ -220,14 +221,16 @@ func runCurve(f *flags, stdout io.Writer) int {
 }
 
 func (f *flags) runLoss(loss percent, stdout io.Writer) {
-	options := membershiptest.FalseFailOptions{Members: curveMembers, Loss: loss.share(), For: curveRun}
+	options := membershiptest.FalseFailOptions{Members: curveMembers, Loss: loss.share()}
 	if f.options.MembersMin == f.options.MembersMax {
 		options.Members = f.options.MembersMin
 	}
 	if f.pauses > 0 {
 		options.Pauses, options.PauseMax = pausesEvery, f.pauses
 	}
-	runs := max(1, int(f.hours/(float64(options.Members)*curveRun.Hours())+0.5))
+	each := float64(options.Members) * curveRun.Hours()
+	runs := int(math.Ceil(f.hours / each))
+	options.For = time.Duration(f.hours / each / float64(runs) * float64(curveRun))
 	var hours float64
 	var summary membershiptest.Summary
 	run := func(seed uint64) membershiptest.Result { return membershiptest.FalseFails(seed, options) }
