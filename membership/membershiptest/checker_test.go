@@ -96,6 +96,11 @@ func TestStrandedNewcomerBreaksLists(t *testing.T) {
 	wantRule(t, sim, RuleLists)
 }
 
+func TestManyPacketsBreakTraffic(t *testing.T) {
+	wantNone(t, formed(10, Options{Seed: 1, PacketsMax: 30}))
+	wantRule(t, formed(10, Options{Seed: 1, PacketsMax: 2}), RuleTraffic)
+}
+
 func TestImpossibleConfigurationBreaksDriver(t *testing.T) {
 	sim := New(Options{Seed: 1, Configure: func(_ int, cfg *membership.Config) { cfg.DetectWithin = time.Millisecond }})
 	sim.Start(1)

@@ -30,11 +30,17 @@ type Options struct {
 	// one for each message but heartbeats.
 	Transcript io.Writer
 	Messages   bool
+	// PacketsMax is how many packets a host may send in a second. Zero means 2,000.
+	PacketsMax int
 	// Record keeps the last packets for Sim.Replay.
 	Record bool
 }
 
-const gatewaysDefault = 2
+// Defaults of Options.
+const (
+	gatewaysDefault   = 2
+	packetsMaxDefault = 2000
+)
 
 // Sim is a cluster in virtual time.
 type Sim struct {
@@ -76,6 +82,9 @@ const (
 func New(options Options) *Sim {
 	if options.Gateways == 0 {
 		options.Gateways = gatewaysDefault
+	}
+	if options.PacketsMax == 0 {
+		options.PacketsMax = packetsMaxDefault
 	}
 	if options.Network == (Network{}) {
 		options.Network = LAN
