@@ -18,8 +18,8 @@ type detector struct {
 
 // monitor watches one predecessor.
 //
-//	           stamp older than timing.doubt
-//	┌───────┐ ─────────────────────────────▶ ┌───────┐  stamp older than timing.deadline,
+//	           stamp older than Bounds.Doubt
+//	┌───────┐ ─────────────────────────────▶ ┌───────┐  stamp older than Bounds.Deadline,
 //	│ quiet │                                │ doubt │  and probes unanswered
 //	└───────┘ ◀───────────────────────────── └───────┘ ────────────────────────────────▶ FAIL
 //	           a newer stamp, from anyone
@@ -177,7 +177,7 @@ func (n *Node) linger(m *monitor) bool {
 		return false
 	}
 	if m.until == 0 {
-		m.until = n.now.Mono + n.timing.deadline + lingerFor
+		m.until = n.now.Mono + n.bounds.Deadline + lingerFor
 	}
 	return true
 }
@@ -216,22 +216,22 @@ func (n *Node) detectorDue() time.Duration {
 		due = never // until there is a successor, a round is nothing to wake for
 	}
 	for i := range n.detector.monitors {
-		due = min(due, n.detector.monitors[i].due(n.timing))
+		due = min(due, n.detector.monitors[i].due(&n.bounds))
 	}
 	return due
 }
 
-func (m *monitor) due(t timing) time.Duration {
+func (m *monitor) due(b *Bounds) time.Duration {
 	if !m.doubting {
 		if m.until > 0 {
-			return min(m.until, m.fresh+t.doubt)
+			return min(m.until, m.fresh+b.Doubt)
 		}
-		return m.fresh + t.doubt
+		return m.fresh + b.Doubt
 	}
 	if m.ripe == never {
 		return m.nextProbe
 	}
-	return min(m.nextProbe, max(m.ripe, m.fresh+t.deadline))
+	return min(m.nextProbe, max(m.ripe, m.fresh+b.Deadline))
 }
 
 func (n *Node) tickDetector() {
@@ -260,9 +260,9 @@ func (n *Node) tickHeartbeat() {
 	if n.now.Mono < d.nextBeat || len(d.successors) == 0 {
 		return
 	}
-	d.nextBeat += n.timing.interval
+	d.nextBeat += n.bounds.Interval
 	if d.nextBeat <= n.now.Mono {
-		d.nextBeat = n.now.Mono + n.timing.interval
+		d.nextBeat = n.now.Mono + n.bounds.Interval
 	}
 	if n.phase != InGroup {
 		return
@@ -281,7 +281,7 @@ func (n *Node) tickHeartbeat() {
 func (n *Node) tickMonitor(m *monitor) (declared bool) {
 	now := n.now.Mono
 	silent := now - m.fresh
-	if silent < n.timing.doubt {
+	if silent < n.bounds.Doubt {
 		n.trust(m, silent)
 		return false
 	}
@@ -291,7 +291,7 @@ func (n *Node) tickMonitor(m *monitor) (declared bool) {
 			n.emit(Event{Kind: EventSuspect, Peer: m.target.ID, Silent: silent})
 		}
 	}
-	if silent >= n.timing.deadline && now >= m.ripe && !n.isolated() {
+	if silent >= n.bounds.Deadline && now >= m.ripe && !n.isolated() {
 		n.declare(m, silent)
 		return true
 	}
@@ -316,7 +316,7 @@ func (n *Node) trust(m *monitor, silent time.Duration) {
 // the one that is cut off, and declares nobody.
 func (n *Node) isolated() bool {
 	others := n.list.ring.Live() - 1
-	return others > n.cfg.MaxFailures && n.now.Mono-n.lastHeard >= n.timing.deadline
+	return others > n.cfg.MaxFailures && n.now.Mono-n.lastHeard >= n.bounds.Deadline
 }
 
 // probe asks the target itself and its other monitors. Where that does not end the doubt, it
@@ -400,7 +400,7 @@ func (n *Node) fresher(m *monitor, newer bool) {
 	if len(n.detector.relays) > 0 {
 		n.relay(m.target.ID, m.stamp, n.now.Mono-m.fresh)
 	}
-	if m.doubting && n.now.Mono-m.fresh < n.timing.doubt {
+	if m.doubting && n.now.Mono-m.fresh < n.bounds.Doubt {
 		n.trust(m, n.now.Mono-m.fresh)
 	}
 }

@@ -52,7 +52,7 @@ const never = time.Duration(math.MaxInt64)
 // Node is one member's state machine. See the package comment for how to drive it.
 type Node struct {
 	cfg    Config
-	timing timing
+	bounds Bounds // of the configuration; those that do not depend on the number of members
 
 	now       Now           // of the call under way
 	epoch     time.Duration // Mono at which stamps begin
@@ -86,7 +86,7 @@ func NewNode(cfg Config, now Now) (*Node, error) {
 	}
 	n := &Node{
 		cfg:       cfg,
-		timing:    timingFor(cfg),
+		bounds:    boundsOf(cfg, membersMax),
 		now:       now,
 		epoch:     now.Mono,
 		wake:      now.Mono,
@@ -228,7 +228,7 @@ func (n *Node) Tick(now Now) {
 func (n *Node) Step(now Now, from netip.AddrPort, m *Message) {
 	n.enter(now)
 	if n.phase != Gone {
-		if now.Mono-n.lastHeard >= n.timing.deadline {
+		if now.Mono-n.lastHeard >= n.bounds.Deadline {
 			n.detector.startOver(now.Mono) // this node was cut off until now
 		}
 		n.lastHeard = now.Mono

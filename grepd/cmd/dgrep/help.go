@@ -1,0 +1,80 @@
+package main
+
+// synopsis is what a wrong command line is answered with.
+const synopsis = `Usage: dgrep [OPTION]... PATTERNS FILE...
+Try 'dgrep --help' for more information.
+`
+
+const help = `Usage: dgrep [OPTION]... PATTERNS FILE...
+Search for PATTERNS in each FILE of every machine of the cluster.
+Example: dgrep -i 'connection refused' 'logs/*'
+PATTERNS can contain multiple patterns separated by newlines.
+A FILE is seen through the machines' mounts: logs/NAME is a file in each machine's log
+directory. Quote globs: they are expanded on each machine.
+
+Pattern selection and interpretation:
+  -E, --extended-regexp     PATTERNS are extended regular expressions
+  -F, --fixed-strings       PATTERNS are strings
+  -G, --basic-regexp        PATTERNS are basic regular expressions (default)
+  -P, --perl-regexp         PATTERNS are Perl regular expressions, as far as RE2 has them
+  -e, --regexp=PATTERNS     use PATTERNS for matching
+  -f, --file=FILE           take PATTERNS from FILE, which is read here
+  -i, --ignore-case         ignore case distinctions in patterns and data
+      --no-ignore-case      do not ignore case distinctions (default)
+  -w, --word-regexp         match only whole words
+  -x, --line-regexp         match only whole lines
+
+Cluster:
+      --via=HOST:PORT       ask the cluster through this grepd; default: $DGREP_VIA,
+                            or 127.0.0.1:7117
+      --nodes=LIST          search only these machines: HOST:PORT,HOST:PORT or @FILE
+      --timeout=TIME        give up on a machine that is silent for TIME (10s, 1m)
+      --json                print JSON lines, the coverage last
+
+Miscellaneous:
+  -s, --no-messages         suppress messages, the coverage line included
+  -v, --invert-match        select non-matching lines
+  -V, --version             display version information and exit
+      --help                display this help text and exit
+
+Output control:
+  -m, --max-count=NUM       stop after NUM selected lines of each file
+  -b, --byte-offset         print the byte offset with output lines
+  -n, --line-number         print line number with output lines
+      --line-buffered       flush output on every line
+  -H, --with-filename       print machine and file name with output lines
+  -h, --no-filename         suppress the machine and file name prefix on output
+  -o, --only-matching       show only nonempty parts of lines that match
+  -q, --quiet, --silent     suppress all normal output
+      --binary-files=TYPE   assume that binary files are TYPE;
+                            TYPE is 'binary', 'text', or 'without-match'
+  -a, --text                equivalent to --binary-files=text
+  -I                        equivalent to --binary-files=without-match
+  -r, --recursive           search the files below each FILE that is a directory
+      --include=GLOB        search only files that match GLOB (a file pattern)
+      --exclude=GLOB        skip files that match GLOB
+      --exclude-dir=GLOB    skip directories that match GLOB
+  -L, --files-without-match  print only names of FILEs with no selected lines
+  -l, --files-with-matches  print only names of FILEs with selected lines
+  -c, --count               print only a count of selected lines per FILE
+  -Z, --null                print 0 byte after FILE name
+
+Context control:
+  -B, --before-context=NUM  print NUM lines of leading context
+  -A, --after-context=NUM   print NUM lines of trailing context
+  -C, --context=NUM         print NUM lines of output context
+  -NUM                      same as --context=NUM
+      --color[=WHEN],
+      --colour[=WHEN]       use markers to highlight the matching strings;
+                            WHEN is 'always', 'never', or 'auto'
+
+Lines are printed as MACHINE:FILE:LINE, MACHINE being the member's address; bare where
+one machine and one FILE, not a glob, are searched. The last line on standard error says
+which machines the answer speaks for.
+
+With no FILE, or where FILE is '-', search standard input, here, without any grepd.
+
+Exit status is 0 if any line is selected, 1 if none is and every machine has said so;
+2 if any error occurs, and a machine that does not answer is one; but with -q it
+is 0 as soon as a line is selected.
+`

@@ -1,0 +1,141 @@
+// Command dgrep searches files on all machines of a cluster, with grep's options and
+// output. See dgrep --help.
+//
+// It asks one grepd, which asks the others, and prints their lines as they come. The last
+// line on standard error says which machines the answer speaks for:
+//
+//	dgrep: 5 of 5 members answered
+//	dgrep: 4 of 5 members answered; 127.0.0.1:7121 failed during the query
+//
+// With -s it is not printed, and with -q only if the answer is incomplete and nothing was found; with --json it
+// is part of the last line of the output. What it says is in the exit status as well:
+// an incomplete answer gives 2, except with -q when a line was selected.
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"os/signal"
+	"runtime/debug"
+	"syscall"
+
+	"github.com/aksinghdce/cluster-membership-service/grepd/internal/match"
+	"github.com/aksinghdce/cluster-membership-service/grepd/internal/printer"
+)
+
+// exitInterrupted is what a shell reports for a command that an interrupt ended.
+const exitInterrupted = 128 + int(syscall.SIGINT)
+
+// errInterrupted says that the user wants no more.
+var errInterrupted = errors.New("interrupted")
+
+func main() { os.Exit(run(os.Args[1:], os.Stdin, os.Stdout, os.Stderr, os.Getenv)) }
+
+// run is the command; it returns its exit status.
+func run(args []string, stdin io.Reader, stdout, stderr io.Writer, getenv func(string) string) int {
+	o, err := parse(args, stdin, stdout, getenv)
+	if err == nil && o.help {
+		return write(stdout, stderr, help)
+	}
+	if err == nil && o.version {
+		return write(stdout, stderr, "dgrep (grepd) "+version()+"\n")
+	}
+	if err == nil {
+		err = checkPatterns(o, stderr)
+	}
+	if err != nil {
+		return refuse(stderr, err)
+	}
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
+	defer stop()
+	return answer(ctx, o, stdin, stdout, stderr)
+}
+
+// refuse reports what went wrong, with the synopsis if it is the command line.
+func refuse(stderr io.Writer, err error) int {
+	if message := err.Error(); message != "" {
+		fmt.Fprintf(stderr, "dgrep: %s\n", message)
+	}
+	var usage usageError
+	if errors.As(err, &usage) {
+		io.WriteString(stderr, synopsis)
+	}
+	return printer.ExitTrouble
+}
+
+// checkPatterns compiles the patterns here too, so that mistakes are told at once, and
+// warnings at all.
+func checkPatterns(o *options, stderr io.Writer) error {
+	pattern := &o.search().Pattern
+	matcher, err := match.Compile(pattern.Patterns, match.Options{
+		Syntax: match.Syntax(pattern.Syntax), IgnoreCase: pattern.IgnoreCase, Word: pattern.Word, Line: pattern.Line,
+	})
+	if err != nil {
+		return err
+	}
+	for _, warning := range matcher.Warnings() {
+		fmt.Fprintf(stderr, "dgrep: warning: %s\n", warning)
+	}
+	return nil
+}
+
+// answer asks, prints, and says what it came to.
+func answer(ctx context.Context, o *options, stdin io.Reader, stdout, stderr io.Writer) int {
+	var p printer.Printer
+	if o.json {
+		p = printer.NewJSON(stdout)
+	} else {
+		p = printer.NewText(stdout, stderr, o.text)
+	}
+	err := ask(ctx, o, stdin, p)
+	outcome := p.Outcome()
+	switch {
+	case o.quiet() && outcome.Matched:
+		return printer.ExitMatch
+	case errors.Is(err, errInterrupted):
+		return exitInterrupted
+	case errors.Is(err, syscall.EPIPE): // the reader has seen enough
+		return printer.ExitTrouble
+	case err != nil:
+		return refuse(stderr, err)
+	}
+	complete := outcome.Complete()
+	if !o.json && !o.text.NoMessages && !(o.quiet() && complete) && !outcome.Local() {
+		fmt.Fprintf(stderr, "dgrep: %s\n", outcome.Coverage())
+	}
+	return outcome.ExitStatus(o.quiet())
+}
+
+// write prints a text that was asked for.
+func write(stdout, stderr io.Writer, text string) int {
+	if _, err := io.WriteString(stdout, text); err != nil {
+		return refuse(stderr, writeError{err})
+	}
+	return 0
+}
+
+// writeError says that the output cannot be written.
+type writeError struct{ err error }
+
+func (e writeError) Error() string { return "write error: " + reason(e.err) }
+func (e writeError) Unwrap() error { return e.err }
+
+// version is that of the module this program was built from.
+func version() string {
+	if info, ok := debug.ReadBuildInfo(); ok && info.Main.Version != "" {
+		return info.Main.Version
+	}
+	return "(devel)"
+}
+
+// reason is the system's part of an error, without the operation and the name.
+func reason(err error) string {
+	var errno syscall.Errno
+	if errors.As(err, &errno) {
+		return errno.Error()
+	}
+	return err.Error()
+}

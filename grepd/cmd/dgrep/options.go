@@ -1,0 +1,360 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"math"
+	"net"
+	"os"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/spf13/pflag"
+	"golang.org/x/term"
+
+	"github.com/aksinghdce/cluster-membership-service/grepd/internal/fanout"
+	"github.com/aksinghdce/cluster-membership-service/grepd/internal/printer"
+	"github.com/aksinghdce/cluster-membership-service/shared/proto/greppb"
+)
+
+// viaDefault is the grepd of this machine.
+const viaDefault = "127.0.0.1:7117"
+
+// unset is a number that no option has set.
+const unset = -1
+
+// options are a command line that has been understood.
+type options struct {
+	query        greppb.QueryRequest
+	text         printer.TextOptions
+	json         bool
+	lineBuffered bool
+	via          string
+	timeout      time.Duration
+	help         bool
+	version      bool
+}
+
+func (o *options) search() *greppb.SearchRequest { return &o.query.Search }
+
+func (o *options) quiet() bool { return o.search().Report == greppb.Report_QUIET }
+
+// parser holds what the options have said before it is put together.
+type parser struct {
+	options
+	stdin                  io.Reader
+	patterns               []string
+	patternsGiven          bool
+	syntax                 greppb.Syntax
+	syntaxGiven            bool
+	before, after, context int64
+	count, parts, quiet    bool
+	list                   greppb.Report // FILES_WITH_MATCHES, FILES_WITHOUT_MATCH; LINES: neither
+	color                  string
+	nodes                  string
+	timeout                string
+}
+
+// parse understands a command line.
+func parse(args []string, stdin io.Reader, stdout io.Writer, getenv func(string) string) (*options, error) {
+	p := &parser{stdin: stdin, before: unset, after: unset, context: unset, color: "never"}
+	flags := p.flags()
+	interspersed := getenv("POSIXLY_CORRECT") == ""
+	flags.SetInterspersed(interspersed)
+	args, err := normalize(flags, args, interspersed)
+	if err != nil {
+		return nil, err
+	}
+	if err := flags.Parse(args); err != nil {
+		return nil, parseError(err)
+	}
+	if p.help || p.options.version {
+		return &p.options, nil
+	}
+	operands := flags.Args()
+	if !p.patternsGiven {
+		if len(operands) == 0 {
+			return nil, usageError{}
+		}
+		p.patterns, operands = operands[:1], operands[1:]
+	}
+	return p.assemble(operands, stdout, getenv)
+}
+
+// flags binds the options to p.
+func (p *parser) flags() *pflag.FlagSet {
+	f := pflag.NewFlagSet("dgrep", pflag.ContinueOnError)
+	f.SetOutput(io.Discard)
+	f.Usage = func() {}
+	p.patternFlags(f)
+	p.fileFlags(f)
+	p.outputFlags(f)
+	p.clusterFlags(f)
+	return f
+}
+
+// on binds an option without a value to an action.
+func on(f *pflag.FlagSet, name, short string, action func() error) {
+	f.BoolFuncP(name, short, "", func(string) error { return action() })
+}
+
+// set binds an option without a value to a variable.
+func set[T any](f *pflag.FlagSet, name, short string, variable *T, value T) {
+	on(f, name, short, func() error { *variable = value; return nil })
+}
+
+func (p *parser) patternFlags(f *pflag.FlagSet) {
+	pattern := &p.search().Pattern
+	for _, syntax := range []struct {
+		name, short string
+		value       greppb.Syntax
+	}{
+		{"extended-regexp", "E", greppb.Syntax_EXTENDED}, {"fixed-strings", "F", greppb.Syntax_FIXED},
+		{"basic-regexp", "G", greppb.Syntax_BASIC}, {"perl-regexp", "P", greppb.Syntax_PERL},
+	} {
+		on(f, syntax.name, syntax.short, func() error { return p.setSyntax(syntax.value) })
+	}
+	f.FuncP("regexp", "e", "", func(text string) error {
+		p.patterns, p.patternsGiven = append(p.patterns, text), true
+		return nil
+	})
+	f.FuncP("file", "f", "", p.readPatterns)
+	set(f, "ignore-case", "i", &pattern.IgnoreCase, true)
+	set(f, "no-ignore-case", "", &pattern.IgnoreCase, false)
+	set(f, "word-regexp", "w", &pattern.Word, true)
+	set(f, "line-regexp", "x", &pattern.Line, true)
+	set(f, "invert-match", "v", &p.search().Invert, true)
+}
+
+func (p *parser) fileFlags(f *pflag.FlagSet) {
+	s := p.search()
+	set(f, "text", "a", &s.Binary, greppb.Binary_BINARY_TEXT)
+	set(f, "without-match", "I", &s.Binary, greppb.Binary_BINARY_SKIP)
+	f.Lookup("without-match").Hidden = true // -I has no long form
+	f.Func("binary-files", "", p.setBinary)
+	set(f, "recursive", "r", &s.Recursive, true)
+	f.StringArrayVar(&s.Include, "include", nil, "")
+	f.StringArrayVar(&s.Exclude, "exclude", nil, "")
+	f.StringArrayVar(&s.ExcludeDir, "exclude-dir", nil, "")
+}
+
+func (p *parser) outputFlags(f *pflag.FlagSet) {
+	set(f, "no-messages", "s", &p.text.NoMessages, true)
+	set(f, "version", "V", &p.options.version, true)
+	set(f, "help", "", &p.help, true)
+	f.FuncP("max-count", "m", "", p.setMaxCount)
+	set(f, "byte-offset", "b", &p.text.ByteOffsets, true)
+	set(f, "line-number", "n", &p.text.LineNumbers, true)
+	set(f, "line-buffered", "", &p.lineBuffered, true)
+	set(f, "with-filename", "H", &p.text.Names, printer.NamesAlways)
+	set(f, "no-filename", "h", &p.text.Names, printer.NamesNever)
+	set(f, "only-matching", "o", &p.parts, true)
+	set(f, "quiet", "q", &p.quiet, true)
+	set(f, "silent", "", &p.quiet, true)
+	set(f, "files-without-match", "L", &p.list, greppb.Report_FILES_WITHOUT_MATCH)
+	set(f, "files-with-matches", "l", &p.list, greppb.Report_FILES_WITH_MATCHES)
+	set(f, "count", "c", &p.count, true)
+	set(f, "null", "Z", &p.text.Null, true)
+	bindContext(f, "before-context", "B", &p.before)
+	bindContext(f, "after-context", "A", &p.after)
+	bindContext(f, "context", "C", &p.context)
+	for _, name := range []string{"color", "colour"} {
+		f.Func(name, "", p.setColor)
+		f.Lookup(name).NoOptDefVal = "auto"
+	}
+}
+
+func (p *parser) clusterFlags(f *pflag.FlagSet) {
+	f.StringVar(&p.via, "via", "", "")
+	f.StringVar(&p.nodes, "nodes", "", "")
+	f.StringVar(&p.timeout, "timeout", "", "")
+	set(f, "json", "", &p.json, true)
+}
+
+// setSyntax refuses two syntaxes at once, as grep does.
+func (p *parser) setSyntax(syntax greppb.Syntax) error {
+	if p.syntaxGiven && p.syntax != syntax {
+		return errors.New("conflicting matchers specified")
+	}
+	p.syntax, p.syntaxGiven = syntax, true
+	return nil
+}
+
+// readPatterns takes one pattern from each line of a file; an empty file holds none.
+func (p *parser) readPatterns(name string) error {
+	p.patternsGiven = true
+	var data []byte
+	var err error
+	if name == "-" {
+		data, err = io.ReadAll(p.stdin)
+	} else {
+		data, err = os.ReadFile(name)
+	}
+	if err != nil {
+		return fmt.Errorf("%s: %s", name, reason(err))
+	}
+	if len(data) > 0 {
+		p.patterns = append(p.patterns, strings.TrimSuffix(string(data), "\n"))
+	}
+	return nil
+}
+
+func (p *parser) setBinary(kind string) error {
+	switch kind {
+	case "binary":
+		p.search().Binary = greppb.Binary_BINARY_REPORT
+	case "text":
+		p.search().Binary = greppb.Binary_BINARY_TEXT
+	case "without-match":
+		p.search().Binary = greppb.Binary_BINARY_SKIP
+	default:
+		return errors.New("unknown binary-files type")
+	}
+	return nil
+}
+
+// setMaxCount takes a negative number for no limit, as grep does.
+func (p *parser) setMaxCount(text string) error {
+	n, err := strconv.ParseInt(text, 10, 64)
+	if err != nil && !errors.Is(err, strconv.ErrRange) {
+		return errors.New("invalid max count")
+	}
+	p.search().MaxCountSet, p.search().MaxCount = n >= 0, uint64(max(n, 0))
+	return nil
+}
+
+// bindContext binds an option that takes a number of lines. What is more than a request
+// can say is as good as all.
+func bindContext(f *pflag.FlagSet, name, short string, lines *int64) {
+	f.FuncP(name, short, "", func(text string) error {
+		n, err := strconv.ParseInt(text, 10, 64)
+		if n < 0 || err != nil && !errors.Is(err, strconv.ErrRange) {
+			return fmt.Errorf("%s: invalid context length argument", text)
+		}
+		*lines = min(n, math.MaxUint32)
+		return nil
+	})
+}
+
+func (p *parser) setColor(when string) error {
+	switch when {
+	case "always", "yes", "force":
+		p.color = "always"
+	case "never", "no", "none":
+		p.color = "never"
+	case "auto", "tty", "if-tty":
+		p.color = "auto"
+	default:
+		return usageError{fmt.Sprintf("invalid argument '%s' for '--color'; want 'always', 'never' or 'auto'", when)}
+	}
+	return nil
+}
+
+// assemble puts the query and the printer's options together.
+func (p *parser) assemble(files []string, stdout io.Writer, getenv func(string) string) (*options, error) {
+	s := p.search()
+	s.Pattern.Patterns, s.Pattern.Syntax = p.patterns, p.syntax
+	s.Paths = files
+	s.Report = p.report()
+	s.BeforeContext, s.AfterContext = p.contextLines(p.before), p.contextLines(p.after)
+
+	p.text.Program, p.text.Report, p.text.Invert = "dgrep", s.Report, s.Invert
+	p.text.OneFile = len(files) == 1 && !s.Recursive && !strings.ContainsAny(files[0], `*?[{`)
+	p.text.Groups = max(p.before, p.after, p.context) > unset
+	p.text.ContextLines = uint64(s.BeforeContext) + uint64(s.AfterContext)
+	if p.color == "always" || p.color == "auto" && isTerminal(stdout, getenv) {
+		p.text.Colors = printer.ParseColors(getenv("GREP_COLORS"))
+	}
+
+	// Without lines of context the nodes mark no groups: they are told by the numbers.
+	s.LineNumbers = p.text.LineNumbers || p.text.Groups || p.json
+	s.ByteOffsets = p.text.ByteOffsets || p.json
+	s.Spans = p.text.Colors != nil || p.json
+	if err := p.checkJSON(); err != nil {
+		return nil, err
+	}
+	return &p.options, p.assembleCluster(getenv)
+}
+
+// report is what is asked for, by grep's precedence.
+func (p *parser) report() greppb.Report {
+	switch {
+	case p.quiet:
+		return greppb.Report_QUIET
+	case p.list != greppb.Report_LINES:
+		return p.list
+	case p.count:
+		return greppb.Report_COUNT
+	case p.parts:
+		return greppb.Report_PARTS
+	}
+	return greppb.Report_LINES
+}
+
+// contextLines is what -A or -B says, or else -C.
+func (p *parser) contextLines(own int64) uint32 {
+	if own == unset {
+		own = max(p.context, 0)
+	}
+	return uint32(own)
+}
+
+// checkJSON refuses what JSON has no form for.
+func (p *parser) checkJSON() error {
+	if p.json && p.search().Report != greppb.Report_LINES {
+		return usageError{"--json cannot be combined with -c, -l, -L, -o or -q: it holds counts, names and matched parts"}
+	}
+	return nil
+}
+
+// assembleCluster reads what concerns the nodes.
+func (p *parser) assembleCluster(getenv func(string) string) error {
+	if p.via == "" {
+		p.via = getenv("DGREP_VIA")
+	}
+	if p.via == "" {
+		p.via = viaDefault
+	}
+	if host, port, err := net.SplitHostPort(p.via); err != nil || host == "" || port == "" {
+		return fmt.Errorf("--via %q: want host:port", p.via)
+	}
+	if p.nodes != "" {
+		nodes, err := fanout.ParseNodes(context.Background(), p.nodes)
+		if err != nil {
+			return fmt.Errorf("--nodes: %w", err)
+		}
+		p.query.Nodes = nodes
+	}
+	p.options.timeout = fanout.TimeoutDefault
+	if p.timeout != "" {
+		timeout, err := parseTime(p.timeout)
+		if err != nil {
+			return err
+		}
+		p.options.timeout = timeout
+	}
+	p.query.TimeoutNanos = int64(p.options.timeout)
+	return nil
+}
+
+// parseTime reads a duration, or a number of seconds.
+func parseTime(text string) (time.Duration, error) {
+	if _, err := strconv.ParseFloat(text, 64); err == nil {
+		text += "s"
+	}
+	d, err := time.ParseDuration(text)
+	if err != nil || d <= 0 || d > fanout.TimeoutMax {
+		return 0, fmt.Errorf("--timeout %q: want a time as 500ms, 10s or 1m, at most %v", text, fanout.TimeoutMax)
+	}
+	return d, nil
+}
+
+// isTerminal reports whether colours can be shown.
+func isTerminal(w io.Writer, getenv func(string) string) bool {
+	file, ok := w.(*os.File)
+	return ok && term.IsTerminal(int(file.Fd())) && !slices.Contains([]string{"", "dumb"}, getenv("TERM"))
+}

@@ -1,0 +1,226 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"slices"
+	"sync/atomic"
+	"time"
+
+	"google.golang.org/grpc"
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/credentials/insecure"
+	"google.golang.org/grpc/keepalive"
+	"google.golang.org/grpc/status"
+
+	"github.com/aksinghdce/cluster-membership-service/grepd/internal/fanout"
+	"github.com/aksinghdce/cluster-membership-service/grepd/internal/printer"
+	"github.com/aksinghdce/cluster-membership-service/grepd/internal/server"
+	"github.com/aksinghdce/cluster-membership-service/shared/gogocodec"
+	"github.com/aksinghdce/cluster-membership-service/shared/proto/greppb"
+)
+
+const (
+	// windowBytes is how much of the answer may be under way to a slow terminal.
+	windowBytes = 1 << 20
+	// repliesMax is how many steps wait for the printer while it prints.
+	repliesMax = 4
+	// viaSlack is how much longer grepd itself may be silent than the nodes that it
+	// waits for.
+	viaSlack = 2 * time.Second
+
+	keepaliveTime    = 15 * time.Second
+	keepaliveTimeout = 10 * time.Second
+
+	standardInput = "(standard input)"
+)
+
+var (
+	errSilent   = errors.New("silent")
+	errSettled  = errors.New("settled") // -q has seen a selected line
+	errNoFile   = usageError{"no FILE named; 'logs' is each machine's log directory"}
+	errDashOnly = errors.New("standard input is searched here, so '-' cannot be combined with other files")
+)
+
+// ask has the files searched and prints the answer as it comes.
+func ask(ctx context.Context, o *options, stdin io.Reader, p printer.Printer) error {
+	switch paths := o.search().Paths; {
+	case len(paths) == 0 && o.search().Recursive:
+		return errNoFile
+	case len(paths) == 0 || len(paths) == 1 && paths[0] == "-":
+		return searchInput(ctx, o, stdin, p)
+	case slices.Contains(paths, "-"):
+		return errDashOnly
+	}
+	return searchCluster(ctx, o, p)
+}
+
+// searchInput searches standard input, in process. Each step is written at once.
+func searchInput(ctx context.Context, o *options, stdin io.Reader, p printer.Printer) error {
+	err := server.SearchReader(ctx, stdin, standardInput, o.search(), func(reply *greppb.QueryReply) error {
+		if err := show(o, p, reply); err != nil {
+			return err
+		}
+		return flush(p)
+	})
+	switch {
+	case errors.Is(err, errSettled):
+		return nil
+	case errors.Is(err, context.Canceled):
+		return errInterrupted
+	}
+	return err
+}
+
+// searchCluster asks grepd. One goroutine receives while this one prints.
+func searchCluster(ctx context.Context, o *options, p printer.Printer) error {
+	ctx, cancel := context.WithCancelCause(ctx)
+	defer cancel(nil)
+	replies := make(chan *greppb.QueryReply, repliesMax)
+	received := make(chan error, 1)
+	go func() {
+		defer close(replies)
+		received <- receive(ctx, cancel, o, func(reply *greppb.QueryReply) error {
+			select {
+			case replies <- reply:
+				return nil
+			case <-ctx.Done():
+				return context.Cause(ctx)
+			}
+		})
+	}()
+	err := showAll(o, p, replies)
+	cancel(err)
+	receiveErr := <-received
+	switch {
+	case errors.Is(err, errSettled):
+		return nil
+	case err != nil:
+		return err
+	}
+	return receiveErr
+}
+
+// showAll prints replies, and writes the output whenever no more of it is at hand.
+func showAll(o *options, p printer.Printer, replies <-chan *greppb.QueryReply) error {
+	for {
+		var reply *greppb.QueryReply
+		select {
+		case reply = <-replies:
+		default:
+			if err := flush(p); err != nil {
+				return err
+			}
+			reply = <-replies
+		}
+		if reply == nil { // the channel is closed
+			return flush(p)
+		}
+		if err := show(o, p, reply); err != nil {
+			return err
+		}
+	}
+}
+
+// show prints one reply. It returns errSettled when no more is needed.
+func show(o *options, p printer.Printer, reply *greppb.QueryReply) error {
+	if err := p.Print(reply); err != nil {
+		return writeError{err}
+	}
+	if o.quiet() && p.Outcome().Matched {
+		return errSettled
+	}
+	if o.lineBuffered {
+		return flush(p)
+	}
+	return nil
+}
+
+func flush(p printer.Printer) error {
+	if err := p.Flush(); err != nil {
+		return writeError{err}
+	}
+	return nil
+}
+
+// receive has a grepd search the cluster, and hands on what it says. cancel ends ctx.
+func receive(ctx context.Context, cancel context.CancelCauseFunc, o *options, send func(*greppb.QueryReply) error) error {
+	var dialErr atomic.Pointer[error]
+	conn, err := dial(o.via, &dialErr)
+	if err != nil {
+		return fmt.Errorf("--via %s: %w", o.via, err)
+	}
+	defer conn.Close()
+
+	limit := o.timeout + viaSlack
+	watchdog := time.AfterFunc(limit, func() { cancel(errSilent) })
+	defer watchdog.Stop()
+	stream, err := greppb.NewGrepClient(conn).Query(ctx, &o.query)
+	begun := false
+	for err == nil {
+		var reply *greppb.QueryReply
+		watchdog.Reset(limit)
+		reply, err = stream.Recv()
+		watchdog.Stop()
+		if err == nil {
+			begun = true
+			err = send(reply)
+		}
+	}
+	if errors.Is(err, io.EOF) {
+		return nil
+	}
+	if cause := context.Cause(ctx); cause != nil {
+		err = cause
+	}
+	return explain(err, o, begun, dialErr.Load())
+}
+
+// dial prepares a connection, which opens at the first call. Why it cannot be opened goes
+// to dialErr.
+func dial(via string, dialErr *atomic.Pointer[error]) (*grpc.ClientConn, error) {
+	return grpc.NewClient("passthrough:///"+via,
+		gogocodec.DialOption(),
+		grpc.WithTransportCredentials(insecure.NewCredentials()),
+		grpc.WithDisableServiceConfig(),
+		grpc.WithStaticStreamWindowSize(windowBytes),
+		grpc.WithStaticConnWindowSize(2*windowBytes),
+		grpc.WithReadBufferSize(128<<10),
+		grpc.WithDefaultCallOptions(grpc.MaxCallRecvMsgSize(fanout.ReplyBytesMax)),
+		grpc.WithKeepaliveParams(keepalive.ClientParameters{Time: keepaliveTime, Timeout: keepaliveTimeout}),
+		grpc.WithContextDialer(func(ctx context.Context, addr string) (net.Conn, error) {
+			var dialer net.Dialer
+			conn, err := dialer.DialContext(ctx, "tcp", addr)
+			if err != nil {
+				dialErr.Store(&err)
+			}
+			return conn, err
+		}),
+	)
+}
+
+// explain says what went wrong between here and grepd, and what to do.
+func explain(err error, o *options, begun bool, dialErr *error) error {
+	switch code := status.Code(err); {
+	case errors.Is(err, context.Canceled):
+		return errInterrupted
+	case errors.Is(err, errSettled), errors.Is(err, errInterrupted):
+		return err
+	case errors.Is(err, errSilent) && begun:
+		return fmt.Errorf("grepd at %s fell silent before the answer was complete", o.via)
+	case errors.Is(err, errSilent):
+		return fmt.Errorf("grepd at %s does not answer; name another with --via", o.via)
+	case code == codes.Unavailable && dialErr != nil:
+		return fmt.Errorf("cannot reach grepd at %s: %s; start it there, or name another with --via", o.via, reason(*dialErr))
+	case code == codes.Unavailable:
+		return fmt.Errorf("the connection to grepd at %s broke before the answer was complete", o.via)
+	case code == codes.InvalidArgument:
+		return errors.New(status.Convert(err).Message())
+	case code == codes.Unimplemented:
+		return fmt.Errorf("%s is not a grepd of this version: %s", o.via, status.Convert(err).Message())
+	}
+	return fmt.Errorf("grepd at %s refused: %s", o.via, status.Convert(err).Message())
+}

@@ -1,0 +1,167 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"runtime"
+	"time"
+
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/peer"
+	"google.golang.org/grpc/status"
+
+	"github.com/aksinghdce/cluster-membership-service/grepd/internal/pluginhost"
+	"github.com/aksinghdce/cluster-membership-service/shared/proto/greppb"
+	"github.com/aksinghdce/cluster-membership-service/shared/proto/pluginpb"
+)
+
+const (
+	// statusTimeout bounds asking the plugin how it is.
+	statusTimeout = time.Second
+	// changeTimeout bounds what changes something: leaving, reloading.
+	changeTimeout = 30 * time.Second
+	// stateUnknown is the state of a node that a person has listed.
+	stateUnknown = "unknown"
+)
+
+// admin answers the subcommands.
+type admin struct{ daemon *daemon }
+
+var _ greppb.AdminServer = (*admin)(nil)
+
+var errNoMembership = status.Error(codes.FailedPrecondition, "this grepd runs without membership; start it with --"+flagMembership)
+
+func (a *admin) Members(context.Context, *greppb.MembersRequest) (*greppb.MembersReply, error) {
+	if a.daemon.membership == nil {
+		return a.staticMembers(), nil
+	}
+	list := a.daemon.membership.Roster().List()
+	reply := &greppb.MembersReply{
+		Version: list.Version, Digest: list.Digest, Self: list.Self,
+		Live: true, Stale: !list.StaleSince.IsZero(),
+	}
+	for _, m := range list.Members {
+		reply.Members = append(reply.Members, greppb.Member{
+			Addr: m.Addr, Incarnation: m.Incarnation, State: stateNames[m.State], SinceUnixNanos: m.SinceUnixNanos,
+		})
+	}
+	return reply, nil
+}
+
+var stateNames = map[pluginpb.State]string{
+	pluginpb.State_ALIVE: "alive", pluginpb.State_FAILED: "failed", pluginpb.State_LEFT: "left",
+}
+
+func (a *admin) staticMembers() *greppb.MembersReply {
+	targets := a.daemon.members.Targets()
+	reply := &greppb.MembersReply{Self: targets.Self}
+	for _, m := range targets.Members {
+		reply.Members = append(reply.Members, greppb.Member{
+			Addr: m.Addr, State: stateUnknown, SinceUnixNanos: a.daemon.started.UnixNano(),
+		})
+	}
+	return reply
+}
+
+func (a *admin) Status(ctx context.Context, _ *greppb.StatusRequest) (*greppb.StatusReply, error) {
+	d := a.daemon
+	reply := &greppb.StatusReply{
+		Id: d.self.String(), Version: version(), StartedUnixNanos: d.started.UnixNano(),
+		Membership: "off", Mounts: d.mounts.Pairs(),
+	}
+	if d.membership == nil {
+		return reply, nil
+	}
+	info := d.membership.Info()
+	reply.Membership = string(info.State)
+	reply.Plugins = []greppb.Plugin{describePlugin(info)}
+	ctx, cancel := context.WithTimeout(ctx, statusTimeout)
+	defer cancel()
+	plugin, err := d.membership.Status(ctx)
+	if err != nil { // which is a status too, and no reason to keep the rest back
+		reply.Detail = "the plugin does not say how it is: " + err.Error()
+		return reply, nil
+	}
+	if plugin.Id != "" {
+		reply.Id = plugin.Id
+	}
+	reply.Phase, reply.Leader, reply.Detail = plugin.Phase, plugin.Leader, plugin.Detail
+	for _, c := range plugin.Counters {
+		reply.Counters = append(reply.Counters, greppb.Counter{Name: c.Name, Value: c.Value})
+	}
+	return reply, nil
+}
+
+func describePlugin(info pluginhost.Info) greppb.Plugin {
+	return greppb.Plugin{
+		Name: info.Name, Version: info.Version, ApiVersion: uint32(info.APIVersion), Checksum: info.Checksum,
+		Pid: int64(info.PID), SinceUnixNanos: info.Since.UnixNano(), Restarts: uint32(info.Restarts),
+		LastExit: info.LastExit, State: string(info.State),
+	}
+}
+
+func (a *admin) Version(context.Context, *greppb.VersionRequest) (*greppb.VersionReply, error) {
+	return &greppb.VersionReply{Version: version(), Go: runtime.Version()}, nil
+}
+
+func (a *admin) Leave(ctx context.Context, _ *greppb.LeaveRequest) (*greppb.LeaveReply, error) {
+	if err := a.mayChange(ctx); err != nil {
+		return nil, err
+	}
+	ctx, cancel := context.WithTimeout(ctx, changeTimeout)
+	defer cancel()
+	if err := a.daemon.membership.Leave(ctx); err != nil {
+		return nil, status.Error(codes.FailedPrecondition, err.Error())
+	}
+	return &greppb.LeaveReply{}, nil
+}
+
+func (a *admin) ReloadPlugin(ctx context.Context, request *greppb.ReloadPluginRequest) (*greppb.ReloadPluginReply, error) {
+	if err := a.mayChange(ctx); err != nil {
+		return nil, err
+	}
+	if name := a.daemon.membership.Info().Name; request.Name != "" && request.Name != name {
+		return nil, status.Errorf(codes.NotFound, "no plugin %q is loaded, only %q", request.Name, name)
+	}
+	ctx, cancel := context.WithTimeout(ctx, changeTimeout)
+	defer cancel()
+	info, err := a.daemon.membership.Reload(ctx)
+	if err != nil {
+		return nil, status.Error(codes.FailedPrecondition, err.Error())
+	}
+	return &greppb.ReloadPluginReply{Plugin: describePlugin(info)}, nil
+}
+
+// mayChange says why a call that changes the plugin is refused, if it is. Only who is on
+// this machine may make one: the connection comes from an address of its own.
+func (a *admin) mayChange(ctx context.Context) error {
+	if p, ok := peer.FromContext(ctx); !ok || !isOwn(p) {
+		return status.Error(codes.PermissionDenied, "that can only be done from the machine itself")
+	}
+	if a.daemon.membership == nil {
+		return errNoMembership
+	}
+	return nil
+}
+
+func isOwn(p *peer.Peer) bool {
+	remote, err := hostOf(p.Addr)
+	if err != nil {
+		return false
+	}
+	if remote.IsLoopback() {
+		return true
+	}
+	local, err := hostOf(p.LocalAddr)
+	return err == nil && local.Equal(remote)
+}
+
+func hostOf(addr net.Addr) (net.IP, error) {
+	tcp, ok := addr.(*net.TCPAddr)
+	if !ok {
+		return nil, errors.New("not a TCP address: " + fmt.Sprint(addr))
+	}
+	return tcp.IP, nil
+}

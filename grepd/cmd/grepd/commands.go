@@ -1,0 +1,344 @@
+package main
+
+import (
+	"cmp"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"net/netip"
+	"runtime"
+	"slices"
+	"strings"
+	"text/tabwriter"
+	"time"
+
+	"github.com/urfave/cli/v2"
+	"google.golang.org/grpc"
+	"google.golang.org/grpc/credentials/insecure"
+	grpcstatus "google.golang.org/grpc/status"
+
+	"github.com/aksinghdce/cluster-membership-service/grepd/internal/fanout"
+	"github.com/aksinghdce/cluster-membership-service/shared/gogocodec"
+	"github.com/aksinghdce/cluster-membership-service/shared/proto/greppb"
+)
+
+const (
+	flagVia  = "via"
+	flagJSON = "json"
+
+	// askTimeout bounds what only asks; what changes something has changeTimeout.
+	askTimeout = 5 * time.Second
+	// replyBytesMax is room for the longest member list.
+	replyBytesMax = fanout.NodesMax * 256
+)
+
+func commands() []*cli.Command {
+	return []*cli.Command{
+		command("members", "print the member list", asksJSON, runMembers),
+		command("status", "say how the daemon is", asksJSON, runStatus),
+		command("plugins", "print the plugins that it runs", asksJSON, runPlugins),
+		command("leave", "take the machine out of the group; it goes on answering dgrep", asks, runLeave),
+		command("version", "print this program's version, or with --via the daemon's", asks, runVersion),
+		{
+			Name: "plugin", Usage: "do something with a plugin", HideHelpCommand: true, OnUsageError: usageError,
+			Action: func(c *cli.Context) error {
+				return fmt.Errorf("plugin %s: want: grepd plugin reload [NAME]", c.Args().First())
+			},
+			Subcommands: []*cli.Command{
+				command("reload", "replace a plugin's process by the program in the plugin directory", asks, runReload),
+			},
+		},
+	}
+}
+
+// What flags a subcommand has.
+var (
+	asks = []cli.Flag{&cli.StringFlag{
+		Name: flagVia, Value: defaultAddr, EnvVars: []string{"GREPD_VIA", "DGREP_VIA"}, Usage: "`HOST:PORT` of the daemon",
+	}}
+	asksJSON = append(slices.Clip(asks), &cli.BoolFlag{Name: flagJSON, Usage: "print JSON"})
+)
+
+func command(name, usage string, flags []cli.Flag, action cli.ActionFunc) *cli.Command {
+	return &cli.Command{
+		Name: name, Usage: usage, Flags: flags, Action: action,
+		HideHelpCommand: true, OnUsageError: usageError,
+	}
+}
+
+// operands refuses more of them than the command has.
+func operands(c *cli.Context, most int) error {
+	if c.Args().Len() > most {
+		return fmt.Errorf("%s: %q is one operand too many", c.Command.Name, c.Args().Get(most))
+	}
+	return nil
+}
+
+// ask calls the daemon.
+func ask[Reply any](c *cli.Context, timeout time.Duration, call func(context.Context, greppb.AdminClient) (Reply, error)) (Reply, error) {
+	var none Reply
+	via := c.String(flagVia)
+	conn, err := grpc.NewClient("passthrough:///"+via, gogocodec.DialOption(),
+		grpc.WithTransportCredentials(insecure.NewCredentials()),
+		grpc.WithDefaultCallOptions(grpc.MaxCallRecvMsgSize(replyBytesMax)))
+	if err != nil {
+		return none, fmt.Errorf("--%s %q: %w", flagVia, via, err)
+	}
+	defer conn.Close()
+	ctx, cancel := context.WithTimeout(c.Context, timeout)
+	defer cancel()
+	reply, err := call(ctx, greppb.NewAdminClient(conn))
+	if err != nil {
+		return none, fmt.Errorf("%s: %s", via, grpcstatus.Convert(err).Message())
+	}
+	return reply, nil
+}
+
+// memberJSON is a row of grepd members --json.
+type memberJSON struct {
+	ID          string `json:"id"` // of a node that a person listed: its address
+	Addr        string `json:"addr"`
+	Incarnation uint64 `json:"incarnation"`
+	State       string `json:"state"`
+	Since       string `json:"since"`
+}
+
+// membersJSON is what grepd members --json prints.
+type membersJSON struct {
+	Version uint64       `json:"version"`
+	Digest  string       `json:"digest"`
+	Self    string       `json:"self"`
+	Live    bool         `json:"live"`
+	Stale   bool         `json:"stale"`
+	Members []memberJSON `json:"members"`
+}
+
+func runMembers(c *cli.Context) error {
+	if err := operands(c, 0); err != nil {
+		return err
+	}
+	reply, err := ask(c, askTimeout, func(ctx context.Context, client greppb.AdminClient) (*greppb.MembersReply, error) {
+		return client.Members(ctx, &greppb.MembersRequest{})
+	})
+	if err != nil {
+		return err
+	}
+	slices.SortFunc(reply.Members, func(a, b greppb.Member) int { return compareAddrs(a.Addr, b.Addr) })
+	if reply.Stale {
+		fmt.Fprintln(c.App.ErrWriter, "grepd: the list is stale: the membership service is not running")
+	}
+	if c.Bool(flagJSON) {
+		return printJSON(c.App.Writer, membersToJSON(reply))
+	}
+	return printTable(c.App.Writer, "MEMBER\tSTATE\tSINCE\tINCARNATION", len(reply.Members), func(i int) []any {
+		m := reply.Members[i]
+		return []any{m.Addr, m.State, formatNanos(m.SinceUnixNanos), m.Incarnation}
+	})
+}
+
+// compareAddrs orders addresses as numbers, and what is none as text.
+func compareAddrs(a, b string) int {
+	x, errX := netip.ParseAddrPort(a)
+	y, errY := netip.ParseAddrPort(b)
+	if errX != nil || errY != nil {
+		return cmp.Compare(a, b)
+	}
+	return x.Compare(y)
+}
+
+func membersToJSON(reply *greppb.MembersReply) membersJSON {
+	out := membersJSON{
+		Version: reply.Version, Digest: fmt.Sprintf("%016x", reply.Digest), Self: reply.Self,
+		Live: reply.Live, Stale: reply.Stale, Members: []memberJSON{},
+	}
+	for _, m := range reply.Members {
+		id := m.Addr
+		if m.Incarnation != 0 {
+			id = fmt.Sprintf("%s@%d", m.Addr, m.Incarnation)
+		}
+		out.Members = append(out.Members, memberJSON{id, m.Addr, m.Incarnation, m.State, formatNanos(m.SinceUnixNanos)})
+	}
+	return out
+}
+
+// pluginJSON is a row of grepd plugins --json.
+type pluginJSON struct {
+	Name       string `json:"name"`
+	Version    string `json:"version"`
+	APIVersion uint32 `json:"api_version"`
+	Checksum   string `json:"checksum"`
+	PID        int64  `json:"pid"`
+	Since      string `json:"since"`
+	Restarts   uint32 `json:"restarts"`
+	LastExit   string `json:"last_exit"`
+	State      string `json:"state"`
+}
+
+// statusJSON is what grepd status --json prints.
+type statusJSON struct {
+	ID         string            `json:"id"`
+	Version    string            `json:"version"`
+	Started    string            `json:"started"`
+	Mounts     []string          `json:"mounts"`
+	Membership string            `json:"membership"`
+	Phase      string            `json:"phase,omitempty"`
+	Leader     string            `json:"leader,omitempty"`
+	Detail     string            `json:"detail,omitempty"`
+	Counters   map[string]uint64 `json:"counters,omitempty"`
+	Plugins    []pluginJSON      `json:"plugins"`
+}
+
+func askStatus(c *cli.Context) (*statusJSON, error) {
+	if err := operands(c, 0); err != nil {
+		return nil, err
+	}
+	reply, err := ask(c, askTimeout, func(ctx context.Context, client greppb.AdminClient) (*greppb.StatusReply, error) {
+		return client.Status(ctx, &greppb.StatusRequest{})
+	})
+	if err != nil {
+		return nil, err
+	}
+	s := &statusJSON{
+		ID: reply.Id, Version: reply.Version, Started: formatNanos(reply.StartedUnixNanos), Mounts: reply.Mounts,
+		Membership: reply.Membership, Phase: reply.Phase, Leader: reply.Leader, Detail: reply.Detail,
+		Counters: make(map[string]uint64), Plugins: []pluginJSON{},
+	}
+	for _, counter := range reply.Counters {
+		s.Counters[counter.Name] = counter.Value
+	}
+	for _, p := range reply.Plugins {
+		s.Plugins = append(s.Plugins, pluginToJSON(p))
+	}
+	return s, nil
+}
+
+func pluginToJSON(p greppb.Plugin) pluginJSON {
+	return pluginJSON{
+		Name: p.Name, Version: p.Version, APIVersion: p.ApiVersion, Checksum: p.Checksum, PID: p.Pid,
+		Since: formatNanos(p.SinceUnixNanos), Restarts: p.Restarts, LastExit: p.LastExit, State: p.State,
+	}
+}
+
+func runStatus(c *cli.Context) error {
+	s, err := askStatus(c)
+	if err != nil {
+		return err
+	}
+	if c.Bool(flagJSON) {
+		return printJSON(c.App.Writer, s)
+	}
+	var b strings.Builder
+	line := func(name, value string) {
+		if value != "" {
+			fmt.Fprintf(&b, "%-12s%s\n", name+":", value)
+		}
+	}
+	line("id", s.ID)
+	line("version", s.Version)
+	line("started", s.Started)
+	line("mounts", strings.Join(s.Mounts, ", "))
+	line("membership", s.Membership)
+	line("phase", s.Phase)
+	line("leader", s.Leader)
+	line("detail", s.Detail)
+	names := make([]string, 0, len(s.Counters))
+	for name := range s.Counters {
+		names = append(names, name)
+	}
+	slices.Sort(names)
+	for _, name := range names {
+		line(name, fmt.Sprint(s.Counters[name]))
+	}
+	_, err = io.WriteString(c.App.Writer, b.String())
+	return err
+}
+
+func runPlugins(c *cli.Context) error {
+	s, err := askStatus(c)
+	if err != nil {
+		return err
+	}
+	if c.Bool(flagJSON) {
+		return printJSON(c.App.Writer, s.Plugins)
+	}
+	return printTable(c.App.Writer, "NAME\tSTATE\tVERSION\tAPI\tCHECKSUM\tPID\tSINCE\tRESTARTS\tLAST EXIT", len(s.Plugins), func(i int) []any {
+		p := s.Plugins[i]
+		return []any{p.Name, p.State, orDash(p.Version), p.APIVersion, shortChecksum(p.Checksum), p.PID, p.Since, p.Restarts, orDash(p.LastExit)}
+	})
+}
+
+func runLeave(c *cli.Context) error {
+	if err := operands(c, 0); err != nil {
+		return err
+	}
+	_, err := ask(c, changeTimeout, func(ctx context.Context, client greppb.AdminClient) (*greppb.LeaveReply, error) {
+		return client.Leave(ctx, &greppb.LeaveRequest{})
+	})
+	return err
+}
+
+func runVersion(c *cli.Context) error {
+	if err := operands(c, 0); err != nil {
+		return err
+	}
+	reply := &greppb.VersionReply{Version: version(), Go: runtime.Version()}
+	if c.IsSet(flagVia) {
+		var err error
+		reply, err = ask(c, askTimeout, func(ctx context.Context, client greppb.AdminClient) (*greppb.VersionReply, error) {
+			return client.Version(ctx, &greppb.VersionRequest{})
+		})
+		if err != nil {
+			return err
+		}
+	}
+	_, err := fmt.Fprintf(c.App.Writer, "grepd %s (%s)\n", reply.Version, reply.Go)
+	return err
+}
+
+func runReload(c *cli.Context) error {
+	if err := operands(c, 1); err != nil {
+		return err
+	}
+	reply, err := ask(c, changeTimeout, func(ctx context.Context, client greppb.AdminClient) (*greppb.ReloadPluginReply, error) {
+		return client.ReloadPlugin(ctx, &greppb.ReloadPluginRequest{Name: c.Args().First()})
+	})
+	if err != nil {
+		return err
+	}
+	p := pluginToJSON(reply.Plugin)
+	_, err = fmt.Fprintf(c.App.Writer, "plugin %q: %s, checksum %s, pid %d\n", p.Name, p.State, shortChecksum(p.Checksum), p.PID)
+	return err
+}
+
+func printJSON(w io.Writer, value any) error {
+	encoder := json.NewEncoder(w)
+	encoder.SetEscapeHTML(false)
+	return encoder.Encode(value)
+}
+
+// printTable prints a heading and rows, their columns aligned.
+func printTable(w io.Writer, heading string, rows int, row func(i int) []any) error {
+	table := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
+	fmt.Fprintln(table, heading)
+	for i := range rows {
+		cells := row(i)
+		format := strings.TrimSuffix(strings.Repeat("%v\t", len(cells)), "\t") + "\n"
+		fmt.Fprintf(table, format, cells...)
+	}
+	return errors.Join(table.Flush())
+}
+
+func formatNanos(unixNanos int64) string {
+	return time.Unix(0, unixNanos).UTC().Format(time.RFC3339Nano)
+}
+
+func shortChecksum(hex string) string { return hex[:min(12, len(hex))] }
+
+func orDash(text string) string {
+	if text == "" {
+		return "-"
+	}
+	return text
+}

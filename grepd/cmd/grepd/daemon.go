@@ -1,0 +1,279 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"log/slog"
+	"net"
+	"net/netip"
+	"os"
+	"os/signal"
+	"path/filepath"
+	"strings"
+	"syscall"
+	"time"
+
+	"github.com/aksinghdce/cluster-membership-service/grepd/internal/fanout"
+	"github.com/aksinghdce/cluster-membership-service/grepd/internal/pluginhost"
+	"github.com/aksinghdce/cluster-membership-service/grepd/internal/search"
+	"github.com/aksinghdce/cluster-membership-service/grepd/internal/server"
+	"github.com/aksinghdce/cluster-membership-service/shared/eventlog"
+	"github.com/aksinghdce/cluster-membership-service/shared/proto/pluginpb"
+)
+
+const (
+	// logMount is the name under which the log directory is searched.
+	logMount = "logs"
+	// stateName is the file of the last known members. It is in the log directory, which
+	// is what outlives a restart, and hidden from logs/*.
+	stateName = ".members"
+	// stopTimeout is how long queries under way may go on when the daemon is stopped.
+	stopTimeout = 3 * time.Second
+)
+
+// daemon is a running grepd.
+type daemon struct {
+	options    *options
+	started    time.Time
+	log        *eventlog.Log
+	mounts     *search.Mounts
+	listener   net.Listener
+	socket     *net.UDPConn           // nil without membership
+	self       netip.AddrPort         // as others know this node
+	membership *pluginhost.Membership // nil without
+	members    fanout.Members
+	server     *server.Server
+
+	closers []func() // what has been opened, to be undone in reverse
+}
+
+// serve runs a daemon until a signal or the end of ctx.
+func serve(ctx context.Context, o *options, stderr io.Writer) error {
+	// Signals that come while it starts must find it ready to undo what it has done.
+	signals := make(chan os.Signal, 4)
+	signal.Notify(signals, syscall.SIGTERM, syscall.SIGINT, syscall.SIGHUP)
+	defer signal.Stop(signals)
+
+	d := &daemon{options: o, started: time.Now()}
+	defer d.close()
+	if err := d.open(ctx); err != nil {
+		return err
+	}
+	served := make(chan error, 1)
+	go func() { served <- d.server.Serve(d.listener) }()
+	fmt.Fprintf(stderr, "grepd: serving on %v%s\n", d.listener.Addr(), d.describeMembership())
+	err := d.wait(ctx, signals, served)
+	if d.membership != nil {
+		d.membership.Stop() // leaves first, so that nobody asks this node any more
+	}
+	return err
+}
+
+// wait blocks until the daemon is to end.
+func (d *daemon) wait(ctx context.Context, signals <-chan os.Signal, served <-chan error) error {
+	for {
+		select {
+		case <-ctx.Done():
+			return nil
+		case err := <-served:
+			return fmt.Errorf("serve: %w", err)
+		case s := <-signals:
+			if s != syscall.SIGHUP {
+				go exitAtSecond(signals)
+				return nil
+			}
+			if d.membership != nil {
+				go d.membership.Reload(ctx) // which logs what comes of it
+			}
+		}
+	}
+}
+
+// exitAtSecond ends the process for those who do not want to wait for a proper leave. The
+// plugin notices, and ends too.
+func exitAtSecond(signals <-chan os.Signal) {
+	for s := range signals {
+		if s != syscall.SIGHUP {
+			os.Exit(exitTrouble)
+		}
+	}
+}
+
+// open opens all that the daemon needs. What it has opened when it fails is closed by close.
+func (d *daemon) open(ctx context.Context) error {
+	listen, err := resolveOne(ctx, d.options.listen)
+	if err != nil {
+		return fmt.Errorf("--%s %w", flagListen, err)
+	}
+	if !listen.Addr().IsLoopback() && !d.options.insecure {
+		return fmt.Errorf("--%s %v can be reached from other machines, and nothing is encrypted or authenticated; say --%s if the network is trusted",
+			flagListen, listen, flagInsecure)
+	}
+	for _, step := range []func() error{
+		d.openLog,
+		d.openMounts,
+		func() error { return d.bind(listen) },
+		func() error { return d.advertise(ctx) },
+		func() error { return d.openMembers(ctx) },
+		d.openServer,
+	} {
+		if err := step(); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (d *daemon) undo(f func()) { d.closers = append(d.closers, f) }
+
+// close undoes what open has done.
+func (d *daemon) close() {
+	for i := len(d.closers) - 1; i >= 0; i-- {
+		d.closers[i]()
+	}
+}
+
+func (d *daemon) openLog() (err error) {
+	d.log, err = eventlog.Open(eventlog.Config{Dir: d.options.logDir, Name: eventlog.GrepdLog})
+	if err != nil {
+		return fmt.Errorf("--%s %s: %w", flagLogDir, d.options.logDir, err)
+	}
+	d.undo(func() { d.log.Close() })
+	return nil
+}
+
+func (d *daemon) openMounts() (err error) {
+	pairs := append([]string{logMount + "=" + d.options.logDir}, d.options.mounts...)
+	if d.mounts, err = search.OpenMounts(pairs); err != nil {
+		return err
+	}
+	d.undo(func() { d.mounts.Close() })
+	return nil
+}
+
+func (d *daemon) bind(addr netip.AddrPort) (err error) {
+	if !d.options.membership {
+		if d.listener, err = listenTCP(addr); err != nil {
+			return err
+		}
+		d.undo(func() { d.listener.Close() })
+		return nil
+	}
+	if d.listener, d.socket, err = listenTCPAndUDP(addr); err != nil {
+		return err
+	}
+	d.undo(func() { d.listener.Close(); d.socket.Close() })
+	return nil
+}
+
+// advertise finds out the address under which others know this node.
+func (d *daemon) advertise(ctx context.Context) (err error) {
+	bound := d.listener.Addr().(*net.TCPAddr).AddrPort()
+	bound = netip.AddrPortFrom(bound.Addr().Unmap(), bound.Port())
+	given := d.options.advertise
+	switch {
+	case given != "":
+		if d.self, err = resolveOne(ctx, given); err != nil {
+			return fmt.Errorf("--%s %w", flagAdvertise, err)
+		}
+		if d.self.Port() == 0 || d.self.Addr().IsUnspecified() {
+			return fmt.Errorf("--%s %q is no address that others can reach", flagAdvertise, given)
+		}
+	case !bound.Addr().IsUnspecified():
+		d.self = bound
+	case d.options.membership || d.options.nodes != "":
+		return fmt.Errorf("--%s %v is every address of this machine; say with --%s which one others know it by", flagListen, bound, flagAdvertise)
+	default: // nobody else knows it
+		d.self = netip.AddrPortFrom(netip.AddrFrom4([4]byte{127, 0, 0, 1}), bound.Port())
+	}
+	return nil
+}
+
+// openMembers makes the list of those who can be asked.
+func (d *daemon) openMembers(ctx context.Context) error {
+	if d.options.membership {
+		return d.startMembership(ctx)
+	}
+	nodes := []string{d.self.String()}
+	if d.options.nodes != "" {
+		var err error
+		if nodes, err = fanout.ParseNodes(ctx, d.options.nodes); err != nil {
+			return fmt.Errorf("--%s: %w", flagNodes, err)
+		}
+	}
+	d.members = fanout.NewStatic(d.self.String(), nodes)
+	return nil
+}
+
+func (d *daemon) startMembership(ctx context.Context) error {
+	gateways, err := resolveGateways(ctx, d.options.gateways, d.self)
+	if err != nil {
+		return err
+	}
+	d.membership, err = pluginhost.StartMembership(ctx, pluginhost.MembershipConfig{
+		Dir: d.options.pluginDir, Socket: d.socket,
+		Start: pluginpb.Config{
+			Advertise: d.self.String(), Gateways: gateways,
+			LogDir: d.options.logDir, StateFile: filepath.Join(d.options.logDir, stateName),
+			MaxFailures:       uint32(d.options.maxFailures),
+			DetectWithinNanos: int64(d.options.detect),
+			SpreadWithinNanos: int64(d.options.spread),
+		},
+		Log: func(level slog.Level, event eventlog.Event, node string, attrs ...slog.Attr) {
+			d.log.Write(level, event, node, "", attrs...)
+		},
+	})
+	if err != nil {
+		return err
+	}
+	d.undo(d.membership.Stop)
+	d.members = liveMembers{self: d.self.String(), roster: d.membership.Roster()}
+	return nil
+}
+
+func (d *daemon) openServer() (err error) {
+	d.server, err = server.New(server.Config{Mounts: d.mounts, Members: d.members, Admin: &admin{daemon: d}})
+	if err != nil {
+		return err
+	}
+	d.undo(func() {
+		ctx, cancel := context.WithTimeout(context.Background(), stopTimeout)
+		defer cancel()
+		d.server.Stop(ctx)
+	})
+	return nil
+}
+
+func (d *daemon) describeMembership() string {
+	if d.membership == nil {
+		return ""
+	}
+	return fmt.Sprintf(" as %v, gateways %s", d.self, strings.Join(d.options.gateways, ", "))
+}
+
+// liveMembers are the members that the membership service knows.
+type liveMembers struct {
+	self   string
+	roster *pluginhost.Roster
+}
+
+var _ fanout.Members = liveMembers{}
+
+var fanoutStates = map[pluginpb.State]fanout.State{
+	pluginpb.State_ALIVE: fanout.Alive, pluginpb.State_FAILED: fanout.Failed, pluginpb.State_LEFT: fanout.Left,
+}
+
+func (l liveMembers) Targets() fanout.Targets {
+	list := l.roster.List()
+	t := fanout.Targets{Self: l.self, Live: true, Members: make([]fanout.Member, len(list.Members))}
+	if !list.StaleSince.IsZero() {
+		t.Stale, t.StaleFor = true, time.Since(list.StaleSince)
+	}
+	for i, m := range list.Members {
+		t.Members[i] = fanout.Member{Addr: m.Addr, State: fanoutStates[m.State]}
+	}
+	return t
+}
+
+func (l liveMembers) Changed() <-chan struct{} { return l.roster.Changed() }

@@ -1,0 +1,244 @@
+// Package fanout asks many nodes one question and merges their answers.
+//
+// A Fanout belongs to the node that a client called. For each query it chooses the
+// targets from the member list, searches its own files in process and the others' over
+// gRPC, all at the same time, and hands one merged stream to the caller:
+//
+//	QueryBegin  the targets
+//	NodeStep*   the steps of their searches, interleaved; each target's own stay in order
+//	NodeEnd*    how each of them ended
+//	QueryEnd    how many were asked, and how many answered in full
+//
+// # Memory and order
+//
+// Nothing is queued. Each target has one goroutine, which receives a step, waits for the
+// floor, and sends the step on while it holds the floor. While the client's terminal is
+// slow, the floor is held, nobody receives, and gRPC's flow control stops every target's
+// disk; what can pile up is one window a target. A target whose step says that a
+// group of lines goes on (Chunk.More) keeps the floor for its next step, so that a
+// group is never torn apart.
+//
+// # How a wait ends
+//
+// A target that ends its search has answered, whatever the member list says of it. Otherwise the wait for it
+// ends as soon as its connection breaks, or the member list says that it failed or
+// left; and when it has been silent for the query's timeout, counted only while
+// somebody listens to it. Targets with nothing to say send Progress steps, so the
+// timeout need not be as long as the longest search.
+//
+// # Concurrency
+//
+// A Fanout may be used by any number of goroutines. Query calls send from several
+// goroutines, one call at a time. Everything that Query starts has ended when it
+// returns.
+package fanout
+
+import (
+	"context"
+	"errors"
+	"sync"
+	"time"
+
+	"github.com/aksinghdce/cluster-membership-service/shared/proto/greppb"
+)
+
+const (
+	// TimeoutDefault is how long a silent target is waited for by default.
+	TimeoutDefault = 10 * time.Second
+	// TimeoutMax is the longest timeout that a query may ask for.
+	TimeoutMax = time.Hour
+	// drainTime is how long each step of a target that was declared failed may take: what
+	// it said before is on its way, or here already.
+	drainTime = 50 * time.Millisecond
+)
+
+// Searcher searches this node's own files.
+type Searcher interface {
+	// Search hands each step to send, never two at the same time, and returns when it is
+	// through. It returns soon after ctx is done or send failed. Errors are gRPC statuses.
+	Search(ctx context.Context, request *greppb.SearchRequest, send func(*greppb.SearchReply) error) error
+}
+
+// Fanout sends queries to many nodes.
+type Fanout struct {
+	members Members
+	local   Searcher
+	pool    *pool
+}
+
+// New returns a Fanout that chooses from members and searches local for its own node.
+func New(members Members, local Searcher) *Fanout {
+	return &Fanout{members: members, local: local, pool: newPool()}
+}
+
+// Close closes the connections to peers. No query may be running.
+func (f *Fanout) Close() { f.pool.retain(func(string) bool { return false }) }
+
+// Query asks the targets and hands the merged stream to send. The request's limits have
+// been checked by the caller. The error is that of send, or of ctx: that
+// targets did not answer is not an error but part of the stream.
+func (f *Fanout) Query(ctx context.Context, request *greppb.QueryRequest, send func(*greppb.QueryReply) error) error {
+	changed := f.members.Changed()
+	list := f.members.Targets()
+	roll := list.roll()
+	f.pool.retain(func(addr string) bool { return roll.verdict(addr) == nil })
+
+	ctx, cancel := context.WithCancelCause(ctx)
+	defer cancel(nil)
+	q := &query{
+		ctx: ctx, cancel: cancel, fanout: f, request: &request.Search,
+		timeout: TimeoutDefault, send: send, floor: make(chan struct{}, 1),
+	}
+	if request.TimeoutNanos > 0 {
+		q.timeout = time.Duration(request.TimeoutNanos)
+	}
+	q.choose(list, roll, request.Nodes)
+	if err := send(q.begin(list)); err != nil {
+		return err
+	}
+	q.run(changed)
+	if err := context.Cause(ctx); err != nil {
+		return err
+	}
+	return send(&greppb.QueryReply{Step: &greppb.QueryReply_End{End: &greppb.QueryEnd{
+		Asked: uint32(len(q.targets)), Answered: q.answered,
+	}}})
+}
+
+// query is one query under way.
+type query struct {
+	ctx     context.Context // done when nobody wants the answer any more
+	cancel  context.CancelCauseFunc
+	fanout  *Fanout
+	request *greppb.SearchRequest
+	timeout time.Duration
+	targets []*target
+
+	// floor holds one token while somebody speaks: calls send.
+	floor    chan struct{}
+	send     func(*greppb.QueryReply) error
+	answered uint32 // targets that answered; guarded by floor
+}
+
+// choose lists the targets: this node and those alive, or those named.
+func (q *query) choose(list Targets, roll roll, named []string) {
+	seen := make(map[string]bool)
+	add := func(addr string) {
+		if addr == "" || seen[addr] {
+			return
+		}
+		seen[addr] = true
+		t := &target{index: uint32(len(q.targets)), addr: addr, local: addr == list.Self}
+		if !t.local {
+			t.verdict = roll.verdict(addr)
+		}
+		q.targets = append(q.targets, t)
+	}
+	if len(named) > 0 {
+		for _, addr := range named {
+			add(addr)
+		}
+		return
+	}
+	if _, listed := roll[list.Self]; !listed {
+		add(list.Self)
+	}
+	for _, m := range list.Members {
+		if m.State == Alive || m.Addr == list.Self {
+			add(m.Addr)
+		}
+	}
+}
+
+func (q *query) begin(list Targets) *greppb.QueryReply {
+	begin := &greppb.QueryBegin{Live: list.Live, Stale: list.Stale, StaleNanos: int64(list.StaleFor)}
+	for _, t := range q.targets {
+		begin.Nodes = append(begin.Nodes, t.addr)
+	}
+	return &greppb.QueryReply{Step: &greppb.QueryReply_Begin{Begin: begin}}
+}
+
+// run asks every target and returns when each has ended. Meanwhile it watches the list.
+func (q *query) run(changed <-chan struct{}) {
+	var group sync.WaitGroup
+	for _, t := range q.targets {
+		targetCtx, cancel := context.WithCancelCause(q.ctx)
+		t.patience = newPatience(q.timeout, cancel)
+		group.Go(func() {
+			defer cancel(nil)
+			q.ask(targetCtx, t)
+		})
+	}
+	ended := make(chan struct{})
+	go func() { group.Wait(); close(ended) }()
+	for {
+		select {
+		case <-ended:
+			return
+		case <-changed:
+			changed = q.fanout.members.Changed()
+			q.look(q.fanout.members.Targets().roll())
+		}
+	}
+}
+
+// look ends the wait for targets that are no longer members.
+func (q *query) look(roll roll) {
+	for _, t := range q.targets {
+		if t.local || t.verdict != nil {
+			continue
+		}
+		switch err := roll.verdict(t.addr); err {
+		case nil:
+		case errLeft:
+			t.patience.shorten(drainTime, errLeft)
+		default:
+			t.patience.shorten(drainTime, errFailed)
+		}
+	}
+}
+
+// take waits for the floor.
+func (q *query) take(ctx context.Context) error {
+	select {
+	case q.floor <- struct{}{}:
+		return nil
+	case <-ctx.Done():
+		return context.Cause(ctx)
+	}
+}
+
+func (q *query) giveFloor() { <-q.floor }
+
+// roll is a list of members by address.
+type roll map[string]State
+
+func (l Targets) roll() roll {
+	r := make(roll, len(l.Members))
+	for _, m := range l.Members {
+		r[m.Addr] = m.State
+	}
+	return r
+}
+
+// verdict says why a node cannot be asked, or need not be waited for; nil if it can.
+func (r roll) verdict(addr string) error {
+	switch state, listed := r[addr]; {
+	case !listed:
+		return errNotMember
+	case state == Failed:
+		return errFailed
+	case state == Left:
+		return errLeft
+	}
+	return nil
+}
+
+// Why a target was not asked, or not waited for: causes of its context.
+var (
+	errNotMember = errors.New("not a member")
+	errFailed    = errors.New("declared failed")
+	errLeft      = errors.New("left")
+	errSilent    = errors.New("silent")
+	errEnded     = errors.New("the answer broke off")
+)

@@ -1,0 +1,176 @@
+package fanout
+
+import (
+	"context"
+	"errors"
+	"net"
+	"sync"
+	"syscall"
+	"time"
+
+	"google.golang.org/grpc"
+	"google.golang.org/grpc/backoff"
+	"google.golang.org/grpc/credentials/insecure"
+	"google.golang.org/grpc/keepalive"
+
+	"github.com/aksinghdce/cluster-membership-service/shared/gogocodec"
+)
+
+const (
+	// dialsMax bounds the connections that are being opened at the same time, so that the
+	// first query of a large cluster is no burst of a thousand handshakes.
+	dialsMax = 64
+	// A dial that takes longer than dialSlotTime goes on without its slot: machines that
+	// swallow packets must not hold up the dials to others.
+	dialSlotTime = 250 * time.Millisecond
+
+	// idleTime is after how long without a query a connection is closed.
+	idleTime = 2 * time.Minute
+
+	// windowBytes is how much of a target's output may wait here while others have their
+	// turn: this much for each target is all the memory that a query takes. A
+	// target a round trip of t away is read at windowBytes/t at most.
+	windowBytes = 128 << 10
+
+	// ReplyBytesMax bounds one step of a search. It has to hold one line.
+	ReplyBytesMax = 64 << 20
+
+	keepaliveTime    = 15 * time.Second
+	keepaliveTimeout = 10 * time.Second
+	backoffMax       = time.Second
+)
+
+// pool keeps the connections to the peers between queries.
+type pool struct {
+	slots chan struct{} // one for each dial under way
+
+	mu    sync.Mutex
+	conns map[string]*conn
+}
+
+// conn is a connection in the pool. The fields below mu in pool are guarded by it.
+type conn struct {
+	*grpc.ClientConn
+	addr    string
+	users   int  // queries that use it; guarded by pool.mu
+	dropped bool // out of the pool; closed by its last user; guarded by pool.mu
+
+	errMu   sync.Mutex
+	dialErr error // of the last dial
+}
+
+func newPool() *pool {
+	return &pool{slots: make(chan struct{}, dialsMax), conns: make(map[string]*conn)}
+}
+
+// get returns a connection to addr, and whether it has served before. It comes back with
+// put.
+func (p *pool) get(addr string) (c *conn, reused bool, err error) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if c := p.conns[addr]; c != nil {
+		c.users++
+		return c, true, nil
+	}
+	c = &conn{addr: addr, users: 1}
+	if c.ClientConn, err = grpc.NewClient("passthrough:///"+addr, p.options(c)...); err != nil {
+		return nil, false, err
+	}
+	p.conns[addr] = c
+	return c, false, nil
+}
+
+// options are for peers. The window is fixed because gRPC would otherwise let it grow to
+// 16 MB for each target whose output waits.
+func (p *pool) options(c *conn) []grpc.DialOption {
+	return []grpc.DialOption{
+		gogocodec.DialOption(),
+		grpc.WithTransportCredentials(insecure.NewCredentials()),
+		grpc.WithContextDialer(func(ctx context.Context, addr string) (net.Conn, error) {
+			return p.dial(ctx, c, addr)
+		}),
+		grpc.WithDisableServiceConfig(),
+		grpc.WithIdleTimeout(idleTime),
+		grpc.WithStaticStreamWindowSize(windowBytes),
+		grpc.WithStaticConnWindowSize(8 * windowBytes),
+		grpc.WithDefaultCallOptions(grpc.MaxCallRecvMsgSize(ReplyBytesMax)),
+		grpc.WithKeepaliveParams(keepalive.ClientParameters{Time: keepaliveTime, Timeout: keepaliveTimeout}),
+		grpc.WithConnectParams(grpc.ConnectParams{
+			Backoff:           backoff.Config{BaseDelay: backoffMax / 10, Multiplier: 2, Jitter: 0.2, MaxDelay: backoffMax},
+			MinConnectTimeout: TimeoutDefault,
+		}),
+	}
+}
+
+// dial opens the network connection of c, and remembers why it could not.
+func (p *pool) dial(ctx context.Context, c *conn, addr string) (net.Conn, error) {
+	select {
+	case p.slots <- struct{}{}:
+	case <-ctx.Done():
+		return nil, context.Cause(ctx)
+	}
+	giveBack := sync.OnceFunc(func() { <-p.slots })
+	slow := time.AfterFunc(dialSlotTime, giveBack)
+	defer giveBack()
+	defer slow.Stop()
+
+	var dialer net.Dialer
+	netConn, err := dialer.DialContext(ctx, "tcp", addr)
+	c.errMu.Lock()
+	c.dialErr = err
+	c.errMu.Unlock()
+	return netConn, err
+}
+
+// put gives a connection back. One that failed is not used again: the next query dials
+// afresh instead of waiting for gRPC's back-off.
+func (p *pool) put(c *conn, failed bool) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	c.users--
+	if failed {
+		p.drop(c)
+	} else if c.dropped && c.users == 0 {
+		c.Close()
+	}
+}
+
+// drop takes c out of the pool, and closes it if nobody uses it. p.mu is held.
+func (p *pool) drop(c *conn) {
+	c.dropped = true
+	if p.conns[c.addr] == c {
+		delete(p.conns, c.addr)
+	}
+	if c.users == 0 {
+		c.Close()
+	}
+}
+
+// retain drops the connections to those who are no longer members.
+func (p *pool) retain(isMember func(addr string) bool) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	for addr, c := range p.conns {
+		if !isMember(addr) {
+			p.drop(c)
+		}
+	}
+}
+
+// reason says in few words why the connection could not be opened; empty if it was.
+func (c *conn) reason() string {
+	c.errMu.Lock()
+	defer c.errMu.Unlock()
+	var errno syscall.Errno
+	var opErr *net.OpError
+	switch {
+	case c.dialErr == nil:
+		return ""
+	case errors.As(c.dialErr, &errno):
+		return errno.Error()
+	case errors.As(c.dialErr, &opErr):
+		return opErr.Err.Error()
+	default:
+		return c.dialErr.Error()
+	}
+}

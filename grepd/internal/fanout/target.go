@@ -1,0 +1,179 @@
+package fanout
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/status"
+
+	"github.com/aksinghdce/cluster-membership-service/shared/proto/greppb"
+)
+
+// target is one node of a query. Its goroutine owns it.
+type target struct {
+	index    uint32 // in QueryBegin.nodes
+	addr     string
+	local    bool  // this node itself
+	verdict  error // why it is not asked at all; nil if it is
+	patience *patience
+
+	speaking bool // it has the floor
+	ended    bool // its SearchEnd came
+	begun    bool // something came
+	partial  bool // some of its output was sent on
+	reason   string
+}
+
+// ask searches the target and says how that ended.
+func (q *query) ask(ctx context.Context, t *target) {
+	err := t.verdict
+	switch {
+	case err != nil:
+	case t.local:
+		err = q.askSelf(ctx, t)
+	default:
+		err = q.askPeer(ctx, t)
+	}
+	if err == nil && !t.ended {
+		err = errEnded
+	}
+	if t.speaking {
+		t.speaking = false
+		q.giveFloor()
+	}
+	q.sendEnd(ctx, t, err)
+}
+
+// sendEnd says how the target's search ended, unless nobody listens any more.
+func (q *query) sendEnd(ctx context.Context, t *target, err error) {
+	end := t.end(ctx, err, q.timeout.String())
+	if q.ctx.Err() != nil || q.take(q.ctx) != nil {
+		return
+	}
+	defer q.giveFloor()
+	if end.Outcome == greppb.NodeEnd_ANSWERED {
+		q.answered++
+	}
+	if err := q.send(&greppb.QueryReply{Step: &greppb.QueryReply_NodeEnd{NodeEnd: end}}); err != nil {
+		q.cancel(err)
+	}
+}
+
+// askSelf searches this node's files. Its patience is not tried: a search in
+// process cannot be abandoned, and a client has a patience of its own.
+func (q *query) askSelf(ctx context.Context, t *target) error {
+	return q.fanout.local.Search(ctx, q.request, func(reply *greppb.SearchReply) error {
+		return q.relay(ctx, t, reply)
+	})
+}
+
+// askPeer searches a peer's files. A connection that served an earlier query may have
+// died unnoticed, so if it fails before anything came a new one is tried.
+func (q *query) askPeer(ctx context.Context, t *target) error {
+	for {
+		conn, reused, err := q.fanout.pool.get(t.addr)
+		if err != nil {
+			return status.Error(codes.Unavailable, err.Error())
+		}
+		err = q.stream(ctx, t, conn)
+		failed := status.Code(err) == codes.Unavailable
+		if failed {
+			t.reason = conn.reason()
+		}
+		q.fanout.pool.put(conn, failed)
+		if !failed || !reused || t.begun || ctx.Err() != nil {
+			return err
+		}
+	}
+}
+
+// stream sends on what the peer says until it is through.
+func (q *query) stream(ctx context.Context, t *target, conn *conn) error {
+	t.patience.begin()
+	defer t.patience.end()
+	stream, err := greppb.NewGrepClient(conn.ClientConn).Search(ctx, q.request)
+	for err == nil && !t.ended {
+		var reply *greppb.SearchReply
+		if reply, err = stream.Recv(); err != nil {
+			break
+		}
+		t.begun = true
+		t.patience.end()
+		err = q.relay(ctx, t, reply)
+		t.patience.begin()
+	}
+	if errors.Is(err, io.EOF) {
+		return nil
+	}
+	return err
+}
+
+// relay sends a step on. The target keeps the floor while a group of lines goes on.
+func (q *query) relay(ctx context.Context, t *target, reply *greppb.SearchReply) error {
+	goesOn := false
+	switch step := reply.Step.(type) {
+	case *greppb.SearchReply_Chunk:
+		t.partial = true
+		goesOn = step.Chunk.GetMore()
+	case *greppb.SearchReply_Progress:
+		goesOn = t.speaking
+	case *greppb.SearchReply_SearchEnd:
+		t.ended = true
+	case nil:
+		return nil // a step that this version does not know
+	}
+	if !t.speaking {
+		if err := q.take(ctx); err != nil {
+			return err
+		}
+		t.speaking = true
+	}
+	err := q.send(&greppb.QueryReply{Step: &greppb.QueryReply_NodeStep{
+		NodeStep: &greppb.NodeStep{Node: t.index, Reply: *reply},
+	}})
+	if err != nil {
+		q.cancel(err)
+	}
+	if !goesOn {
+		t.speaking = false
+		q.giveFloor()
+	}
+	return err
+}
+
+// end says how the target's search ended, from what it returned and from why its
+// context was cancelled.
+func (t *target) end(ctx context.Context, err error, timeout string) *greppb.NodeEnd {
+	end := &greppb.NodeEnd{Node: t.index, Partial: t.partial && err != nil}
+	if cause := context.Cause(ctx); err != nil && cause != nil {
+		err = cause
+	}
+	if t.verdict == errFailed || t.verdict == errLeft {
+		end.Message = "before the query"
+	}
+	switch {
+	case err == nil:
+		end.Outcome = greppb.NodeEnd_ANSWERED
+	case errors.Is(err, errNotMember):
+		end.Outcome = greppb.NodeEnd_NOT_MEMBER
+	case errors.Is(err, errFailed):
+		end.Outcome = greppb.NodeEnd_FAILED
+	case errors.Is(err, errLeft):
+		end.Outcome = greppb.NodeEnd_LEFT
+	case errors.Is(err, errSilent):
+		end.Outcome, end.Message = greppb.NodeEnd_TIMED_OUT, fmt.Sprintf("silent for %s", timeout)
+	case errors.Is(err, errEnded):
+		end.Outcome, end.Message = greppb.NodeEnd_UNREACHABLE, err.Error()
+	case status.Code(err) == codes.Unavailable:
+		end.Outcome, end.Message = greppb.NodeEnd_UNREACHABLE, "connection lost"
+		if t.reason != "" {
+			end.Message = t.reason
+		}
+	default:
+		end.Outcome, end.Message = greppb.NodeEnd_REFUSED, status.Convert(err).Message()
+	}
+	return end
+}

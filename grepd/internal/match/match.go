@@ -1,0 +1,70 @@
+// Package match turns grep patterns into a matcher over blocks of bytes.
+//
+// [Compile] reads patterns in one of grep's four syntaxes and gives a [Matcher], which
+// finds the lines of a block that a pattern selects, and the parts of a line that match.
+// A block is any number of whole lines; only its last line may lack its newline.
+//
+// # Semantics
+//
+// They are those of GNU grep 3.8 in a UTF-8 locale. A pattern never matches a newline,
+// and ^ and $ stand for the start and end of each line. Basic, Extended and Fixed
+// match leftmost-longest, Perl (RE2's syntax) leftmost-first. Deviations from
+// GNU grep, each with its reason:
+//
+//   - Back-references are refused: no automaton of bounded size matches them, and a daemon
+//     must not be made to backtrack by a stranger's pattern.
+//   - Perl is RE2's syntax: no look-around, no possessive quantifiers, same reason.
+//   - Collating elements are single characters, and ranges go by code point.
+//   - Case folds by Unicode's simple folding, which differs from the C library's in a few
+//     letters of which one case has no partner (as the dotless i).
+//   - A pattern that needs more than [StepsMax] automaton steps is refused.
+//
+// # Concurrency
+//
+// A Matcher does not change after Compile; all its methods may be called by any number of
+// goroutines at once.
+package match
+
+import "fmt"
+
+// Syntax is the language that patterns are written in. The values are those of
+// greppb.Syntax.
+type Syntax uint8
+
+const (
+	Basic    Syntax = iota // -G: POSIX basic regular expressions with GNU's extensions
+	Extended               // -E: POSIX extended regular expressions with GNU's extensions
+	Fixed                  // -F: strings
+	Perl                   // -P: RE2's syntax
+)
+
+var syntaxNames = [...]string{Basic: "basic", Extended: "extended", Fixed: "fixed", Perl: "perl"}
+
+func (s Syntax) String() string {
+	if int(s) < len(syntaxNames) {
+		return syntaxNames[s]
+	}
+	return fmt.Sprintf("syntax(%d)", uint8(s))
+}
+
+// Options say how patterns are read and what they have to match.
+type Options struct {
+	Syntax     Syntax
+	IgnoreCase bool // -i: upper and lower case are one
+	Word       bool // -w: a match has no word character before it or after it
+	Line       bool // -x: a match is a whole line; Word then has no effect
+}
+
+// Error says what is wrong with a pattern.
+type Error struct {
+	Pattern string // the one pattern (one line) that is wrong
+	Offset  int    // of the byte in Pattern at which it is
+	Message string // what is wrong, in grep's words, and what to do where that is not plain
+}
+
+func (e *Error) Error() string {
+	return fmt.Sprintf("pattern %q, at byte %d: %s", e.Pattern, e.Offset+1, e.Message)
+}
+
+// Range is a part of a block or a line: from Start up to, not including, End.
+type Range struct{ Start, End int }

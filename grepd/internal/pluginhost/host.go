@@ -1,0 +1,269 @@
+// Package pluginhost runs grepd's plugins: it loads a plugin, looks after it, restarts it
+// when it crashes or hangs, replaces it while it works, and ends it.
+//
+//	host, err := pluginhost.New(ctx, pluginhost.Config{Kind: kind, Dir: dir, Bind: bind, Log: log})
+//	...
+//	info, err := host.Reload(ctx)
+//	...
+//	host.Stop()
+//
+// Membership is the host of the membership plugin, with the copy of the member list that
+// queries read. Another kind of plugin needs a Kind and a Service; the host knows nothing
+// of what a plugin does.
+//
+// # States
+//
+//	                      crash, hang
+//	New --> Running -----------------------> Restarting
+//	        |  ^  ^ reload                   |   |   ^
+//	        |  |  +-- (see reload)           |   +---+ start failed: wait longer
+//	        |  +-----------------------------+
+//	        |             started
+//	        | Retire                  Retire |
+//	        +------------> Stopped <---------+        Reload starts a stopped one anew
+//
+// # Reload
+//
+// The new program is staged (copied under the name of its content), launched and made to
+// shake hands while the old one works on. Only then is the old one frozen, the new one
+// started from its state, and the old one ended. What goes wrong before the freeze ends
+// the new one alone; what goes wrong after it makes the old one resume.
+//
+// # Processes
+//
+// A plugin has a socket directory of its own that only this user can enter, a connection
+// with mutual TLS, an environment of nothing but what go-plugin and Config.Env put there,
+// no standard input, a process group of its own, and a pipe that ends with the host. The
+// UDP socket is the host's, and every process has a duplicate, so what arrives while none
+// is reading waits in the socket.
+//
+// # Concurrency
+//
+// One goroutine owns all that changes in a Host; the methods send it requests and wait,
+// and may be called from any goroutine. It handles one thing at a time, each with a
+// deadline from Timing.
+package pluginhost
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"os"
+	"path/filepath"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/aksinghdce/cluster-membership-service/shared/eventlog"
+	"github.com/aksinghdce/cluster-membership-service/shared/pluginapi"
+)
+
+// Service is what the host needs of a plugin at work. Every context but Attend's has a
+// deadline. All methods but Attend are called by the host's goroutine, one at a time.
+type Service interface {
+	// Start sets the plugin to work, from a state or with nil afresh. crashed says that
+	// the state is not from Freeze, so the plugin may have worked on since.
+	Start(ctx context.Context, state []byte, crashed bool) error
+	// Snapshot returns the state. It is also how the host knows that all is well.
+	Snapshot(ctx context.Context) ([]byte, error)
+	// Freeze stops the work and returns the state. Start resumes it.
+	Freeze(ctx context.Context) ([]byte, error)
+	// Retire is called once before a plugin at work is ended for good.
+	Retire(ctx context.Context) error
+	// Attend runs in a goroutine of its own while the plugin is at work. It returns soon
+	// after ctx ends.
+	Attend(ctx context.Context)
+}
+
+// Config says what to run and how.
+type Config struct {
+	Kind pluginapi.Kind
+	// Dir is the plugin directory, where the program is called Kind.Name.
+	Dir string
+	// Socket is what a Kind with Socket inherits. It stays the caller's.
+	Socket *net.UDPConn
+	// Env is added to the plugin's environment.
+	Env []string
+	// Bind turns what the Kind's adapter returns into the Service of that process.
+	Bind func(raw any) Service
+	// Log writes a PLUGIN event. It is called from the host's goroutines.
+	Log func(level slog.Level, attrs ...slog.Attr)
+	// Timing may be left zero.
+	Timing Timing
+}
+
+// Timing bounds everything that a host waits for. Zero fields get the defaults.
+type Timing struct {
+	Launch     time.Duration // from the start of a process until it is healthy; 10 s
+	Call       time.Duration // Start, Freeze; 2 s
+	Retire     time.Duration // Retire; 3 s
+	Grace      time.Duration // from being asked to end until being killed; 2 s
+	CheckEvery time.Duration // between two Snapshots; 500 ms
+	// Check is the deadline of a Snapshot, and so how long a plugin may hang before it is
+	// restarted; 1.5 s. A lower one restarts plugins of machines that are only busy.
+	Check time.Duration
+	// RestartFirst and RestartMax bound the wait before a restart, the first one apart,
+	// which is made at once; 100 ms and 30 s.
+	RestartFirst, RestartMax time.Duration
+	// Stable is how long a plugin must have worked for its crash to be a first one; 30 s.
+	Stable time.Duration
+	// Settle is how long the plugin directory must be quiet before a new program in it
+	// is looked at; 200 ms.
+	Settle time.Duration
+}
+
+func (t Timing) withDefaults() Timing {
+	set := func(d *time.Duration, value time.Duration) {
+		if *d == 0 {
+			*d = value
+		}
+	}
+	set(&t.Launch, 10*time.Second)
+	set(&t.Call, 2*time.Second)
+	set(&t.Retire, 3*time.Second)
+	set(&t.Grace, 2*time.Second)
+	set(&t.CheckEvery, 500*time.Millisecond)
+	set(&t.Check, 1500*time.Millisecond)
+	set(&t.RestartFirst, 100*time.Millisecond)
+	set(&t.RestartMax, 30*time.Second)
+	set(&t.Stable, 30*time.Second)
+	set(&t.Settle, 200*time.Millisecond)
+	return t
+}
+
+// State is what a host is doing with its plugin.
+type State string
+
+const (
+	Running    State = "running"
+	Restarting State = "restarting" // it crashed or hung, and will be started again
+	Stopped    State = "stopped"    // it was retired
+)
+
+// Info describes a plugin, for people.
+type Info struct {
+	Name       string
+	Version    string // from the program's build information; may be empty
+	APIVersion int
+	Checksum   string // SHA-256 of the program, in hex
+	PID        int    // 0 while there is no process
+	Since      time.Time
+	Restarts   int    // since the host began, reloads not counted
+	LastExit   string // how the process before this one ended, if on its own
+	State      State
+}
+
+// ErrStopped says that the host has been stopped.
+var ErrStopped = errors.New("the plugin host is stopped")
+
+// Host runs one plugin.
+type Host struct {
+	cfg    Config
+	path   string // of the program in the plugin directory
+	runDir string // private: staged programs and sockets
+	info   atomic.Pointer[Info]
+
+	requests chan func()
+	stopping chan struct{}
+	stopOnce sync.Once
+	done     chan struct{}  // the owner goroutine has ended
+	watching sync.WaitGroup // the goroutine of watchDir
+	ctx      context.Context
+	cancel   context.CancelFunc // at Stop; ends launches under way
+
+	owned // by the owner goroutine
+}
+
+// New stages and starts the plugin. It fails, leaving nothing behind, where that cannot
+// be done; from then on the host deals with whatever becomes of the plugin.
+func New(ctx context.Context, cfg Config) (*Host, error) {
+	cfg.Timing = cfg.Timing.withDefaults()
+	path, err := filepath.Abs(filepath.Join(cfg.Dir, cfg.Kind.Name))
+	if err != nil {
+		return nil, err
+	}
+	h := &Host{
+		cfg: cfg, path: path,
+		requests: make(chan func()), stopping: make(chan struct{}), done: make(chan struct{}),
+	}
+	if h.runDir, err = makeRunDir(); err != nil {
+		return nil, err
+	}
+	h.ctx, h.cancel = context.WithCancel(context.Background())
+	stop := context.AfterFunc(ctx, h.cancel)
+	defer stop()
+	if err := h.begin(); err != nil {
+		h.cancel()
+		os.RemoveAll(h.runDir)
+		return nil, fmt.Errorf("plugin %q: %w", cfg.Kind.Name, err)
+	}
+	go h.run()
+	return h, nil
+}
+
+// makeRunDir makes the host's private directory. Its path is short, since that of a
+// socket may have no more than 104 bytes on some systems.
+func makeRunDir() (string, error) {
+	if err := os.MkdirAll(os.TempDir(), 0o700); err != nil { // a bare container has none
+		return "", err
+	}
+	return os.MkdirTemp("", "grepd-")
+}
+
+// Info describes the plugin as it is now.
+func (h *Host) Info() Info { return *h.info.Load() }
+
+// Reload replaces the plugin's process by one of the program that is in the plugin
+// directory now, also where that is the same. The error says what was wrong with it; the
+// old process then works on.
+func (h *Host) Reload(ctx context.Context) (Info, error) {
+	err := h.do(ctx, h.reload)
+	if err != nil {
+		err = fmt.Errorf("reload plugin %q: %w", h.cfg.Kind.Name, err)
+	}
+	return h.Info(), err
+}
+
+// Retire ends the plugin for good, after telling its service. It is not restarted then,
+// but Reload starts it anew.
+func (h *Host) Retire(ctx context.Context) error { return h.do(ctx, h.retire) }
+
+// Stop retires the plugin and ends the host. It blocks until nothing of either is left,
+// for Timing.Retire plus Timing.Grace at most.
+func (h *Host) Stop() {
+	h.stopOnce.Do(func() {
+		h.cancel()
+		close(h.stopping)
+	})
+	<-h.done
+	h.watching.Wait()
+}
+
+// do runs f in the owner goroutine. When ctx ends first, f may still run.
+func (h *Host) do(ctx context.Context, f func() error) error {
+	result := make(chan error, 1)
+	select {
+	case h.requests <- func() { result <- f() }:
+	case <-h.done:
+		return ErrStopped
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+	select {
+	case err := <-result:
+		return err
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+}
+
+// log writes a PLUGIN event about the plugin.
+func (h *Host) log(level slog.Level, action string, attrs ...slog.Attr) {
+	if h.cfg.Log == nil {
+		return
+	}
+	head := []slog.Attr{slog.String(eventlog.KeyPlugin, h.cfg.Kind.Name), slog.String(eventlog.KeyAction, action)}
+	h.cfg.Log(level, append(head, attrs...)...)
+}

@@ -1,0 +1,223 @@
+package pluginhost
+
+import (
+	"context"
+	"crypto/sha256"
+	"errors"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"time"
+
+	"github.com/hashicorp/go-hclog"
+	"github.com/hashicorp/go-plugin"
+	"github.com/hashicorp/go-plugin/runner"
+	"google.golang.org/grpc/health/grpc_health_v1"
+
+	"github.com/aksinghdce/cluster-membership-service/shared/pluginapi"
+)
+
+// instance is one process of a plugin, from its launch to its end.
+type instance struct {
+	binary     binary
+	service    Service
+	apiVersion int
+	since      time.Time
+	process    *process
+	stderr     *tail
+
+	client   *plugin.Client
+	dir      string   // for its socket, removed at its end
+	liveness *os.File // our end of the pipe; the plugin ends when it is closed
+
+	// Attend runs from become to release.
+	cancelAttend context.CancelFunc
+	attended     chan struct{}
+}
+
+// launch starts the program, idle, and returns when it has shaken hands and says that it
+// is healthy. Whatever it may do instead, launch returns soon after ctx ends.
+func launch(ctx context.Context, cfg *Config, b binary, runDir string) (_ *instance, err error) {
+	i := &instance{binary: b, since: time.Now(), stderr: new(tail)}
+	defer func() {
+		if err == nil {
+			return
+		}
+		if ctx.Err() != nil {
+			err = fmt.Errorf("no answer in time: %w", err)
+		}
+		if lines := i.stderr.String(); lines != "" {
+			err = fmt.Errorf("%w; it wrote: %s", err, lines)
+		}
+		i.end(0)
+	}()
+	if i.dir, err = os.MkdirTemp(runDir, "run-"); err != nil {
+		return nil, err
+	}
+	files, err := i.inherited(cfg)
+	defer closeAll(files)
+	if err != nil {
+		return nil, err
+	}
+	i.process = newProcess(b.path, files)
+	i.client = plugin.NewClient(i.clientConfig(cfg))
+	// A process that is killed closes all that go-plugin may be waiting for.
+	stop := context.AfterFunc(ctx, i.process.kill)
+	defer stop()
+	connection, err := i.client.Client()
+	if err != nil {
+		return nil, fmt.Errorf("handshake: %w", oneLine(err))
+	}
+	if err := checkHealth(ctx, connection); err != nil {
+		return nil, fmt.Errorf("health: %w", err)
+	}
+	raw, err := connection.Dispense(cfg.Kind.Name)
+	if err != nil {
+		return nil, fmt.Errorf("dispense: %w", err)
+	}
+	i.service = cfg.Bind(raw)
+	i.apiVersion = i.client.NegotiatedVersion()
+	return i, nil
+}
+
+// inherited returns the files that become the plugin's descriptors from 3 on.
+func (i *instance) inherited(cfg *Config) (files []*os.File, err error) {
+	var socket *os.File // nil is a closed descriptor
+	if cfg.Kind.Socket {
+		if socket, err = duplicate(cfg.Socket); err != nil {
+			return nil, err
+		}
+	}
+	files = append(files, socket)
+	liveness, ours, err := os.Pipe()
+	if err != nil {
+		return files, err
+	}
+	i.liveness = ours
+	return append(files, liveness), nil
+}
+
+func closeAll(files []*os.File) {
+	for _, f := range files {
+		if f != nil {
+			f.Close()
+		}
+	}
+}
+
+// clientConfig is made anew for each process: go-plugin changes it, and a Hash remembers
+// what it was fed.
+func (i *instance) clientConfig(cfg *Config) *plugin.ClientConfig {
+	start := func(_ hclog.Logger, spec *exec.Cmd, _ string) (runner.Runner, error) {
+		secure := plugin.SecureConfig{Checksum: i.binary.checksum[:], Hash: sha256.New()}
+		if same, err := secure.Check(i.binary.path); err != nil {
+			return nil, fmt.Errorf("verify the checksum: %w", err)
+		} else if !same {
+			return nil, plugin.ErrChecksumsDoNotMatch
+		}
+		i.process.cmd.Env = append(spec.Env, cfg.Env...)
+		return i.process, nil
+	}
+	return &plugin.ClientConfig{
+		HandshakeConfig:  pluginapi.Handshake,
+		VersionedPlugins: cfg.Kind.PluginSets(),
+		RunnerFunc:       start,
+		AllowedProtocols: []plugin.Protocol{plugin.ProtocolGRPC},
+		AutoMTLS:         true,
+		SkipHostEnv:      true,
+		GRPCDialOptions:  pluginapi.DialOptions(),
+		StartTimeout:     cfg.Timing.Launch,
+		UnixSocketConfig: &plugin.UnixSocketConfig{TempDir: i.dir},
+		Stderr:           i.stderr,
+		SyncStderr:       i.stderr,
+		Logger:           hclog.NewNullLogger(), // what matters comes back as errors
+	}
+}
+
+// checkHealth is ClientProtocol.Ping with a deadline.
+func checkHealth(ctx context.Context, connection plugin.ClientProtocol) error {
+	client, ok := connection.(*plugin.GRPCClient)
+	if !ok {
+		return fmt.Errorf("a %T, not a gRPC connection", connection)
+	}
+	request := &grpc_health_v1.HealthCheckRequest{Service: plugin.GRPCServiceName}
+	reply, err := grpc_health_v1.NewHealthClient(client.Conn).Check(ctx, request)
+	if err != nil {
+		return err
+	}
+	if reply.Status != grpc_health_v1.HealthCheckResponse_SERVING {
+		return fmt.Errorf("it says %v", reply.Status)
+	}
+	return nil
+}
+
+// oneLine turns go-plugin's errors, which are laid out for a terminal, into one line.
+func oneLine(err error) error {
+	text := strings.Join(strings.Fields(err.Error()), " ")
+	text = strings.ReplaceAll(text, "Unrecognized remote plugin message: Failed to read any lines from plugin's stdout", "it said nothing:")
+	return errors.New(text)
+}
+
+// attend runs the service's Attend until release.
+func (i *instance) attend() {
+	ctx, cancel := context.WithCancel(context.Background())
+	i.cancelAttend, i.attended = cancel, make(chan struct{})
+	go func() {
+		defer close(i.attended)
+		i.service.Attend(ctx)
+	}()
+}
+
+// release ends Attend and waits for it. It may be called when there is none.
+func (i *instance) release() {
+	if i.cancelAttend != nil {
+		i.cancelAttend()
+		<-i.attended
+		i.cancelAttend = nil
+	}
+}
+
+// end ends the process, politely for as long as grace, waits for it and leaves nothing
+// of it behind.
+func (i *instance) end(grace time.Duration) {
+	i.release()
+	if i.client != nil {
+		// Client.Kill asks first, and would wait for ever for one that does not answer.
+		if grace <= 0 {
+			i.process.kill()
+		}
+		timer := time.AfterFunc(grace, i.process.kill)
+		i.client.Kill()
+		timer.Stop()
+	}
+	if i.liveness != nil {
+		i.liveness.Close()
+	}
+	if i.dir != "" {
+		os.RemoveAll(i.dir)
+	}
+}
+
+// removeOthers removes the staged programs of a name but those in use.
+func removeOthers(dir, name string, inUse ...binary) {
+	staged, err := filepath.Glob(filepath.Join(dir, name+"-*"))
+	if err != nil {
+		return
+	}
+	for _, path := range staged {
+		if !usedBy(path, inUse) {
+			os.Remove(path)
+		}
+	}
+}
+
+func usedBy(path string, binaries []binary) bool {
+	for _, b := range binaries {
+		if b.path == path {
+			return true
+		}
+	}
+	return false
+}

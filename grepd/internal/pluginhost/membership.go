@@ -1,0 +1,166 @@
+package pluginhost
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"sync/atomic"
+	"time"
+
+	"github.com/aksinghdce/cluster-membership-service/shared/eventlog"
+	"github.com/aksinghdce/cluster-membership-service/shared/pluginapi"
+	"github.com/aksinghdce/cluster-membership-service/shared/proto/pluginpb"
+)
+
+// watchRetry is how long to wait before a watch that broke is begun anew.
+const watchRetry = 100 * time.Millisecond
+
+// MembershipConfig says how to run the membership plugin.
+type MembershipConfig struct {
+	Dir    string       // the plugin directory
+	Socket *net.UDPConn // stays the caller's
+	// Start is what the service is told each time it is set to work.
+	Start pluginpb.Config
+	// Log writes an event; node is this node's id, or before the first join its address.
+	// It is called from several goroutines.
+	Log func(level slog.Level, event eventlog.Event, node string, attrs ...slog.Attr)
+	// Timing may be left zero.
+	Timing Timing
+}
+
+// Membership is the membership plugin under its host, with the host's copy of the member
+// list. Its methods may be called from any goroutine.
+type Membership struct {
+	cfg    MembershipConfig
+	roster *Roster
+	host   *Host
+	// latest is the service of the process that was launched last. Queries for the status
+	// go to it directly, past the host's goroutine.
+	latest atomic.Pointer[membershipService]
+}
+
+// StartMembership starts the plugin. It does not wait until the group is joined.
+func StartMembership(ctx context.Context, cfg MembershipConfig) (*Membership, error) {
+	m := &Membership{cfg: cfg, roster: newRoster()}
+	m.logMode("joining")
+	var err error
+	m.host, err = New(ctx, Config{
+		Kind: pluginapi.MembershipKind(nil), Dir: cfg.Dir, Socket: cfg.Socket, Timing: cfg.Timing,
+		Bind: func(raw any) Service { return &membershipService{Membership: raw.(pluginapi.Membership), owner: m} },
+		Log:  func(level slog.Level, attrs ...slog.Attr) { m.log(level, eventlog.Plugin, attrs...) },
+	})
+	if err != nil {
+		return nil, err
+	}
+	return m, nil
+}
+
+// Roster is the member list. It stays usable, and marked stale, without a plugin.
+func (m *Membership) Roster() *Roster { return m.roster }
+
+// Info describes the plugin.
+func (m *Membership) Info() Info { return m.host.Info() }
+
+// Reload replaces the plugin's process, or starts one after Leave.
+func (m *Membership) Reload(ctx context.Context) (Info, error) { return m.host.Reload(ctx) }
+
+// Leave takes this node out of the group and ends the plugin. Reload joins again.
+func (m *Membership) Leave(ctx context.Context) error {
+	if m.Info().State == Stopped {
+		return errors.New("this node has left the group already")
+	}
+	return m.host.Retire(ctx)
+}
+
+// Stop leaves the group, if that was not done, and ends plugin and host.
+func (m *Membership) Stop() { m.host.Stop() }
+
+// Status asks the plugin how it is. Without a plugin at work the phase is "left" or
+// "restarting".
+func (m *Membership) Status(ctx context.Context) (*pluginpb.StatusReply, error) {
+	switch info := m.Info(); info.State {
+	case Stopped:
+		return &pluginpb.StatusReply{Phase: "left"}, nil
+	case Restarting:
+		return &pluginpb.StatusReply{Phase: "restarting", Detail: info.LastExit}, nil
+	}
+	return m.latest.Load().Membership.Status(ctx)
+}
+
+// node is how this node is called in the log.
+func (m *Membership) node() string {
+	if self := m.roster.List().Self; self != "" {
+		return self
+	}
+	return m.cfg.Start.Advertise
+}
+
+func (m *Membership) log(level slog.Level, event eventlog.Event, attrs ...slog.Attr) {
+	if m.cfg.Log != nil {
+		m.cfg.Log(level, event, m.node(), attrs...)
+	}
+}
+
+func (m *Membership) logMode(mode string, attrs ...slog.Attr) {
+	m.log(slog.LevelInfo, eventlog.Membership, append([]slog.Attr{slog.String(eventlog.KeyMode, mode)}, attrs...)...)
+}
+
+// membershipService is the service of one process, as the host drives it.
+type membershipService struct {
+	pluginapi.Membership
+	owner *Membership
+}
+
+var _ Service = (*membershipService)(nil)
+
+func (s *membershipService) Start(ctx context.Context, state []byte, crashed bool) error {
+	_, err := s.Membership.Start(ctx, &pluginpb.StartRequest{
+		Config: s.owner.cfg.Start, Snapshot: state, Crashed: crashed,
+	})
+	if err == nil {
+		s.owner.latest.Store(s)
+	}
+	return err
+}
+
+func (s *membershipService) Retire(ctx context.Context) error {
+	err := s.Leave(ctx)
+	s.owner.logMode("left")
+	return err
+}
+
+// Attend feeds the roster while the process is at work.
+func (s *membershipService) Attend(ctx context.Context) {
+	m := s.owner
+	defer m.roster.markStale()
+	for {
+		first := true
+		err := s.Watch(ctx, func(update *pluginpb.MembersUpdate) error {
+			m.roster.apply(update)
+			if first {
+				first = false
+				m.logMode("live", slog.String(eventlog.KeyDetail, fmt.Sprintf("%d members known", len(m.roster.List().Members))))
+			}
+			return nil
+		})
+		if ctx.Err() != nil {
+			return
+		}
+		m.roster.markStale()
+		m.logMode("stale", slog.String(eventlog.KeyDetail, describe(err)))
+		select {
+		case <-ctx.Done():
+			return
+		case <-time.After(watchRetry):
+		}
+	}
+}
+
+func describe(err error) string {
+	if err == nil {
+		return "the plugin tells no more"
+	}
+	return err.Error()
+}

@@ -1,0 +1,96 @@
+package pluginhost
+
+import (
+	"cmp"
+	"slices"
+	"sync"
+	"time"
+
+	"github.com/aksinghdce/cluster-membership-service/shared/proto/pluginpb"
+)
+
+// List is the member list at one time. It and its rows are never written to.
+type List struct {
+	Version uint64 // counts its changes
+	Digest  uint64 // equal on members that hold the same members to be alive
+	Self    string // this node's id; empty before the first join
+	Members []pluginpb.Member
+	// StaleSince is when the list last had a membership service behind it; zero while it
+	// has one.
+	StaleSince time.Time
+}
+
+// Roster is the host's copy of the member list. It outlives the plugins that feed it.
+//
+// Any goroutine may read it; what it returns is shared and immutable.
+type Roster struct {
+	mu      sync.Mutex
+	list    *List
+	changed chan struct{} // closed when list is replaced
+}
+
+// newRoster returns an empty list that has never had a service behind it.
+func newRoster() *Roster {
+	return &Roster{list: &List{StaleSince: time.Now()}, changed: make(chan struct{})}
+}
+
+// List returns the list as it is now.
+func (r *Roster) List() *List {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.list
+}
+
+// Changed returns a channel that is closed at the next change. Take it first and List
+// then, and no change is missed.
+func (r *Roster) Changed() <-chan struct{} {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.changed
+}
+
+// apply takes in what a plugin tells. Only the plugin at work tells anything, so updates
+// come one after the other.
+func (r *Roster) apply(update *pluginpb.MembersUpdate) {
+	list := &List{Version: update.Version, Digest: update.Digest, Self: update.Self}
+	if update.Reset_ {
+		list.Members = update.Members
+	} else {
+		list.Members = merge(r.List().Members, update)
+	}
+	slices.SortFunc(list.Members, func(a, b pluginpb.Member) int { return cmp.Compare(a.Addr, b.Addr) })
+	r.replace(list)
+}
+
+// merge returns the rows with the update's changes, in any order.
+func merge(rows []pluginpb.Member, update *pluginpb.MembersUpdate) []pluginpb.Member {
+	gone := make(map[string]bool, len(update.Members)+len(update.Forgotten))
+	for _, m := range update.Members {
+		gone[m.Addr] = true
+	}
+	for _, addr := range update.Forgotten {
+		gone[addr] = true
+	}
+	merged := slices.Clone(update.Members)
+	for _, m := range rows {
+		if !gone[m.Addr] {
+			merged = append(merged, m)
+		}
+	}
+	return merged
+}
+
+// markStale says that no service stands behind the list from now on.
+func (r *Roster) markStale() {
+	list := *r.List()
+	list.StaleSince = time.Now()
+	r.replace(&list)
+}
+
+func (r *Roster) replace(list *List) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.list = list
+	close(r.changed)
+	r.changed = make(chan struct{})
+}

@@ -1,0 +1,129 @@
+package printer
+
+import (
+	"bytes"
+	"strings"
+)
+
+// Colors holds the SGR sequences of GREP_COLORS, as grep(1) describes them. Empty ones
+// colour nothing.
+type Colors struct {
+	selectedMatch, contextMatch string // ms, mc
+	selectedLine, contextLine   string // sl, cx
+	name, number, offset        string // fn, ln, bn
+	separator                   string // se
+	reverse                     bool   // rv: -v exchanges sl and cx
+	noErase                     bool   // ne
+}
+
+// ParseColors reads a value of GREP_COLORS over grep's defaults. As in grep, what comes
+// after a mistake does not count.
+func ParseColors(value string) *Colors {
+	c := &Colors{
+		selectedMatch: "01;31", contextMatch: "01;31",
+		name: "35", number: "32", offset: "32", separator: "36",
+	}
+	for _, setting := range strings.Split(value, ":") {
+		name, sgr, hasValue := strings.Cut(setting, "=")
+		if strings.Trim(sgr, "0123456789;") != "" || !c.set(name, sgr, hasValue) {
+			break
+		}
+	}
+	return c
+}
+
+// set reports whether there is such a setting.
+func (c *Colors) set(name, sgr string, hasValue bool) bool {
+	switch {
+	case name == "rv" && !hasValue:
+		c.reverse = true
+	case name == "ne" && !hasValue:
+		c.noErase = true
+	case !hasValue:
+		return false
+	case name == "mt":
+		c.selectedMatch, c.contextMatch = sgr, sgr
+	case name == "ms":
+		c.selectedMatch = sgr
+	case name == "mc":
+		c.contextMatch = sgr
+	case name == "sl":
+		c.selectedLine = sgr
+	case name == "cx":
+		c.contextLine = sgr
+	case name == "fn":
+		c.name = sgr
+	case name == "ln":
+		c.number = sgr
+	case name == "bn":
+		c.offset = sgr
+	case name == "se":
+		c.separator = sgr
+	default:
+		return len(name) == 2 // grep ignores names that it does not know
+	}
+	return true
+}
+
+// start appends the beginning of a coloured text.
+func (c *Colors) start(b []byte, sgr string) []byte {
+	if sgr == "" {
+		return b
+	}
+	b = append(append(append(b, "\x1b["...), sgr...), 'm')
+	return c.erase(b)
+}
+
+// end appends the end of a coloured text.
+func (c *Colors) end(b []byte, sgr string) []byte {
+	if sgr == "" {
+		return b
+	}
+	return c.erase(append(b, "\x1b[m"...))
+}
+
+// erase clears the rest of the line, for terminals that wrap with a background colour.
+func (c *Colors) erase(b []byte) []byte {
+	if c.noErase {
+		return b
+	}
+	return append(b, "\x1b[K"...)
+}
+
+// paint appends a coloured text; without Colors the plain one.
+func (c *Colors) paint(b []byte, sgr, text string) []byte {
+	if c == nil {
+		return append(b, text...)
+	}
+	return c.end(append(c.start(b, sgr), text...), sgr)
+}
+
+// appendText appends a line whose matched parts are known.
+func (c *Colors) appendText(b []byte, line *lines, lineColor string) []byte {
+	text, at := line.text, uint32(0)
+	for i := 0; i < len(line.matchSpans); i += 2 {
+		start, end := line.matchSpans[i], line.matchSpans[i]+line.matchSpans[i+1]
+		if start == end {
+			continue
+		}
+		b = append(c.start(b, lineColor), text[at:start]...)
+		b = c.start(b, c.selectedMatch)
+		b = c.end(append(b, text[start:end]...), c.selectedMatch)
+		at = end
+	}
+	rest := text[at:]
+	// A line's colour does not extend over its end.
+	body := bytes.TrimSuffix(bytes.TrimSuffix(rest, []byte("\n")), []byte("\r"))
+	if lineColor != "" && len(body) > 0 {
+		b = c.end(append(c.start(b, lineColor), body...), lineColor)
+		rest = rest[len(body):]
+	}
+	return append(b, rest...)
+}
+
+// appendPart appends a matched part that stands on a line of its own.
+func (c *Colors) appendPart(b, text []byte) []byte {
+	part := bytes.TrimSuffix(text, []byte("\n"))
+	b = c.end(append(c.start(b, c.selectedMatch), part...), c.selectedMatch)
+	return append(b, text[len(part):]...)
+}

@@ -1,0 +1,266 @@
+package printer
+
+import (
+	"encoding/json"
+	"io"
+	"unicode/utf8"
+
+	"github.com/aksinghdce/cluster-membership-service/shared/proto/greppb"
+)
+
+// JSON prints an answer as JSON lines, in ripgrep's form with the node added: each line is
+// {"type":T,"data":D}, and by type D holds
+//
+//	begin    node, path: of a file with something to show
+//	match    node, path, lines, line_number, absolute_offset, submatches
+//	context  the same, of a line of context
+//	end      node, path, binary, stats
+//	error    node, path, message
+//	summary  stats and coverage, always last
+//
+// A text is {"text":"…"}, or {"bytes":"<base64>"} where it is not UTF-8.
+type JSON struct {
+	output
+	encoder *json.Encoder
+	outcome Outcome
+	files   []*jsonFile
+}
+
+// jsonFile is the file that a target is at.
+type jsonFile struct {
+	fileData
+	begun bool
+}
+
+type record struct {
+	Type string `json:"type"`
+	Data any    `json:"data"`
+}
+
+type fileData struct {
+	Node string `json:"node"`
+	Path text   `json:"path"`
+}
+
+type lineData struct {
+	fileData
+	Lines      text       `json:"lines"`
+	LineNumber uint64     `json:"line_number"`
+	Offset     uint64     `json:"absolute_offset"`
+	Submatches []submatch `json:"submatches"`
+}
+
+type submatch struct {
+	Match text   `json:"match"`
+	Start uint32 `json:"start"`
+	End   uint32 `json:"end"`
+}
+
+type endData struct {
+	fileData
+	Binary bool  `json:"binary"`
+	Stats  stats `json:"stats"`
+}
+
+type stats struct {
+	Files        uint64 `json:"files,omitempty"`
+	MatchedLines uint64 `json:"matched_lines"`
+	Bytes        uint64 `json:"bytes_searched"`
+}
+
+type errorData struct {
+	Node    string `json:"node,omitempty"`
+	Path    text   `json:"path"`
+	Message string `json:"message"`
+}
+
+type summaryData struct {
+	Stats    stats    `json:"stats"`
+	Coverage coverage `json:"coverage"`
+}
+
+type coverage struct {
+	Live         bool           `json:"live"`
+	StaleSeconds float64        `json:"stale_seconds,omitempty"`
+	Asked        int            `json:"asked"`
+	Answered     int            `json:"answered"`
+	Complete     bool           `json:"complete"`
+	Nodes        []nodeCoverage `json:"nodes"`
+}
+
+type nodeCoverage struct {
+	Node    string `json:"node"`
+	Outcome string `json:"outcome"`
+	Message string `json:"message,omitempty"`
+	Partial bool   `json:"partial,omitempty"`
+}
+
+// text is what ripgrep calls arbitrary data.
+type text struct {
+	Text  *string `json:"text,omitempty"`
+	Bytes []byte  `json:"bytes,omitempty"`
+}
+
+func textOf(data []byte) text {
+	if !utf8.Valid(data) {
+		return text{Bytes: data}
+	}
+	s := string(data)
+	return text{Text: &s}
+}
+
+func textOfPath(path string) text { return textOf([]byte(path)) }
+
+// NewJSON returns a printer that writes to w. The query has to ask for line numbers, byte
+// offsets and spans.
+func NewJSON(w io.Writer) *JSON {
+	p := &JSON{output: output{w: w}}
+	p.encoder = json.NewEncoder(&p.output)
+	p.encoder.SetEscapeHTML(false)
+	return p
+}
+
+// Write appends to the output's buffer, for the encoder.
+func (o *output) Write(data []byte) (int, error) {
+	o.buf = append(o.buf, data...)
+	return len(data), o.writeIfFull()
+}
+
+// Outcome is what the steps came to so far.
+func (p *JSON) Outcome() *Outcome { return &p.outcome }
+
+// Print shows one step.
+func (p *JSON) Print(reply *greppb.QueryReply) error {
+	p.outcome.observe(reply)
+	switch step := reply.Step.(type) {
+	case *greppb.QueryReply_Begin:
+		p.files = make([]*jsonFile, len(step.Begin.Nodes))
+	case *greppb.QueryReply_NodeStep:
+		if step.NodeStep.Node < uint32(len(p.files)) {
+			return p.printStep(int(step.NodeStep.Node), &step.NodeStep.Reply)
+		}
+	case *greppb.QueryReply_End:
+		for _, path := range p.outcome.nowhere() {
+			if err := p.record("error", errorData{Path: textOfPath(path), Message: nowhereMessage(len(p.files) > 1)}); err != nil {
+				return err
+			}
+		}
+		return p.record("summary", p.summary())
+	}
+	return nil
+}
+
+func (p *JSON) record(kind string, data any) error {
+	return p.encoder.Encode(record{kind, data})
+}
+
+// printStep shows a step of one target.
+func (p *JSON) printStep(target int, reply *greppb.SearchReply) error {
+	addr := p.outcome.nodes[target].addr
+	switch step := reply.Step.(type) {
+	case *greppb.SearchReply_FileBegin:
+		p.files[target] = &jsonFile{fileData: fileData{addr, textOfPath(step.FileBegin.Path)}}
+	case *greppb.SearchReply_Chunk:
+		return p.printChunk(target, step.Chunk)
+	case *greppb.SearchReply_FileEnd:
+		return p.printEnd(target, step.FileEnd)
+	case *greppb.SearchReply_FileError:
+		if !step.FileError.Missing {
+			return p.record("error", errorData{addr, textOfPath(step.FileError.Path), step.FileError.Message})
+		}
+	}
+	return nil
+}
+
+func (p *JSON) printChunk(target int, chunk *greppb.Chunk) error {
+	file := p.files[target]
+	if file == nil {
+		return p.malformed(target)
+	}
+	if err := p.begin(file); err != nil {
+		return err
+	}
+	lines := newLines(chunk)
+	for lines.next() {
+		if err := p.printLine(file, &lines); err != nil {
+			return err
+		}
+	}
+	if lines.err != nil {
+		return p.malformed(target)
+	}
+	return nil
+}
+
+// begin announces a file before the first thing that is said of it.
+func (p *JSON) begin(file *jsonFile) error {
+	if file.begun {
+		return nil
+	}
+	file.begun = true
+	return p.record("begin", file.fileData)
+}
+
+func (p *JSON) malformed(target int) error {
+	p.outcome.Failed = true
+	return p.record("error", errorData{Node: p.outcome.nodes[target].addr, Path: textOfPath(""), Message: errMalformed.Error()})
+}
+
+func (p *JSON) printLine(file *jsonFile, line *lines) error {
+	data := lineData{
+		fileData: file.fileData, Lines: textOf(line.text),
+		LineNumber: line.number, Offset: line.offset, Submatches: []submatch{},
+	}
+	for i := 0; i < len(line.matchSpans); i += 2 {
+		start, end := line.matchSpans[i], line.matchSpans[i]+line.matchSpans[i+1]
+		data.Submatches = append(data.Submatches, submatch{textOf(line.text[start:end]), start, end})
+	}
+	kind := "match"
+	if line.kind&kindContext != 0 {
+		kind = "context"
+	}
+	return p.record(kind, data)
+}
+
+// printEnd ends a file that was begun, or that has something to say at last.
+func (p *JSON) printEnd(target int, end *greppb.FileEnd) error {
+	file := p.files[target]
+	if file == nil {
+		return p.malformed(target)
+	}
+	if !file.begun && end.Matches == 0 {
+		return nil
+	}
+	if err := p.begin(file); err != nil {
+		return err
+	}
+	return p.record("end", endData{file.fileData, end.Binary, stats{MatchedLines: end.Matches, Bytes: end.Bytes}})
+}
+
+func (p *JSON) summary() summaryData {
+	o := &p.outcome
+	s := summaryData{
+		Stats: stats{Files: o.Files, MatchedLines: o.Matches, Bytes: o.Bytes},
+		Coverage: coverage{
+			Live: o.live, StaleSeconds: o.staleFor.Seconds(),
+			Asked: len(o.nodes), Answered: o.answered, Complete: o.Complete(), Nodes: []nodeCoverage{},
+		},
+	}
+	for i := range o.nodes {
+		end := o.nodes[i].end
+		if end == nil {
+			continue
+		}
+		s.Coverage.Nodes = append(s.Coverage.Nodes, nodeCoverage{
+			o.nodes[i].addr, outcomeNames[end.Outcome], end.Message, end.Partial,
+		})
+	}
+	return s
+}
+
+// outcomeNames are the words for outcomes in JSON.
+var outcomeNames = map[greppb.NodeEnd_Outcome]string{
+	greppb.NodeEnd_ANSWERED: "answered", greppb.NodeEnd_FAILED: "failed", greppb.NodeEnd_LEFT: "left",
+	greppb.NodeEnd_REFUSED: "refused", greppb.NodeEnd_TIMED_OUT: "timed out",
+	greppb.NodeEnd_UNREACHABLE: "unreachable", greppb.NodeEnd_NOT_MEMBER: "not a member",
+}

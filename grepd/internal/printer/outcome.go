@@ -1,0 +1,233 @@
+package printer
+
+import (
+	"fmt"
+	"strings"
+	"time"
+
+	"github.com/aksinghdce/cluster-membership-service/shared/proto/greppb"
+)
+
+// Exit statuses, as grep's.
+const (
+	ExitMatch   = 0 // a line was selected, on a complete answer
+	ExitNoMatch = 1 // no line was selected, and every node said so
+	ExitTrouble = 2 // an error, or an incomplete answer
+)
+
+// staleMax is how long a live list may be without a membership service before an answer
+// no longer counts as complete. A list in service may be this much behind as well.
+const staleMax = 6 * time.Second
+
+// namedMax is how many nodes a coverage line names.
+const namedMax = 10
+
+// Outcome gathers what a query came to. Its zero value is ready.
+type Outcome struct {
+	Matched bool // a line was selected
+	Failed  bool // some file could not be searched, or some path is nowhere
+	Ended   bool // the whole answer came
+	Matches uint64
+	Files   uint64
+	Bytes   uint64
+
+	live     bool
+	staleFor time.Duration
+	nodes    []node
+	answered int
+	missing  []string       // paths that some node lacks, in the order of their first mention
+	lacking  map[string]int // how many of the nodes that answered lack such a path
+}
+
+// node is what the outcome knows of one target.
+type node struct {
+	addr    string
+	end     *greppb.NodeEnd // nil until it came
+	missing []string
+}
+
+// observe takes in one step.
+func (o *Outcome) observe(reply *greppb.QueryReply) {
+	switch step := reply.Step.(type) {
+	case *greppb.QueryReply_Begin:
+		o.live = step.Begin.Live
+		if step.Begin.Stale {
+			o.staleFor = time.Duration(step.Begin.StaleNanos)
+		}
+		for _, addr := range step.Begin.Nodes {
+			o.nodes = append(o.nodes, node{addr: addr})
+		}
+	case *greppb.QueryReply_NodeStep:
+		if step.NodeStep.Node < uint32(len(o.nodes)) {
+			o.observeNode(&o.nodes[step.NodeStep.Node], &step.NodeStep.Reply)
+		}
+	case *greppb.QueryReply_NodeEnd:
+		if step.NodeEnd.Node < uint32(len(o.nodes)) {
+			o.endNode(&o.nodes[step.NodeEnd.Node], step.NodeEnd)
+		}
+	case *greppb.QueryReply_End:
+		o.Ended = true
+	}
+}
+
+func (o *Outcome) observeNode(n *node, reply *greppb.SearchReply) {
+	switch step := reply.Step.(type) {
+	case *greppb.SearchReply_Chunk:
+		o.Matched = o.Matched || selects(step.Chunk)
+	case *greppb.SearchReply_FileEnd:
+		o.Matched = o.Matched || step.FileEnd.Matches > 0
+	case *greppb.SearchReply_FileError:
+		if step.FileError.Missing {
+			n.missing = append(n.missing, step.FileError.Path)
+		} else {
+			o.Failed = true
+		}
+	case *greppb.SearchReply_SearchEnd:
+		o.Matches += step.SearchEnd.Matches
+		o.Files += step.SearchEnd.Files
+		o.Bytes += step.SearchEnd.Bytes
+	}
+}
+
+// selects reports whether the chunk holds a selected line.
+func selects(c *greppb.Chunk) bool {
+	if len(c.Kinds) == 0 {
+		return len(c.Lengths) > 0
+	}
+	for _, kind := range c.Kinds {
+		if kind&kindContext == 0 {
+			return true
+		}
+	}
+	return false
+}
+
+// endNode counts the paths that a node lacks only if it answered in full: of the others
+// nobody knows.
+func (o *Outcome) endNode(n *node, end *greppb.NodeEnd) {
+	n.end = end
+	if end.Outcome != greppb.NodeEnd_ANSWERED {
+		return
+	}
+	o.answered++
+	for _, path := range n.missing {
+		if o.lacking[path] == 0 {
+			o.missing = append(o.missing, path)
+		}
+		if o.lacking == nil {
+			o.lacking = make(map[string]int)
+		}
+		o.lacking[path]++
+	}
+}
+
+// nowhere lists the paths that exist on no node that answered. It counts as a failure.
+func (o *Outcome) nowhere() []string {
+	var paths []string
+	for _, path := range o.missing {
+		if o.lacking[path] >= o.answered {
+			paths = append(paths, path)
+			o.Failed = true
+		}
+	}
+	return paths
+}
+
+// Local reports whether the answer is not a cluster's: standard input was searched.
+func (o *Outcome) Local() bool { return len(o.nodes) == 1 && o.nodes[0].addr == "" }
+
+// Complete reports whether every target answered in full, and the list of targets was
+// fresh.
+func (o *Outcome) Complete() bool {
+	return o.Ended && len(o.nodes) > 0 && o.answered == len(o.nodes) && o.staleFor < staleMax
+}
+
+// ExitStatus is grep's: 2 after any error, and a node that did not answer is one; but
+// with quiet (-q) a selected line makes it 0 whatever else happened.
+func (o *Outcome) ExitStatus(quiet bool) int {
+	switch {
+	case o.Matched && quiet:
+		return ExitMatch
+	case o.Failed || !o.Complete():
+		return ExitTrouble
+	case o.Matched:
+		return ExitMatch
+	default:
+		return ExitNoMatch
+	}
+}
+
+// Coverage says in one line which nodes the answer speaks for:
+//
+//	5 of 5 members answered
+//	4 of 5 members answered; 127.0.0.1:7121 failed during the query
+//	1 of 2 nodes answered; 10.0.0.3:7117 is unreachable: connection refused
+//
+// Members are those of a live list, nodes those of a static one.
+func (o *Outcome) Coverage() string {
+	var b strings.Builder
+	fmt.Fprintf(&b, "%d of %d %s answered", o.answered, len(o.nodes), o.noun(len(o.nodes)))
+	unnamed := 0
+	for i := range o.nodes {
+		n := &o.nodes[i]
+		if n.end.GetOutcome() == greppb.NodeEnd_ANSWERED && n.end != nil {
+			continue
+		}
+		if unnamed++; unnamed <= namedMax {
+			fmt.Fprintf(&b, "; %s %s", n.addr, o.describe(n.end))
+		}
+	}
+	if unnamed > namedMax {
+		fmt.Fprintf(&b, "; and %d more did not", unnamed-namedMax)
+	}
+	if o.staleFor >= staleMax {
+		fmt.Fprintf(&b, "; the member list is stale: no membership service for %v", o.staleFor.Round(time.Second))
+	}
+	return b.String()
+}
+
+func (o *Outcome) noun(count int) string {
+	noun := "node"
+	if o.live {
+		noun = "member"
+	}
+	if count != 1 {
+		noun += "s"
+	}
+	return noun
+}
+
+// describe is the predicate of a sentence about a node that did not answer.
+func (o *Outcome) describe(end *greppb.NodeEnd) string {
+	if end == nil {
+		return "was not heard to the end"
+	}
+	text := ""
+	switch end.Outcome {
+	case greppb.NodeEnd_FAILED:
+		text = "failed " + when(end)
+	case greppb.NodeEnd_LEFT:
+		text = "left " + when(end)
+	case greppb.NodeEnd_REFUSED:
+		text = "refused: " + end.Message
+	case greppb.NodeEnd_TIMED_OUT:
+		text = "timed out: " + end.Message
+	case greppb.NodeEnd_UNREACHABLE:
+		text = "is unreachable: " + end.Message
+	case greppb.NodeEnd_NOT_MEMBER:
+		text = "is not in the list of " + o.noun(0)
+	default:
+		text = strings.ToLower(end.Outcome.String())
+	}
+	if end.Partial {
+		text += " (its output is partial)"
+	}
+	return text
+}
+
+func when(end *greppb.NodeEnd) string {
+	if end.Message != "" {
+		return end.Message
+	}
+	return "during the query"
+}

@@ -1,0 +1,101 @@
+// Package printer shows the answer to a query: as text in grep's formats, or as JSON
+// lines; and says what the answer came to, as a coverage line and an exit status.
+//
+// Feed every step of the answer to Print, call Flush when no step is at hand, and read
+// the Outcome when the answer is over:
+//
+//	p := printer.NewText(stdout, stderr, options)
+//	for ... {
+//		err = p.Print(reply)
+//	}
+//	err = p.Flush()
+//	status := p.Outcome().ExitStatus(options.Quiet())
+//
+// # Names
+//
+// The name of a file is node:path, where node is the member's address. It stands before
+// each line, except where the query has one target and the user named one
+// file: then lines are bare, as grep's. A glob counts as several files whatever it matches, and so
+// does -r, so that the form of the output does not depend on what files there are today.
+//
+// # Concurrency
+//
+// A printer belongs to one goroutine.
+package printer
+
+import (
+	"io"
+
+	"github.com/aksinghdce/cluster-membership-service/shared/proto/greppb"
+)
+
+// Printer shows the steps of an answer in the order in which they come.
+type Printer interface {
+	// Print shows one step. It may keep the output in memory; the step is not kept. The
+	// error is that of the writer.
+	Print(reply *greppb.QueryReply) error
+	// Flush writes what Print kept.
+	Flush() error
+	// Outcome is what the steps came to so far.
+	Outcome() *Outcome
+}
+
+var (
+	_ Printer = (*Text)(nil)
+	_ Printer = (*JSON)(nil)
+)
+
+// Names says when the names of files stand before lines.
+type Names uint8
+
+const (
+	NamesAuto   Names = iota // unless there is one target and one file
+	NamesAlways              // -H
+	NamesNever               // -h
+)
+
+// Bits of a Chunk's kinds.
+const (
+	kindContext = 1
+	kindGap     = 2
+)
+
+// flushBytes is how much output is kept before it is written.
+const flushBytes = 64 << 10
+
+// output buffers what is written to w. Large pieces are not copied into the buffer.
+type output struct {
+	w   io.Writer
+	buf []byte
+}
+
+// writeIfFull keeps the buffer within its bound.
+func (o *output) writeIfFull() error {
+	if len(o.buf) < flushBytes {
+		return nil
+	}
+	return o.Flush()
+}
+
+// writeThrough writes data after what is in the buffer.
+func (o *output) writeThrough(data []byte) error {
+	if len(o.buf)+len(data) <= flushBytes {
+		o.buf = append(o.buf, data...)
+		return nil
+	}
+	if err := o.Flush(); err != nil {
+		return err
+	}
+	_, err := o.w.Write(data)
+	return err
+}
+
+// Flush writes the buffer.
+func (o *output) Flush() error {
+	if len(o.buf) == 0 {
+		return nil
+	}
+	_, err := o.w.Write(o.buf)
+	o.buf = o.buf[:0]
+	return err
+}

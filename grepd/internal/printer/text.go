@@ -1,0 +1,302 @@
+package printer
+
+import (
+	"fmt"
+	"io"
+	"strconv"
+
+	"github.com/aksinghdce/cluster-membership-service/shared/proto/greppb"
+)
+
+// TextOptions are the options of grep that shape its output.
+type TextOptions struct {
+	Program string // what messages begin with
+	Report  greppb.Report
+	Names   Names
+	OneFile bool // the user named one file, neither a glob nor a directory with -r
+
+	LineNumbers bool // -n
+	ByteOffsets bool // -b
+	Null        bool // -Z: names end in a zero byte
+	NoMessages  bool // -s
+	// Groups says that context was asked for, if only of 0 lines: "--" stands between
+	// groups of lines. Where nodes do not mark groups (with 0 lines, and with
+	// PARTS), they have to be asked for line numbers.
+	Groups       bool
+	ContextLines uint64 // before and after together
+	Invert bool    // -v
+	Colors *Colors // nil: none
+}
+
+// Text prints an answer as grep would.
+type Text struct {
+	output
+	messages io.Writer
+	options  TextOptions
+	outcome  Outcome
+	multiple bool        // more than one target
+	named    bool        // names stand before lines
+	files    []*textFile // the file that each target is at
+	printed  bool        // some line was
+}
+
+// textFile is the file that a target is at.
+type textFile struct {
+	path     string
+	name     string // as it stands before lines
+	selected []byte // what stands before a selected line's number
+	context  []byte // what stands before a context line's number
+	printed  bool   // some line of it was
+	last     uint64 // the number of the last of them, if lines have numbers
+}
+
+// NewText returns a printer that writes lines to w and messages, such as
+// that a file cannot be read, to messages.
+func NewText(w, messages io.Writer, options TextOptions) *Text {
+	return &Text{output: output{w: w}, messages: messages, options: options}
+}
+
+// Outcome is what the steps came to so far.
+func (t *Text) Outcome() *Outcome { return &t.outcome }
+
+// Print shows one step.
+func (t *Text) Print(reply *greppb.QueryReply) error {
+	t.outcome.observe(reply)
+	switch step := reply.Step.(type) {
+	case *greppb.QueryReply_Begin:
+		t.begin(step.Begin)
+	case *greppb.QueryReply_NodeStep:
+		if step.NodeStep.Node < uint32(len(t.files)) {
+			return t.printStep(int(step.NodeStep.Node), &step.NodeStep.Reply)
+		}
+	case *greppb.QueryReply_End:
+		for _, path := range t.outcome.nowhere() {
+			t.message(path + ": " + nowhereMessage(t.multiple))
+		}
+	}
+	return nil
+}
+
+// nowhereMessage says that a path exists nowhere, in grep's words.
+func nowhereMessage(multiple bool) string {
+	if multiple {
+		return "No such file or directory on any machine that answered"
+	}
+	return "No such file or directory"
+}
+
+func (t *Text) begin(begin *greppb.QueryBegin) {
+	t.multiple = len(begin.Nodes) > 1
+	t.named = t.options.Names == NamesAlways ||
+		t.options.Names == NamesAuto && (t.multiple || !t.options.OneFile)
+	t.files = make([]*textFile, len(begin.Nodes))
+}
+
+// printStep shows a step of one target.
+func (t *Text) printStep(target int, reply *greppb.SearchReply) error {
+	switch step := reply.Step.(type) {
+	case *greppb.SearchReply_FileBegin:
+		t.files[target] = t.newFile(t.outcome.nodes[target].addr, step.FileBegin.Path)
+	case *greppb.SearchReply_Chunk:
+		return t.printChunk(target, step.Chunk)
+	case *greppb.SearchReply_FileEnd:
+		return t.printEnd(target, step.FileEnd)
+	case *greppb.SearchReply_FileError:
+		if !step.FileError.Missing {
+			return t.message(t.messageName(target, step.FileError.Path) + ": " + step.FileError.Message)
+		}
+	}
+	return nil
+}
+
+// newFile prepares what stands before the lines of a file.
+func (t *Text) newFile(addr, path string) *textFile {
+	f := &textFile{path: path, name: path}
+	if t.named {
+		f.name = nameOf(addr, path)
+		f.selected = t.appendSeparator(t.appendName(nil, f.name), ':')
+		f.context = t.appendSeparator(t.appendName(nil, f.name), '-')
+		if t.options.Null {
+			f.selected = append(t.appendName(nil, f.name), 0)
+			f.context = f.selected
+		}
+	}
+	return f
+}
+
+func (t *Text) appendName(b []byte, name string) []byte {
+	return t.options.Colors.paint(b, t.sgr().name, name)
+}
+
+func (t *Text) appendSeparator(b []byte, separator byte) []byte {
+	if t.options.Colors == nil {
+		return append(b, separator)
+	}
+	return t.options.Colors.paint(b, t.options.Colors.separator, string(separator))
+}
+
+// sgr gives the colours, or none.
+func (t *Text) sgr() *Colors {
+	if t.options.Colors == nil {
+		return &Colors{}
+	}
+	return t.options.Colors
+}
+
+// printChunk prints lines. Bare lines are not even looked at.
+func (t *Text) printChunk(target int, chunk *greppb.Chunk) error {
+	file := t.files[target]
+	if file == nil {
+		return t.malformed(target)
+	}
+	if t.bare() {
+		return t.writeThrough(chunk.Data)
+	}
+	lines := newLines(chunk)
+	for lines.next() {
+		t.appendLine(file, &lines)
+		if err := t.writeIfFull(); err != nil {
+			return err
+		}
+	}
+	if lines.err != nil {
+		return t.malformed(target)
+	}
+	return nil
+}
+
+// bare reports whether lines are printed as they come.
+func (t *Text) bare() bool {
+	o := &t.options
+	return !t.named && !o.LineNumbers && !o.ByteOffsets && !o.Groups && o.Colors == nil
+}
+
+// malformed says that a target's answer makes no sense.
+func (t *Text) malformed(target int) error {
+	t.outcome.Failed = true
+	return t.message(t.outcome.nodes[target].addr + ": " + errMalformed.Error())
+}
+
+// appendLine prints the current line and what stands before it.
+func (t *Text) appendLine(file *textFile, line *lines) {
+	context := line.kind&kindContext != 0
+	if t.options.Groups {
+		t.appendGap(file, line)
+	}
+	prefix, separator := file.selected, byte(':')
+	if context {
+		prefix, separator = file.context, '-'
+	}
+	t.buf = append(t.buf, prefix...)
+	if t.options.LineNumbers {
+		t.appendNumber(line.number, separator, t.sgr().number)
+	}
+	if t.options.ByteOffsets {
+		t.appendNumber(line.offset, separator, t.sgr().offset)
+	}
+	switch c := t.options.Colors; {
+	case c == nil:
+		t.buf = append(t.buf, line.text...)
+	case t.options.Report == greppb.Report_PARTS:
+		t.buf = c.appendPart(t.buf, line.text)
+	default:
+		t.buf = c.appendText(t.buf, line, t.lineColor(context))
+	}
+}
+
+// appendGap prints "--" where a group of lines begins that is not the first one printed,
+// of whatever file.
+func (t *Text) appendGap(file *textFile, line *lines) {
+	gap := !file.printed || line.kind&kindGap != 0
+	if t.options.ContextLines == 0 || t.options.Report == greppb.Report_PARTS {
+		gap = gap || line.number > file.last+1+t.options.ContextLines
+	}
+	if gap && t.printed {
+		t.buf = t.options.Colors.paint(t.buf, t.sgr().separator, "--")
+		t.buf = append(t.buf, '\n')
+	}
+	file.printed, t.printed = true, true
+	file.last = line.number
+}
+
+func (t *Text) appendNumber(n uint64, separator byte, sgr string) {
+	if c := t.options.Colors; c != nil {
+		t.buf = c.end(strconv.AppendUint(c.start(t.buf, sgr), n, 10), sgr)
+	} else {
+		t.buf = strconv.AppendUint(t.buf, n, 10)
+	}
+	t.buf = t.appendSeparator(t.buf, separator)
+}
+
+// lineColor is the colour of a line's text outside of its matched parts.
+func (t *Text) lineColor(context bool) string {
+	c := t.options.Colors
+	if context != (t.options.Invert && c.reverse) {
+		return c.contextLine
+	}
+	return c.selectedLine
+}
+
+// printEnd prints what is said of a file as a whole.
+func (t *Text) printEnd(target int, end *greppb.FileEnd) error {
+	file := t.files[target]
+	if file == nil {
+		return t.malformed(target)
+	}
+	switch t.options.Report {
+	case greppb.Report_COUNT:
+		t.buf = append(t.buf, file.selected...)
+		t.buf = append(strconv.AppendUint(t.buf, end.Matches, 10), '\n')
+	case greppb.Report_FILES_WITH_MATCHES:
+		if end.Matches > 0 {
+			t.appendListed(file)
+		}
+	case greppb.Report_FILES_WITHOUT_MATCH:
+		if end.Matches == 0 {
+			t.appendListed(file)
+		}
+	case greppb.Report_LINES, greppb.Report_PARTS:
+		if end.Binary {
+			return t.message(t.messageName(target, file.path) + ": binary file matches")
+		}
+	}
+	return t.writeIfFull()
+}
+
+// appendListed prints a file's name alone, for -l and -L.
+func (t *Text) appendListed(file *textFile) {
+	t.buf = t.appendName(t.buf, file.name)
+	if t.options.Null {
+		t.buf = append(t.buf, 0)
+	} else {
+		t.buf = append(t.buf, '\n')
+	}
+}
+
+// nameOf is the name of a node's file; what is searched here has no node.
+func nameOf(addr, path string) string {
+	if addr == "" {
+		return path
+	}
+	return addr + ":" + path
+}
+
+// messageName is a file's name in messages, with its node unless there is but one.
+func (t *Text) messageName(target int, path string) string {
+	if t.multiple {
+		return t.outcome.nodes[target].addr + ":" + path
+	}
+	return path
+}
+
+// message prints to the messages' writer, after the lines that came before it.
+func (t *Text) message(text string) error {
+	if t.options.NoMessages {
+		return nil
+	}
+	if err := t.Flush(); err != nil {
+		return err
+	}
+	fmt.Fprintf(t.messages, "%s: %s\n", t.options.Program, text)
+	return nil
+}

@@ -1,0 +1,79 @@
+package search
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"sort"
+	"strings"
+)
+
+// Mounts are the directories that may be searched, each under a name: with logs=/var/log/grepd,
+// the path logs/a.log is the file /var/log/grepd/a.log. No path leads outside them, neither by ".." nor
+// by a symbolic link.
+type Mounts struct {
+	mounts []mount // sorted by name
+}
+
+type mount struct {
+	name, dir string
+	root      *os.Root
+}
+
+// OpenMounts opens the directories of name=dir pairs. The error names the pair that is wrong.
+func OpenMounts(pairs []string) (*Mounts, error) {
+	m := &Mounts{}
+	for _, pair := range pairs {
+		if err := m.open(pair); err != nil {
+			m.Close()
+			return nil, fmt.Errorf("mount %q: %w", pair, err)
+		}
+	}
+	sort.Slice(m.mounts, func(i, j int) bool { return m.mounts[i].name < m.mounts[j].name })
+	return m, nil
+}
+
+func (m *Mounts) open(pair string) error {
+	name, dir, ok := strings.Cut(pair, "=")
+	switch {
+	case !ok || name == "" || dir == "":
+		return errors.New("want name=directory")
+	case name == "." || name == ".." || strings.ContainsAny(name, `/\*?[]{}`):
+		return fmt.Errorf(`the name %q may not be "." or "..", nor hold any of / \ * ? [ ] { }`, name)
+	case m.find(name) != nil:
+		return fmt.Errorf("the name %q is given twice", name)
+	}
+	root, err := os.OpenRoot(dir)
+	if err != nil {
+		return err
+	}
+	m.mounts = append(m.mounts, mount{name: name, dir: dir, root: root})
+	return nil
+}
+
+func (m *Mounts) find(name string) *mount {
+	for i := range m.mounts {
+		if m.mounts[i].name == name {
+			return &m.mounts[i]
+		}
+	}
+	return nil
+}
+
+// Pairs are the mounts as name=dir, sorted by name.
+func (m *Mounts) Pairs() []string {
+	pairs := make([]string, len(m.mounts))
+	for i, mt := range m.mounts {
+		pairs[i] = mt.name + "=" + mt.dir
+	}
+	return pairs
+}
+
+// Close closes the directories. No search may be running.
+func (m *Mounts) Close() error {
+	var errs []error
+	for _, mt := range m.mounts {
+		errs = append(errs, mt.root.Close())
+	}
+	return errors.Join(errs...)
+}

@@ -1,0 +1,170 @@
+// Package search finds selected lines in files and hands them to a [Sink].
+//
+// [OpenMounts] opens the directories that may be searched; [Run] expands paths inside them
+// and searches each file; [Reader] searches a stream such as standard input with the
+// same engine. What a line must match is compiled by package match before.
+//
+//	mounts, err := search.OpenMounts([]string{"logs=/var/log/grepd"})
+//	matcher, err := match.Compile([]string{"FAIL"}, match.Options{})
+//	stats, err := search.Run(ctx, mounts, []string{"logs/*"}, search.Options{Matcher: matcher, MaxCount: -1}, sink)
+//
+// # Files
+//
+// Only regular files inside the mounts are read. A file is as long as it was when it was
+// opened; what is appended meanwhile is not searched, and one that is cut
+// short meanwhile ends there. Files are searched in the order of the paths, those of
+// a glob or directory sorted by name, and lines come in file order.
+//
+// A file with a NUL byte is binary, and so is a line that is not UTF-8, as in grep: such
+// lines are not handed out, and [FileStats] says so. The first NUL counts from the
+// block in which it stands, so that lines before it may have been handed out; grep's blocks
+// differ in size, so in a file over 96 KiB it may hand out more or fewer of them.
+//
+// # Memory
+//
+// Memory does not depend on the length of a file or of an answer: blocks of [BlockBytes]
+// pass through a fixed window. A line must fit in memory, so one longer than [LineBytesMax]
+// ends the search of its file with a [FileError], and so do lines of context before a selected
+// line that are together longer than that.
+//
+// # Concurrency
+//
+// Mounts may be used by any number of searches at once. Each Run starts its own workers and
+// has stopped them when it returns. A Sink is called by the goroutine that
+// called Run or Reader, and by no other.
+package search
+
+import (
+	"fmt"
+
+	"github.com/aksinghdce/cluster-membership-service/grepd/internal/match"
+)
+
+const (
+	// BlockBytes is the size of the blocks in which files are read and searched.
+	BlockBytes = 256 << 10
+	// LineBytesMax bounds the length of a line, its newline included. A Chunk that is
+	// larger than ChunkBytes holds a single line.
+	LineBytesMax = 64 << 20
+	// ChunkBytes bounds the data of a Chunk of more than one line.
+	ChunkBytes = 256 << 10
+)
+
+// Report is what is wanted of each file. The values are those of greppb.Report.
+type Report uint8
+
+const (
+	Lines             Report = iota // the selected lines
+	Parts                           // -o: the matched parts of selected lines
+	Count                           // -c: how many lines are selected
+	FilesWithMatches                // -l: whether a line is selected; ends a file at the first
+	FilesWithoutMatch               // -L: the same question
+	Quiet                           // -q: ends the whole search at the first selected line
+)
+
+var reportNames = [...]string{Lines: "lines", Parts: "parts", Count: "count",
+	FilesWithMatches: "files with matches", FilesWithoutMatch: "files without match", Quiet: "quiet"}
+
+func (r Report) String() string {
+	if int(r) < len(reportNames) {
+		return reportNames[r]
+	}
+	return fmt.Sprintf("report(%d)", uint8(r))
+}
+
+// Binary is what is done with a binary file. The values are those of greppb.Binary.
+type Binary uint8
+
+const (
+	BinaryReport Binary = iota // say that it has a selected line
+	BinaryText                 // -a: as any other file
+	BinarySkip                 // -I: as if it had no selected line
+)
+
+// Options say what is searched for, where, and what is wanted.
+type Options struct {
+	Matcher  *match.Matcher // required
+	Invert   bool           // -v: the lines that the matcher does not select
+	Report   Report
+	MaxCount int64 // -m: selected lines of each file; below 0: no limit. 0 reads nothing
+	// Before and After are lines of context around each selected line, with Report Lines.
+	Before, After int
+	Binary        Binary
+	// Recursive searches the files below a directory; otherwise a directory is an error.
+	Recursive bool
+	// Include, Exclude and ExcludeDir are grep's globs on names. Include decides first: a
+	// file is searched where it matches one (or there is none) and no Exclude.
+	Include, Exclude, ExcludeDir []string
+	LineNumbers                  bool // Chunk.LineNumbers is wanted
+	ByteOffsets                  bool // Chunk.ByteOffsets is wanted
+	Spans                        bool // Chunk.Spans is wanted
+	Workers                      int  // goroutines that search; 0: one a core
+}
+
+// Kinds of lines in Chunk.Kinds.
+const (
+	KindSelected byte = 0
+	KindContext  byte = 1
+	// KindGap is added to the first line of each group of lines when context is
+	// asked for, the first group of a file included: a printer puts "--" before it unless it has
+	// printed nothing yet.
+	KindGap byte = 2
+)
+
+// Chunk holds selected lines of the file that was begun last, and lines of context. Its
+// fields are those of greppb.Chunk.
+type Chunk struct {
+	// Data is the lines, or with Parts the matched parts, each ended by a newline.
+	Data        []byte
+	Lengths     []uint32 // of each line in Data, its newline included
+	LineNumbers []uint64 // of each line, from 1, where wanted
+	ByteOffsets []uint64 // of each line or part, from the start of the file, where wanted
+	Kinds       []byte   // of each line; empty: all are KindSelected
+	// Spans is, where wanted with Lines, for each line that is not context: how many parts of it match, then
+	// start and length of each.
+	Spans []uint32
+	More  bool // a group of context goes on in the next chunk
+}
+
+// FileStats says how the search of one file went.
+type FileStats struct {
+	Matches uint64 // selected lines
+	Binary  bool   // with Lines or Parts: a selected line was withheld because it is binary
+	Bytes   uint64 // that were searched
+}
+
+// FileError is a path that could not be searched, or not to its end.
+type FileError struct {
+	Path    string
+	Message string // in grep's words, without the path
+	Missing bool   // the path names no file here, or is a glob that matches none
+}
+
+func (e FileError) Error() string { return e.Path + ": " + e.Message }
+
+// Stats are the sums over all files.
+type Stats struct {
+	Matches uint64 // selected lines
+	Files   uint64 // that were begun
+	Bytes   uint64 // that were searched
+	Errors  uint64 // FileErrors
+}
+
+// Sink takes the results of a search: for each file Begin, its Chunks, End; and Errors, before, between
+// or (where reading fails half-way) within them. All calls come in order from the goroutine that
+// called Run or Reader. A call may block as long as it likes: the search then waits, which is
+// the back-pressure. An error that a method returns ends the search, and Run
+// returns that error.
+type Sink interface {
+	// Begin starts a file; path is mount/name, or Reader's label. Files in which nothing
+	// is selected are begun and ended too.
+	Begin(path string) error
+	// Chunk hands out lines. The chunk and all that it refers to are valid only until
+	// the method returns, and belong to the search: the sink must neither keep nor change them.
+	Chunk(c *Chunk) error
+	// End finishes the file that was begun last.
+	End(s FileStats) error
+	// Error says that a path could not be searched. After an error within a file its
+	// End follows.
+	Error(e FileError) error
+}

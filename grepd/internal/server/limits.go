@@ -1,0 +1,113 @@
+package server
+
+import (
+	"errors"
+	"fmt"
+	"math"
+	"time"
+
+	"github.com/aksinghdce/cluster-membership-service/grepd/internal/fanout"
+	"github.com/aksinghdce/cluster-membership-service/grepd/internal/match"
+	"github.com/aksinghdce/cluster-membership-service/grepd/internal/search"
+	"github.com/aksinghdce/cluster-membership-service/shared/proto/greppb"
+)
+
+// What one request may hold.
+const (
+	PatternBytesMax = 1 << 20 // all patterns together
+	PathsMax        = 1_000
+	PathBytesMax    = 4_096
+	GlobsMax        = 1_000 // of --include, --exclude and --exclude-dir together
+	// BeforeContextMax bounds -B, whose lines have to be kept in memory. -A has no limit.
+	BeforeContextMax = 100_000
+
+	requestBytesMax = PatternBytesMax + PathsMax*PathBytesMax + GlobsMax*PathBytesMax + fanout.NodesMax*64
+)
+
+// checkQuery says what is wrong with a query, before anybody is asked.
+func checkQuery(request *greppb.QueryRequest) error {
+	switch {
+	case len(request.Nodes) > fanout.NodesMax:
+		return fmt.Errorf("%d nodes named, at most %d are possible", len(request.Nodes), fanout.NodesMax)
+	case request.TimeoutNanos < 0:
+		return errors.New("negative timeout")
+	case request.TimeoutNanos > int64(fanout.TimeoutMax):
+		return fmt.Errorf("timeout of %v, at most %v is possible", time.Duration(request.TimeoutNanos), fanout.TimeoutMax)
+	}
+	if len(request.Search.Paths) == 0 {
+		return errors.New("no file named")
+	}
+	_, err := searchOptions(&request.Search)
+	return err
+}
+
+// checkSearch says which limit a search is beyond.
+func checkSearch(request *greppb.SearchRequest) error {
+	patternBytes := 0
+	for _, pattern := range request.Pattern.Patterns {
+		patternBytes += len(pattern) + 1
+	}
+	globs := 0
+	for _, list := range [][]string{request.Include, request.Exclude, request.ExcludeDir} {
+		globs += len(list)
+		if err := checkPaths(list); err != nil {
+			return err
+		}
+	}
+	switch {
+	case patternBytes > PatternBytesMax:
+		return fmt.Errorf("patterns of %d bytes, at most %d are possible", patternBytes, PatternBytesMax)
+	case len(request.Paths) > PathsMax:
+		return fmt.Errorf("%d paths named, at most %d are possible; a glob in quotes is one path", len(request.Paths), PathsMax)
+	case globs > GlobsMax:
+		return fmt.Errorf("%d globs to include or exclude, at most %d are possible", globs, GlobsMax)
+	case request.BeforeContext > BeforeContextMax:
+		return fmt.Errorf("%d lines of context before each match, at most %d are possible", request.BeforeContext, BeforeContextMax)
+	}
+	return checkPaths(request.Paths)
+}
+
+func checkPaths(paths []string) error {
+	for _, path := range paths {
+		if len(path) > PathBytesMax {
+			return fmt.Errorf("a path of %d bytes, at most %d are possible", len(path), PathBytesMax)
+		}
+	}
+	return nil
+}
+
+// searchOptions checks a request and turns it into what package search takes.
+func searchOptions(request *greppb.SearchRequest) (search.Options, error) {
+	if err := checkSearch(request); err != nil {
+		return search.Options{}, err
+	}
+	if _, known := greppb.Report_name[int32(request.Report)]; !known {
+		return search.Options{}, fmt.Errorf("unknown report %d", request.Report)
+	}
+	if _, known := greppb.Binary_name[int32(request.Binary)]; !known {
+		return search.Options{}, fmt.Errorf("unknown treatment %d of binary files", request.Binary)
+	}
+	if _, known := greppb.Syntax_name[int32(request.Pattern.Syntax)]; !known {
+		return search.Options{}, fmt.Errorf("unknown syntax %d of patterns", request.Pattern.Syntax)
+	}
+	matcher, err := match.Compile(request.Pattern.Patterns, match.Options{
+		Syntax:     match.Syntax(request.Pattern.Syntax),
+		IgnoreCase: request.Pattern.IgnoreCase,
+		Word:       request.Pattern.Word,
+		Line:       request.Pattern.Line,
+	})
+	if err != nil {
+		return search.Options{}, err
+	}
+	o := search.Options{
+		Matcher: matcher, Invert: request.Invert, Report: search.Report(request.Report), MaxCount: -1,
+		Before: int(request.BeforeContext), After: int(request.AfterContext),
+		Binary: search.Binary(request.Binary), Recursive: request.Recursive,
+		Include: request.Include, Exclude: request.Exclude, ExcludeDir: request.ExcludeDir,
+		LineNumbers: request.LineNumbers, ByteOffsets: request.ByteOffsets, Spans: request.Spans,
+	}
+	if request.MaxCountSet {
+		o.MaxCount = int64(min(request.MaxCount, math.MaxInt64))
+	}
+	return o, nil
+}

@@ -1,0 +1,157 @@
+// Package server offers a node's grep service, and its administration, over gRPC.
+//
+// A Server answers Query (ask the cluster: package fanout), Search (this node's files:
+// package search) and, where the daemon gives it a backend, Admin:
+//
+//	s, err := server.New(server.Config{Mounts: mounts, Members: members, Admin: admin})
+//	go s.Serve(listener)
+//	...
+//	s.Stop(ctx) // lets running queries end until ctx does
+//
+// What a client may ask for is limited; see the constants and [Config]. A request
+// beyond a limit is refused with InvalidArgument, one too many with ResourceExhausted, and
+// the message says which limit it was.
+//
+// # Concurrency
+//
+// The methods of a Server may be called by any number of goroutines. Serve is called once.
+package server
+
+import (
+	"context"
+	"errors"
+	"net"
+	"time"
+
+	"google.golang.org/grpc"
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/keepalive"
+	"google.golang.org/grpc/status"
+
+	"github.com/aksinghdce/cluster-membership-service/grepd/internal/fanout"
+	"github.com/aksinghdce/cluster-membership-service/grepd/internal/search"
+	"github.com/aksinghdce/cluster-membership-service/shared/gogocodec"
+	"github.com/aksinghdce/cluster-membership-service/shared/proto/greppb"
+)
+
+const (
+	// QueriesMaxDefault is how many queries a node answers at the same time.
+	QueriesMaxDefault = 64
+	// SearchesMaxDefault is how many searches of its files it runs at the same time. Each
+	// query of anybody in the cluster is a search here.
+	SearchesMaxDefault = 256
+
+	// A client that does not answer pings for so long is gone, and its queries end.
+	keepaliveTime    = 20 * time.Second
+	keepaliveTimeout = 10 * time.Second
+	// Clients may ping no more often than this.
+	pingTimeMin = 5 * time.Second
+	// A connection without calls is closed after idleTime.
+	idleTime = 15 * time.Minute
+	// writeBufferBytes is what is gathered for one write to a connection.
+	writeBufferBytes = 128 << 10
+)
+
+// Config is what a Server needs.
+type Config struct {
+	Mounts  *search.Mounts // the directories that may be searched
+	Members fanout.Members // whom queries go to
+	// Admin answers administrators. Its plain errors reach them as messages. Embed
+	// greppb.UnimplementedAdminServer in it for what it lacks; nil lacks everything.
+	Admin greppb.AdminServer
+	// QueriesMax and SearchesMax bound what runs at the same time. 0 means the defaults.
+	QueriesMax, SearchesMax int
+}
+
+// Server is a node's gRPC server.
+type Server struct {
+	grpc    *grpc.Server
+	local   *local
+	fanout  *fanout.Fanout
+	queries chan struct{} // one for each query under way
+}
+
+// New returns a server that is ready to Serve.
+func New(c Config) (*Server, error) {
+	if c.Mounts == nil || c.Members == nil {
+		return nil, errors.New("a server needs mounts and members")
+	}
+	if c.Admin == nil {
+		c.Admin = &greppb.UnimplementedAdminServer{}
+	}
+	searches := newLocal(c.Mounts, orDefault(c.SearchesMax, SearchesMaxDefault))
+	s := &Server{
+		grpc: grpc.NewServer(
+			gogocodec.ServerOption(),
+			grpc.MaxRecvMsgSize(requestBytesMax),
+			grpc.WriteBufferSize(writeBufferBytes),
+			grpc.KeepaliveParams(keepalive.ServerParameters{
+				MaxConnectionIdle: idleTime, Time: keepaliveTime, Timeout: keepaliveTimeout,
+			}),
+			grpc.KeepaliveEnforcementPolicy(keepalive.EnforcementPolicy{
+				MinTime: pingTimeMin, PermitWithoutStream: true,
+			}),
+		),
+		local:   searches,
+		fanout:  fanout.New(c.Members, searches),
+		queries: make(chan struct{}, orDefault(c.QueriesMax, QueriesMaxDefault)),
+	}
+	greppb.RegisterGrepServer(s.grpc, grepService{s})
+	greppb.RegisterAdminServer(s.grpc, c.Admin)
+	return s, nil
+}
+
+func orDefault(n, byDefault int) int {
+	if n == 0 {
+		return byDefault
+	}
+	return n
+}
+
+// Serve answers calls on the listener until Stop, and returns nil then.
+func (s *Server) Serve(listener net.Listener) error { return s.grpc.Serve(listener) }
+
+// Stop takes no more calls, waits for those under way until ctx is done, breaks off the
+// rest, and returns when nothing runs any more.
+func (s *Server) Stop(ctx context.Context) {
+	stopped := make(chan struct{})
+	go func() {
+		s.grpc.GracefulStop()
+		close(stopped)
+	}()
+	select {
+	case <-stopped:
+	case <-ctx.Done():
+		s.grpc.Stop()
+		<-stopped
+	}
+	s.fanout.Close()
+}
+
+// grepService is a Server as gRPC sees it.
+type grepService struct{ *Server }
+
+var _ greppb.GrepServer = grepService{}
+
+// Search searches this node's files.
+func (s grepService) Search(request *greppb.SearchRequest, stream greppb.Grep_SearchServer) error {
+	return s.local.Search(stream.Context(), request, stream.Send)
+}
+
+// Query searches the cluster.
+func (s grepService) Query(request *greppb.QueryRequest, stream greppb.Grep_QueryServer) error {
+	if err := checkQuery(request); err != nil {
+		return status.Error(codes.InvalidArgument, err.Error())
+	}
+	select {
+	case s.queries <- struct{}{}:
+		defer func() { <-s.queries }()
+	default:
+		return status.Errorf(codes.ResourceExhausted, "busy with %d queries, the most that it answers at the same time", cap(s.queries))
+	}
+	err := s.fanout.Query(stream.Context(), request, stream.Send)
+	if errors.Is(err, context.Canceled) || errors.Is(err, context.DeadlineExceeded) {
+		return status.FromContextError(err).Err()
+	}
+	return err
+}

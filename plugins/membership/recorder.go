@@ -1,0 +1,157 @@
+package main
+
+import (
+	"log/slog"
+	"net/netip"
+
+	"github.com/aksinghdce/cluster-membership-service/membership"
+	"github.com/aksinghdce/cluster-membership-service/membership/udp"
+	"github.com/aksinghdce/cluster-membership-service/shared/eventlog"
+)
+
+// recorder writes what the driver tells into the event log, and puts its views on the
+// board. The driver's goroutine alone calls it, several times for each heartbeat, so it
+// remembers the texts that it needs again.
+type recorder struct {
+	log   *eventlog.Log
+	board *board
+
+	rows  []*membership.Member             // of the newest view
+	ids   map[netip.AddrPort]membership.ID // looked up in rows
+	texts map[membership.ID]string         // ID.String
+	addrs map[netip.AddrPort]string        // AddrPort.String, of those who are in no list
+}
+
+var _ udp.Observer = (*recorder)(nil)
+
+// textsMax bounds what a recorder remembers; beyond, it begins anew.
+const textsMax = 4096
+
+func (r *recorder) Sent(self membership.ID, to netip.AddrPort, m *membership.Message) {
+	r.message(self, r.peerAt(to), eventlog.Sent, m)
+}
+
+func (r *recorder) Received(self membership.ID, from netip.AddrPort, m *membership.Message) {
+	peer := m.Sender
+	if m.Kind == membership.Heartbeat { // which says in short who sends it
+		if id, ok := r.idAt(from); ok && id.Short() == m.Short {
+			peer = id
+		}
+	}
+	text := r.text(peer)
+	if peer.IsZero() {
+		text = r.addrText(from)
+	}
+	r.message(self, text, eventlog.Received, m)
+}
+
+// message writes the line of a message.
+func (r *recorder) message(self membership.ID, peer, dir string, m *membership.Message) {
+	event, kind := eventlog.Message, slog.String(eventlog.KeyKind, m.Kind.String())
+	switch m.Kind {
+	case membership.Heartbeat:
+		r.log.Write(slog.LevelDebug, eventlog.Heartbeat, r.text(self), peer,
+			slog.String(eventlog.KeyDir, dir), slog.Uint64(eventlog.KeySeq, m.Seq))
+		return
+	case membership.Probe, membership.ProbeAck:
+		event = eventlog.Probe
+	}
+	attrs := []slog.Attr{slog.String(eventlog.KeyDir, dir), kind, slog.Uint64(eventlog.KeySeq, m.Seq)}
+	if !m.Target.IsZero() {
+		attrs = append(attrs, slog.String(eventlog.KeyTarget, r.text(m.Target)))
+	}
+	if len(m.Entries) > 0 {
+		attrs = append(attrs, slog.Int(eventlog.KeyEntries, len(m.Entries)))
+	}
+	r.log.Write(slog.LevelDebug, event, r.text(self), peer, attrs...)
+}
+
+// eventLines says how each event is written. What an operator may have to act on is a
+// warning.
+var eventLines = map[membership.EventKind]struct {
+	event eventlog.Event
+	level slog.Level
+}{
+	membership.EventJoin:    {eventlog.Join, slog.LevelInfo},
+	membership.EventLeave:   {eventlog.Leave, slog.LevelInfo},
+	membership.EventFail:    {eventlog.Fail, slog.LevelWarn},
+	membership.EventSuspect: {eventlog.Suspect, slog.LevelInfo},
+	membership.EventTrust:   {eventlog.Trust, slog.LevelInfo},
+	membership.EventRejoin:  {eventlog.Rejoin, slog.LevelWarn},
+	membership.EventGateway: {eventlog.Gateway, slog.LevelInfo},
+	membership.EventWaiting: {eventlog.Waiting, slog.LevelWarn},
+}
+
+func (r *recorder) Event(self membership.ID, e membership.Event) {
+	line := eventLines[e.Kind]
+	var attrs []slog.Attr
+	if e.Via != membership.ViaNone {
+		attrs = append(attrs, slog.String(eventlog.KeyVia, e.Via.String()))
+	}
+	if e.Silent != 0 {
+		attrs = append(attrs, slog.Int64(eventlog.KeySilentMS, e.Silent.Milliseconds()))
+	}
+	if e.Kind == membership.EventFail && e.Via == membership.ViaMonitor {
+		attrs = append(attrs, slog.Int(eventlog.KeyProbes, e.Probes), slog.Int(eventlog.KeyAnswers, e.Answers))
+	}
+	if !e.Previous.IsZero() {
+		attrs = append(attrs, slog.String(eventlog.KeyPrevious, e.Previous.String()))
+	}
+	if e.Detail != "" {
+		attrs = append(attrs, slog.String(eventlog.KeyDetail, e.Detail))
+	}
+	r.log.Write(line.level, line.event, r.text(self), r.text(e.Peer), attrs...)
+}
+
+func (r *recorder) Changed(view udp.View) {
+	r.rows = view.Rows
+	clear(r.ids)
+	r.board.post(view)
+}
+
+// peerAt names the member at an address: by its id where the list has it.
+func (r *recorder) peerAt(addr netip.AddrPort) string {
+	if id, ok := r.idAt(addr); ok {
+		return r.text(id)
+	}
+	return r.addrText(addr)
+}
+
+func (r *recorder) idAt(addr netip.AddrPort) (membership.ID, bool) {
+	if id, ok := r.ids[addr]; ok {
+		return id, true
+	}
+	for _, row := range r.rows {
+		if row.Addr == addr {
+			r.ids = remember(r.ids, addr, row.ID)
+			return row.ID, true
+		}
+	}
+	return membership.ID{}, false
+}
+
+func (r *recorder) text(id membership.ID) string {
+	text, ok := r.texts[id]
+	if !ok {
+		text = id.String()
+		r.texts = remember(r.texts, id, text)
+	}
+	return text
+}
+
+func (r *recorder) addrText(addr netip.AddrPort) string {
+	text, ok := r.addrs[addr]
+	if !ok {
+		text = addr.String()
+		r.addrs = remember(r.addrs, addr, text)
+	}
+	return text
+}
+
+func remember[K comparable, V any](m map[K]V, key K, value V) map[K]V {
+	if m == nil || len(m) >= textsMax {
+		m = make(map[K]V)
+	}
+	m[key] = value
+	return m
+}

@@ -1,0 +1,176 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"net/netip"
+	"sync"
+	"time"
+
+	"github.com/aksinghdce/cluster-membership-service/membership"
+	"github.com/aksinghdce/cluster-membership-service/membership/udp"
+	"github.com/aksinghdce/cluster-membership-service/shared/eventlog"
+	"github.com/aksinghdce/cluster-membership-service/shared/pluginapi"
+	"github.com/aksinghdce/cluster-membership-service/shared/proto/pluginpb"
+)
+
+// service is the membership service as the host calls it. Each time it is at work is a
+// session; between Freeze and Start, and before the first Start, there is none.
+type service struct {
+	conn *net.UDPConn
+
+	mu      sync.Mutex // calls come from many goroutines
+	session *session
+}
+
+var _ pluginapi.Membership = (*service)(nil)
+
+// session is one stretch of work, from Start to Freeze.
+type session struct {
+	driver *udp.Driver
+	log    *eventlog.Log
+	board  *board
+}
+
+var (
+	errAtWork = errors.New("the membership service is at work already")
+	errIdle   = errors.New("the membership service is idle")
+)
+
+func (s *service) Start(ctx context.Context, request *pluginpb.StartRequest) (string, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.session != nil {
+		return "", errAtWork
+	}
+	node, err := nodeConfig(&request.Config)
+	if err != nil {
+		return "", err
+	}
+	log, err := eventlog.Open(eventlog.Config{Dir: request.Config.LogDir, Name: eventlog.MembershipLog})
+	if err != nil {
+		return "", err
+	}
+	board := newBoard()
+	driver, err := udp.Start(udp.Config{
+		Node: node, Conn: s.conn, Snapshot: request.Snapshot, Crashed: request.Crashed,
+		StateFile: request.Config.StateFile, Observer: &recorder{log: log, board: board},
+	})
+	if err != nil {
+		log.Close()
+		return "", err
+	}
+	s.session = &session{driver: driver, log: log, board: board}
+	status, err := driver.Status(ctx)
+	return status.Self.String(), err
+}
+
+// nodeConfig reads the host's configuration; the node itself checks what it means.
+func nodeConfig(c *pluginpb.Config) (membership.Config, error) {
+	addr, err := netip.ParseAddrPort(c.Advertise)
+	if err != nil {
+		return membership.Config{}, fmt.Errorf("advertised address: %w", err)
+	}
+	node := membership.Config{
+		Addr: addr, MaxFailures: int(c.MaxFailures),
+		DetectWithin: time.Duration(c.DetectWithinNanos), SpreadWithin: time.Duration(c.SpreadWithinNanos),
+	}
+	for _, text := range c.Gateways {
+		gateway, err := netip.ParseAddrPort(text)
+		if err != nil {
+			return membership.Config{}, fmt.Errorf("gateway: %w", err)
+		}
+		node.Gateways = append(node.Gateways, gateway)
+	}
+	return node, nil
+}
+
+// current returns the session under way.
+func (s *service) current() (*session, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.session == nil {
+		return nil, errIdle
+	}
+	return s.session, nil
+}
+
+func (s *service) Snapshot(ctx context.Context) ([]byte, error) {
+	session, err := s.current()
+	if err != nil {
+		return nil, err
+	}
+	return session.driver.Snapshot(ctx)
+}
+
+func (s *service) Freeze(ctx context.Context) ([]byte, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.session == nil {
+		return nil, errIdle
+	}
+	snapshot, err := s.session.driver.Freeze(ctx)
+	if err != nil {
+		return nil, err
+	}
+	s.session.end()
+	s.session = nil
+	return snapshot, nil
+}
+
+// end closes what a session has beside its driver, which has ended.
+func (s *session) end() {
+	s.board.close()
+	s.log.Close()
+}
+
+func (s *service) Leave(ctx context.Context) error {
+	session, err := s.current()
+	if err != nil {
+		return err
+	}
+	return session.driver.Leave(ctx)
+}
+
+func (s *service) Watch(ctx context.Context, changed func(*pluginpb.MembersUpdate) error) error {
+	session, err := s.current()
+	if err != nil {
+		return err
+	}
+	return session.board.watch(ctx, changed)
+}
+
+func (s *service) Status(ctx context.Context) (*pluginpb.StatusReply, error) {
+	session, err := s.current()
+	if err != nil {
+		return &pluginpb.StatusReply{Phase: "frozen"}, nil
+	}
+	status, err := session.driver.Status(ctx)
+	if err != nil {
+		return nil, err
+	}
+	reply := &pluginpb.StatusReply{
+		Id: status.Self.String(), Phase: status.Phase.String(), Detail: status.Waiting,
+	}
+	if status.Leader.IsValid() {
+		reply.Leader = status.Leader.String()
+	}
+	for _, c := range status.Counters {
+		reply.Counters = append(reply.Counters, pluginpb.Counter{Name: c.Name, Value: c.Value})
+	}
+	reply.Counters = append(reply.Counters, pluginpb.Counter{Name: "log_lines_dropped", Value: session.log.Dropped()})
+	return reply, nil
+}
+
+// close ends the session under way, if any, without telling the group.
+func (s *service) close() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.session != nil {
+		_ = s.session.driver.Close()
+		s.session.end()
+		s.session = nil
+	}
+}

@@ -1,0 +1,151 @@
+package eventlog
+
+import (
+	"compress/gzip"
+	"context"
+	"errors"
+	"io"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"time"
+
+	"golang.org/x/sys/unix"
+)
+
+const (
+	gzipSuffix = ".gz"
+	// compressChunk is how much is compressed between two looks at the context.
+	compressChunk = 256 << 10
+)
+
+// archive compresses the rotated files of one log, and removes the oldest.
+type archive struct {
+	path string // of the log
+	max  int
+
+	wakes  chan struct{} // capacity 1
+	cancel context.CancelFunc
+	done   chan struct{}
+}
+
+// newArchive starts the archive's goroutine, which at once looks after what an earlier
+// process may have left.
+func newArchive(path string, rotatedMax int) *archive {
+	ctx, cancel := context.WithCancel(context.Background())
+	a := &archive{
+		path: path, max: rotatedMax,
+		wakes: make(chan struct{}, 1), cancel: cancel, done: make(chan struct{}),
+	}
+	a.wake()
+	go a.run(ctx)
+	return a
+}
+
+// wake asks for a look at the rotated files. It does not block.
+func (a *archive) wake() {
+	select {
+	case a.wakes <- struct{}{}:
+	default:
+	}
+}
+
+func (a *archive) close() {
+	a.cancel()
+	<-a.done
+}
+
+func (a *archive) run(ctx context.Context) {
+	defer close(a.done)
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-a.wakes:
+			a.tidy(ctx)
+		}
+	}
+}
+
+// tidy compresses all rotated files but the newest that nobody writes to, and keeps no more than the limit.
+// What fails is tried again after the next rotation.
+func (a *archive) tidy(ctx context.Context) {
+	rotated := a.rotated()
+	for len(rotated) > a.max {
+		_ = os.Remove(rotated[0])
+		rotated = rotated[1:]
+	}
+	for i, path := range rotated {
+		if i < len(rotated)-1 && !strings.HasSuffix(path, gzipSuffix) {
+			_ = compress(ctx, path)
+		}
+	}
+}
+
+// rotated lists the rotated files, the oldest first.
+func (a *archive) rotated() []string {
+	entries, err := os.ReadDir(filepath.Dir(a.path))
+	if err != nil {
+		return nil
+	}
+	var out []string
+	prefix := filepath.Base(a.path) + "."
+	for _, e := range entries {
+		stamp, ok := strings.CutPrefix(e.Name(), prefix)
+		stamp = strings.TrimSuffix(stamp, gzipSuffix)
+		if _, err := time.Parse(rotatedLayout, stamp); ok && err == nil && e.Type().IsRegular() {
+			out = append(out, filepath.Join(filepath.Dir(a.path), e.Name()))
+		}
+	}
+	slices.Sort(out)
+	return out
+}
+
+// compress replaces path by path.gz. For an instant both are there: lines that a search
+// sees twice are better than lines that it misses.
+func compress(ctx context.Context, path string) (err error) {
+	src, err := os.Open(path)
+	if err != nil {
+		return err
+	}
+	defer src.Close()
+	if err := unix.Flock(int(src.Fd()), unix.LOCK_EX|unix.LOCK_NB); err != nil {
+		return err // a writer has not noticed yet that it was renamed
+	}
+	// The leading dot keeps the unfinished file out of "*".
+	tmp := filepath.Join(filepath.Dir(path), "."+filepath.Base(path)+gzipSuffix)
+	if err := writeGzip(ctx, tmp, src); err != nil {
+		os.Remove(tmp)
+		return err
+	}
+	if err := os.Rename(tmp, path+gzipSuffix); err != nil {
+		return err
+	}
+	return os.Remove(path)
+}
+
+func writeGzip(ctx context.Context, path string, src io.Reader) error {
+	dst, err := os.OpenFile(path, os.O_WRONLY|os.O_CREATE|os.O_TRUNC, fileMode)
+	if err != nil {
+		return err
+	}
+	defer dst.Close()
+	zip := gzip.NewWriter(dst)
+	for {
+		_, err := io.CopyN(zip, src, compressChunk)
+		if errors.Is(err, io.EOF) {
+			break
+		}
+		if err != nil {
+			return err
+		}
+		if ctx.Err() != nil {
+			return ctx.Err()
+		}
+	}
+	if err := zip.Close(); err != nil {
+		return err
+	}
+	return dst.Close()
+}

@@ -1,0 +1,174 @@
+package eventlog
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+	"sync"
+	"time"
+
+	"golang.org/x/sys/unix"
+)
+
+const (
+	// rotatedLayout follows the file's name. It has no colons, which some tools take
+	// for the end of a host name.
+	rotatedLayout = "20060102T150405.000000000Z"
+
+	// recheckEvery is how often a writer looks whether its file is still the one of
+	// that name. Until then it goes on with a file that another process has renamed.
+	recheckEvery = time.Second
+
+	dirMode  = 0o755
+	fileMode = 0o644
+)
+
+var errClosed = errors.New("the log is closed")
+
+// file is an append-only file that is renamed when it has grown to its limit. Several
+// processes may have the same one open.
+type file struct {
+	path     string
+	bytesMax int64
+	now      func() time.Time
+	archive  *archive
+
+	mu        sync.Mutex // guards what follows
+	f         *os.File   // nil once closed
+	size      int64      // what this process believes; true again at each recheck
+	torn      bool       // the last write ended within a line
+	recheckAt time.Time
+}
+
+var _ io.WriteCloser = (*file)(nil)
+
+func openFile(cfg Config, now func() time.Time) (*file, error) {
+	if err := os.MkdirAll(cfg.Dir, dirMode); err != nil {
+		return nil, err
+	}
+	w := &file{path: filepath.Join(cfg.Dir, cfg.Name), bytesMax: cfg.BytesMax, now: now}
+	if err := w.reopen(); err != nil {
+		return nil, err
+	}
+	w.archive = newArchive(w.path, cfg.RotatedMax)
+	return w, nil
+}
+
+// Write appends line, which must be a whole one. Where rotating fails it goes on with
+// the file it has: one that is too large is better than a line that is lost.
+func (w *file) Write(line []byte) (int, error) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if w.f == nil {
+		return 0, errClosed
+	}
+	now := w.now()
+	full := w.size+int64(len(line)) > w.bytesMax
+	if full && w.size > 0 || !now.Before(w.recheckAt) {
+		w.recheckAt = now.Add(recheckEvery)
+		w.recheck(int64(len(line)))
+	}
+	if w.torn {
+		line = append([]byte{'\n'}, line...)
+	}
+	n, err := w.f.Write(line)
+	w.size += int64(n)
+	if n > 0 {
+		w.torn = n < len(line)
+	}
+	return n, err
+}
+
+// Close closes the file and ends the compression of older ones.
+func (w *file) Close() error {
+	w.mu.Lock()
+	f := w.f
+	w.f = nil
+	w.mu.Unlock()
+	if f == nil {
+		return nil
+	}
+	w.archive.close()
+	return f.Close()
+}
+
+// recheck follows another process's rotation, or rotates if next bytes would not fit.
+func (w *file) recheck(next int64) {
+	if !w.isCurrent() {
+		_ = w.reopen() // else the renamed file goes on taking the lines
+	}
+	if info, err := w.f.Stat(); err == nil {
+		w.size = info.Size()
+	}
+	if w.size > 0 && w.size+next > w.bytesMax && w.rotate() == nil {
+		w.archive.wake()
+	}
+}
+
+// isCurrent reports whether the open file is the one that has the name.
+func (w *file) isCurrent() bool {
+	named, err := os.Stat(w.path)
+	if err != nil {
+		return false
+	}
+	open, err := w.f.Stat()
+	return err == nil && os.SameFile(named, open)
+}
+
+// rotate renames the file and opens a new one. The lock makes sure that of two processes
+// only one renames it, and that none renames the other's new one. It is not waited for:
+// who holds it may be stopped, and a later recheck will do.
+func (w *file) rotate() error {
+	dir, err := os.Open(filepath.Dir(w.path))
+	if err != nil {
+		return err
+	}
+	defer dir.Close() // which gives up the lock
+	if err := unix.Flock(int(dir.Fd()), unix.LOCK_EX|unix.LOCK_NB); err != nil {
+		return fmt.Errorf("lock %s: %w", dir.Name(), err)
+	}
+	if w.isCurrent() {
+		if err := os.Rename(w.path, w.path+"."+w.now().UTC().Format(rotatedLayout)); err != nil {
+			return err
+		}
+	}
+	return w.reopen()
+}
+
+// reopen opens the file of that name, and closes the one that was open.
+func (w *file) reopen() error {
+	f, err := os.OpenFile(w.path, os.O_RDWR|os.O_APPEND|os.O_CREATE, fileMode)
+	if err != nil {
+		return err
+	}
+	info, err := f.Stat()
+	if err == nil && !info.Mode().IsRegular() {
+		err = fmt.Errorf("open %s: not a regular file", w.path)
+	}
+	if err == nil {
+		// Held for as long as the file is open: it is not compressed before.
+		err = unix.Flock(int(f.Fd()), unix.LOCK_SH|unix.LOCK_NB)
+	}
+	if err != nil {
+		f.Close()
+		return err
+	}
+	if w.f != nil {
+		w.f.Close()
+	}
+	w.f, w.size, w.torn = f, info.Size(), endsTorn(f, info.Size())
+	return nil
+}
+
+// endsTorn reports whether the file's last line is not whole, as a full disk or a power
+// cut leaves it.
+func endsTorn(f *os.File, size int64) bool {
+	var last [1]byte
+	if size == 0 {
+		return false
+	}
+	_, err := f.ReadAt(last[:], size-1)
+	return err == nil && last[0] != '\n'
+}
