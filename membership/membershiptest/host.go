@@ -25,11 +25,13 @@ type host struct {
 
 	incarnations []uint64 // that this address has had, or tried to have
 	lives        []uint64 // the incarnations that were told of
-	formed       uint64   // the incarnation with which Form made it a member; 0: its list is its own
+	formed       uint64   // the incarnation with which Form made it a member, 0 if it did not
+	formedList   bool     // its list began as the one that Form made
 
 	wakeAt      time.Duration // what the node asked for, as an instant
 	scheduledAt time.Duration // the instant of its wakeEvent that counts; never: there is none
 	ticks       int           // without time passing in between
+	spinning    bool          // it has had too many of them
 
 	paused       bool
 	pausedAt     time.Duration

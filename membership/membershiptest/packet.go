@@ -30,6 +30,9 @@ func (s *Sim) send(h *host, envelope *membership.Envelope) {
 		s.checker.violate(RuleCodec, "%s sends a packet of %d bytes: %v", nodeName(h.index), n, m)
 	}
 	s.traffic.sent(h, m.Kind, len(packet.data)+headerBytes, s.now)
+	if h.secondPackets == s.options.PacketsMax+1 {
+		s.checker.violate(RuleTraffic, "%s sends more than %d packets in a second", nodeName(h.index), s.options.PacketsMax)
+	}
 	if s.options.Messages && m.Kind != membership.Heartbeat {
 		s.transcribe("%s > %s %s", nodeName(h.index), nodeName(packet.to), s.checker.readable(m.String()))
 	}

@@ -30,11 +30,17 @@ type Options struct {
 	// one for each message but heartbeats.
 	Transcript io.Writer
 	Messages   bool
+	// PacketsMax is how many packets a host may send in a second. Zero means 2,000.
+	PacketsMax int
 	// Record keeps the last packets for Sim.Replay.
 	Record bool
 }
 
-const gatewaysDefault = 2
+// Defaults of Options.
+const (
+	gatewaysDefault   = 2
+	packetsMaxDefault = 2000
+)
 
 // Sim is a cluster in virtual time.
 type Sim struct {
@@ -76,6 +82,9 @@ const (
 func New(options Options) *Sim {
 	if options.Gateways == 0 {
 		options.Gateways = gatewaysDefault
+	}
+	if options.PacketsMax == 0 {
+		options.PacketsMax = packetsMaxDefault
 	}
 	if options.Network == (Network{}) {
 		options.Network = LAN
@@ -138,7 +147,7 @@ func (s *Sim) Form(n int) {
 		})
 	}
 	for _, h := range s.hosts {
-		h.changedAt = s.now - spreadWithin
+		h.formedList, h.changedAt = true, s.now-spreadWithin
 	}
 	s.note("form %v", names(0, n))
 }
@@ -290,8 +299,8 @@ func (s *Sim) schedule(h *host) {
 	if h.wakeAt > s.now {
 		h.ticks = 0
 	} else if h.ticks++; h.ticks > ticksMax {
-		s.checker.violate(RuleDriver, "%s asks to be called at once, again and again", nodeName(h.index))
-		h.wakeAt, h.ticks = s.now+time.Millisecond, 0
+		s.checker.spins(h)
+		h.wakeAt = s.now + time.Millisecond
 	}
 	if h.wakeAt < h.scheduledAt {
 		h.scheduledAt = h.wakeAt

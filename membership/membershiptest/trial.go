@@ -204,9 +204,9 @@ type FalseFailOptions struct {
 	Members int
 	Loss    float64
 	For     time.Duration
-	// Pauses has a host drawn at random pause for up to pauseMax, each so often on
-	// average, unless it is zero.
-	Pauses time.Duration
+	// Pauses has a host drawn at random pause, each so often on average, for up to PauseMax,
+	// unless it is zero.
+	Pauses, PauseMax time.Duration
 }
 
 // FalseFails runs a cluster in which nobody crashes.
@@ -216,19 +216,19 @@ func FalseFails(seed uint64, options FalseFailOptions) Result {
 	sim := New(Options{Seed: seed, Clocks: WildClocks, Network: network})
 	sim.Form(options.Members)
 	if options.Pauses > 0 {
-		sim.pauseNow(options.Pauses)
+		sim.pauseNow(options)
 	}
 	sim.Run(options.For)
 	report := sim.Report()
 	return Result{Seed: seed, Members: options.Members, Loss: options.Loss, Report: report, Quiet: report.Traffic}
 }
 
-// pauseNow pauses a host now, and another one about every so often.
-func (s *Sim) pauseNow(every time.Duration) {
+// pauseNow pauses a host now, and arranges for the next one to pause.
+func (s *Sim) pauseNow(options FalseFailOptions) {
 	victim := s.rand.IntN(len(s.hosts))
 	s.Pause(victim)
-	s.After(uniform(s.rand, 0, pauseMax), func() { s.Resume(victim) })
-	s.After(uniform(s.rand, 0, 2*every), func() { s.pauseNow(every) })
+	s.After(uniform(s.rand, 0, options.PauseMax), func() { s.Resume(victim) })
+	s.After(uniform(s.rand, 0, 2*options.Pauses), func() { s.pauseNow(options) })
 }
 
 // MemberHours is how long members were up, summed.

@@ -8,6 +8,7 @@ import (
 	"flag"
 	"fmt"
 	"io"
+	"math"
 	"os"
 	"runtime"
 	"time"
@@ -52,13 +53,13 @@ type flags struct {
 
 	curve  bool
 	hours  float64
-	pauses bool
+	pauses time.Duration
 
 	options membershiptest.TrialOptions // what follows from them
 }
 
 const usage = `usage: sim.sh [-seed S] [-trials T] [-n N|MIN-MAX] [-crashes K] [-loss PERCENT] [-spikes PERCENT] [-v [-packets]]
-       sim.sh -curve [-seed S] [-n N] [-hours H] [-loss PERCENT] [-pauses]
+       sim.sh -curve [-seed S] [-n N] [-hours H] [-loss PERCENT] [-pauses DURATION]
 
 The first form runs trials in which members crash, and checks that each crash is in some
 list within 2 s and in all within 6 s, and that nobody else is declared failed. What no
@@ -81,7 +82,7 @@ func parse(args []string, stderr io.Writer) (*flags, error) {
 	set.BoolVar(&f.packets, "packets", false, "with a transcript: also the packets, except heartbeats")
 	set.BoolVar(&f.curve, "curve", false, "print the curve of false failures over loss")
 	set.Float64Var(&f.hours, "hours", 1000, "with -curve: member-`hours` at each loss")
-	set.BoolVar(&f.pauses, "pauses", false, "with -curve: a random member pauses for up to 1 s, every second or so")
+	set.DurationVar(&f.pauses, "pauses", 0, "with -curve: every second or so, a random member pauses for up to this `duration`")
 	if err := set.Parse(args); err != nil {
 		if errors.Is(err, flag.ErrHelp) {
 			fmt.Fprint(stderr, usage)
@@ -111,6 +112,8 @@ func (f *flags) check() error {
 		return fmt.Errorf("-trials is %d, want at least 1", f.trials)
 	case f.crashes < 0 || f.crashes > crashesMax:
 		return fmt.Errorf("-crashes is %d, want 1 to %d: the protocol promises nothing beyond", f.crashes, crashesMax)
+	case f.pauses < 0:
+		return fmt.Errorf("-pauses is %v, want more than 0", f.pauses)
 	case f.hours <= 0:
 		return fmt.Errorf("-hours is %v, want more than 0", f.hours)
 	case f.packets && (!f.verbose || f.trials != 1):
@@ -199,7 +202,7 @@ func (f *flags) fixed() string {
 // The clusters of the curve.
 const (
 	curveMembers = 50
-	curveRun     = time.Hour
+	curveRun     = time.Hour // of a cluster, at most
 	pausesEvery  = time.Second
 )
 
@@ -218,14 +221,16 @@ func runCurve(f *flags, stdout io.Writer) int {
 }
 
 func (f *flags) runLoss(loss percent, stdout io.Writer) {
-	options := membershiptest.FalseFailOptions{Members: curveMembers, Loss: loss.share(), For: curveRun}
+	options := membershiptest.FalseFailOptions{Members: curveMembers, Loss: loss.share()}
 	if f.options.MembersMin == f.options.MembersMax {
 		options.Members = f.options.MembersMin
 	}
-	if f.pauses {
-		options.Pauses = pausesEvery
+	if f.pauses > 0 {
+		options.Pauses, options.PauseMax = pausesEvery, f.pauses
 	}
-	runs := max(1, int(f.hours/(float64(options.Members)*curveRun.Hours())+0.5))
+	each := float64(options.Members) * curveRun.Hours()
+	runs := int(math.Ceil(f.hours / each))
+	options.For = time.Duration(f.hours / each / float64(runs) * float64(curveRun))
 	var hours float64
 	var summary membershiptest.Summary
 	run := func(seed uint64) membershiptest.Result { return membershiptest.FalseFails(seed, options) }
