@@ -17,11 +17,12 @@ type host struct {
 	addr  netip.AddrPort
 	clock clock
 
-	node  *membership.Node  // nil while down
-	cfg   membership.Config // of the node; a restart takes it over
-	nodes int               // that have run here
+	node  *membership.Node // nil while down
+	nodes int              // that have run here
 	phase membership.Phase
 	id    membership.ID
+
+	stateFile []netip.AddrPort // members that the last node knew
 
 	incarnations []uint64 // that this address has had, or tried to have
 	lives        []uint64 // the incarnations that were told of
@@ -124,18 +125,14 @@ func (h *host) life(incarnation uint64) int {
 	return i + 1
 }
 
-// known is what the state file would hold: the members that the node last saw alive.
-func (h *host) known() []netip.AddrPort {
-	if h.node == nil {
-		return h.cfg.Known
-	}
-	var addrs []netip.AddrPort
+// keepState writes the state file: the members that the node last saw alive.
+func (h *host) keepState() {
+	h.stateFile = nil
 	for _, m := range h.node.Members() {
-		if m.State == membership.Alive && m.Addr != h.addr && len(addrs) < knownMax {
-			addrs = append(addrs, m.Addr)
+		if m.State == membership.Alive && m.Addr != h.addr && len(h.stateFile) < knownMax {
+			h.stateFile = append(h.stateFile, m.Addr)
 		}
 	}
-	return addrs
 }
 
 // nodeName is a host's name in scripts and transcripts.

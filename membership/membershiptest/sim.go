@@ -107,9 +107,6 @@ func newRand(seed, stream uint64) *rand.Rand { return rand.New(rand.NewPCG(seed,
 // Now is how much virtual time has passed.
 func (s *Sim) Now() time.Duration { return s.now }
 
-// Rand is for tests that draw what they do from the seed.
-func (s *Sim) Rand() *rand.Rand { return s.rand }
-
 // Node is the node that runs on a host, nil while there is none.
 func (s *Sim) Node(index int) *membership.Node { return s.hosts[index].node }
 
@@ -121,7 +118,7 @@ func (s *Sim) Start(n int) int {
 	first := len(s.hosts)
 	for range n {
 		h := s.addHost()
-		s.boot(h, nil)
+		s.boot(h)
 	}
 	s.note("start %v", names(first, len(s.hosts)))
 	return first
@@ -175,8 +172,7 @@ func (s *Sim) rows(entries []membership.Entry) []*membership.Member {
 
 // restore puts a node on a host that goes on from a snapshot.
 func (s *Sim) restore(h *host, snapshot membership.Snapshot) {
-	h.cfg = s.configure(h)
-	node, err := membership.RestoreNode(h.cfg, snapshot, false, h.clock.now(s.now))
+	node, err := membership.RestoreNode(s.configure(h), snapshot, false, h.clock.now(s.now))
 	if err != nil {
 		s.checker.violate(RuleDriver, "%s cannot be restored: %v", nodeName(h.index), err)
 		return
@@ -195,10 +191,8 @@ func (s *Sim) addHost() *host {
 }
 
 // boot starts a node on a host that has none.
-func (s *Sim) boot(h *host, known []netip.AddrPort) {
-	h.cfg = s.configure(h)
-	h.cfg.Known = known
-	node, err := membership.NewNode(h.cfg, h.clock.now(s.now))
+func (s *Sim) boot(h *host) {
+	node, err := membership.NewNode(s.configure(h), h.clock.now(s.now))
 	if err != nil {
 		s.checker.violate(RuleDriver, "%s cannot start: %v", nodeName(h.index), err)
 		return
@@ -210,7 +204,9 @@ func (s *Sim) boot(h *host, known []netip.AddrPort) {
 func (s *Sim) configure(h *host) membership.Config {
 	h.nodes++
 	stream := streamNode + uint64(h.index) + uint64(h.nodes)<<32
-	cfg := membership.Config{Addr: h.addr, Gateways: s.gateways, Rand: newRand(s.options.Seed, stream)}
+	cfg := membership.Config{
+		Addr: h.addr, Gateways: s.gateways, Known: h.stateFile, Rand: newRand(s.options.Seed, stream),
+	}
 	if s.options.Configure != nil {
 		s.options.Configure(h.index, &cfg)
 	}
@@ -218,21 +214,14 @@ func (s *Sim) configure(h *host) membership.Config {
 }
 
 // Run lets the time d pass.
-func (s *Sim) Run(d time.Duration) { s.RunUntil(s.now+d, func() bool { return false }) }
-
-// RunUntil lets time pass until the instant end, or until done, which is asked after
-// each event, and reports whether it was done.
-func (s *Sim) RunUntil(end time.Duration, done func() bool) bool {
+func (s *Sim) Run(d time.Duration) {
+	end := s.now + d
 	for len(s.queue.heap) > 0 && s.queue.heap[0].at <= end {
 		e := s.queue.pop()
 		s.now = e.at
 		s.handle(e)
-		if done() {
-			return true
-		}
 	}
 	s.now = end
-	return done()
 }
 
 func (s *Sim) handle(e event) {
@@ -308,20 +297,6 @@ func (s *Sim) schedule(h *host) {
 	}
 }
 
-// Crash stops hosts dead.
-func (s *Sim) Crash(indices ...int) {
-	for _, i := range indices {
-		h := s.hosts[i]
-		if !h.up() {
-			continue
-		}
-		s.note("crash %s", nodeName(i))
-		h.cfg.Known = h.known()
-		s.checker.crashed(h)
-		s.stop(h)
-	}
-}
-
 // stop takes the node off a host, as a crash does, or its end.
 func (s *Sim) stop(h *host) {
 	s.enterPhase(h, membership.Gone)
@@ -343,167 +318,6 @@ func (s *Sim) enterPhase(h *host, phase membership.Phase) {
 		h.inGroupSince, h.changedAt = never, s.now
 		s.traffic.up--
 	}
-}
-
-// Restart boots crashed hosts or such that have left, under their old addresses and with
-// the members they last knew.
-func (s *Sim) Restart(indices ...int) {
-	for _, i := range indices {
-		if h := s.hosts[i]; !h.up() {
-			s.note("restart %s", nodeName(i))
-			s.boot(h, h.cfg.Known)
-		}
-	}
-}
-
-// Leave makes hosts leave the group.
-func (s *Sim) Leave(indices ...int) {
-	for _, i := range indices {
-		h := s.hosts[i]
-		if !h.up() {
-			continue
-		}
-		s.note("leave %s", nodeName(i))
-		h.cfg.Known = h.known()
-		s.checker.leaving(h)
-		h.node.Leave(h.clock.now(s.now))
-		s.afterStep(h)
-	}
-}
-
-// Pause freezes hosts: their packets wait in their sockets' buffers.
-func (s *Sim) Pause(indices ...int) {
-	for _, i := range indices {
-		if h := s.hosts[i]; h.up() && !h.paused {
-			s.note("pause %s", nodeName(i))
-			h.paused, h.pausedAt = true, s.now
-		}
-	}
-}
-
-// Resume lets paused hosts go on: each takes in all packets that have waited, then looks
-// at its deadlines.
-func (s *Sim) Resume(indices ...int) {
-	for _, i := range indices {
-		h := s.hosts[i]
-		if !h.paused {
-			continue
-		}
-		s.note("resume %s", nodeName(i))
-		h.paused = false
-		if s.now > h.pausedAt+pauseMax {
-			h.disturbedUntil = max(h.disturbedUntil, s.now+settleWithin)
-		}
-		s.drain(h)
-		if h.up() {
-			s.tick(h)
-		}
-	}
-}
-
-// Reload replaces a node by one restored from its snapshot, as a reload of the plugin
-// does: packets wait in the socket's buffer for the time that it takes.
-func (s *Sim) Reload(index int, takes time.Duration) {
-	h := s.hosts[index]
-	if !h.up() || h.paused {
-		return
-	}
-	s.note("reload %s", nodeName(index))
-	snapshot := h.node.Snapshot()
-	h.paused, h.pausedAt = true, s.now
-	s.After(takes, func() {
-		if h.up() {
-			s.restore(h, snapshot)
-			s.Resume(index)
-		}
-	})
-}
-
-// StepWall sets a host's wall clock forward, or back.
-func (s *Sim) StepWall(index int, by time.Duration) {
-	s.note("wall %s %v", nodeName(index), by)
-	s.hosts[index].clock.wallOffset += by
-}
-
-// Link gives access to what is done to one direction between two hosts.
-func (s *Sim) Link(from, to int) *Link {
-	key := linkKey{from, to}
-	if s.links[key] == nil {
-		s.links[key] = &Link{}
-	}
-	return s.links[key]
-}
-
-// Clog holds back what is sent from one host to another, until Unclog.
-func (s *Sim) Clog(from, to int) { s.Link(from, to).clogged = true }
-
-// Unclog lets what was held back go on its way, in the order in which it was sent.
-func (s *Sim) Unclog(from, to int) {
-	link := s.Link(from, to)
-	link.clogged = false
-	for _, p := range link.held {
-		s.queue.push(s.now+s.fate.delay(s.now, linkKey{from, to}, link), packetEvent, p)
-	}
-	link.held = nil
-}
-
-// Partition parts the hosts into sides that cannot reach each other. Hosts that no side
-// names are on one more side.
-func (s *Sim) Partition(sides ...[]int) {
-	s.note("partition %v", sides)
-	s.partition = make([]int, len(s.hosts))
-	for side, indices := range sides {
-		for _, i := range indices {
-			s.partition[i] = side + 1
-		}
-	}
-	for _, h := range s.hosts {
-		h.disturbedUntil = never
-	}
-}
-
-// Heal ends the partition, and takes everything off that was done to links.
-func (s *Sim) Heal() {
-	s.note("heal")
-	if s.partition != nil {
-		for _, h := range s.hosts {
-			h.disturbedUntil = s.now + settleWithin
-		}
-	}
-	s.partition = nil
-	for _, key := range s.linksInOrder() {
-		if s.links[key].clogged {
-			s.Unclog(key.from, key.to)
-		}
-	}
-	clear(s.links)
-}
-
-func (s *Sim) linksInOrder() []linkKey {
-	keys := make([]linkKey, 0, len(s.links))
-	for key := range s.links {
-		keys = append(keys, key)
-	}
-	slices.SortFunc(keys, func(a, b linkKey) int {
-		if a.from != b.from {
-			return a.from - b.from
-		}
-		return a.to - b.to
-	})
-	return keys
-}
-
-// parted reports whether a partition keeps two hosts apart. Hosts that were added since
-// are on the side of those that it did not name.
-func (s *Sim) parted(from, to int) bool {
-	return s.partition != nil && s.side(from) != s.side(to)
-}
-
-func (s *Sim) side(index int) int {
-	if index >= len(s.partition) {
-		return 0
-	}
-	return s.partition[index]
 }
 
 // Ring is the order of the members on the ring, as a host's list has it.
