@@ -240,8 +240,9 @@ func TestRandomSearchesEqualGNUGrep(t *testing.T) {
 		if c.match.IgnoreCase && (want.status == 2) != (got.status == 2) {
 			comparable = false // grep folds the ends of a range before it compares them
 		}
-		if c.match.Word && c.search.Report == search.Parts && c.match.Syntax != match.Fixed {
-			want.out, got.out = "", "" // looking for further words, grep passes some over
+		if c.search.Report == search.Parts && (c.match.Word && c.match.Syntax != match.Fixed || c.match.Line && c.search.Invert) {
+			// Looking for further words grep passes some over, and it finds parts in lines that do not match.
+			want.out, got.out = "", ""
 		}
 		if comparable && want != got {
 			t.Errorf("trial %d: %v\ngrep %v\nours %v", i, c, want, got)
