@@ -89,14 +89,13 @@ func (c Config) check() error {
 	case c.Rand == nil:
 		return fail("no source of randomness given")
 	}
-	t := timingFor(c)
-	if t.interval < intervalMin || c.DetectWithin > detectWithinMax {
+	b := boundsOf(c, membersMax)
+	if b.Interval < intervalMin || c.DetectWithin > detectWithinMax {
 		return fail("cannot detect within %v, want %v to %v: %v of it are margin and doubt, and what is left is the heartbeat interval, at least %v",
 			c.DetectWithin, detectMargin+doubtWindow+intervalMin, detectWithinMax, detectMargin+doubtWindow, intervalMin)
 	}
-	if spread := t.spreadBound(c.MaxFailures, membersMax); c.SpreadWithin < c.DetectWithin+spread {
-		return fail("cannot spread within %v: detection takes up to %v and telling %d members with %d of them dead up to %v more, so the least is %v",
-			c.SpreadWithin, c.DetectWithin, membersMax, c.MaxFailures, spread, c.DetectWithin+spread)
+	if c.SpreadWithin < b.All {
+		return fail("cannot spread within %v: for %d members it takes up to %v\n%v", c.SpreadWithin, membersMax, b.All, b)
 	}
 	return nil
 }
@@ -141,9 +140,7 @@ const (
 
 	settleTime   = 800 * time.Millisecond // how long digests may differ before lists are compared
 	syncEvery    = 300 * time.Millisecond // least time between two comparisons a node begins
-	rangesMax    = 16                     // ranges in a message; a range that differs is cut in so many
-	entriesMax   = 32                     // entries in a message: 32 with IPv6 addresses are 1,120 bytes
-	pagesMax     = 8                      // Entries messages in answer to one range
+	pagesMax     = 16                     // Entries messages in answer to one range
 	answersMax   = 32                     // messages in answer to one Ranges message
 	membersMax   = 16384                  // alive members that a list may have
 	terminalsMax = 4096                   // terminal entries that a list may have
@@ -164,33 +161,8 @@ const (
 	forgetAfter = 10 * time.Minute
 )
 
-// timing is what follows from a Config.
-type timing struct {
-	interval time.Duration // between heartbeats
-	doubt    time.Duration // age of the freshest stamp at which probing begins
-	deadline time.Duration // ... at which the member is declared failed
-}
-
-func timingFor(c Config) timing {
-	deadline := c.DetectWithin - detectMargin
-	interval := deadline - doubtWindow
-	return timing{interval: interval, doubt: interval + heartbeatSlack, deadline: deadline}
-}
-
-// spreadBound is the longest time from a declaration until n members know, without loss of
-// packets: the later ranks of monitors, the hops, and a timeout for each dead member that
-// heads an arc on the way.
-func (t timing) spreadBound(maxFailures, n int) time.Duration {
-	const hopDelay = detectMargin // the largest base delay that the bounds allow for
-	return time.Duration(maxFailures-1)*spreadRank + batchEvery +
-		time.Duration(hops(n))*hopDelay + time.Duration(maxFailures)*hopTimeout
-}
-
-// hops is the depth of a multicast to n members.
-func hops(n int) int {
-	depth := 0
-	for reach := 1; reach < n; reach *= fanOut {
-		depth++
-	}
-	return depth
-}
+// Sizes that package wire fits into a packet.
+const (
+	RangesMax  = 16 // ranges in a message; a range that differs is cut in so many
+	EntriesMax = 32 // entries in a message
+)

@@ -18,8 +18,8 @@ type detector struct {
 
 // monitor watches one predecessor.
 //
-//	           stamp older than timing.doubt
-//	┌───────┐ ─────────────────────────────▶ ┌───────┐  stamp older than timing.deadline,
+//	           stamp older than Bounds.Doubt
+//	┌───────┐ ─────────────────────────────▶ ┌───────┐  stamp older than Bounds.Deadline,
 //	│ quiet │                                │ doubt │  and probes unanswered
 //	└───────┘ ◀───────────────────────────── └───────┘ ────────────────────────────────▶ FAIL
 //	           a newer stamp, from anyone
@@ -58,33 +58,36 @@ func newMonitor(target *Member, now time.Duration) monitor {
 }
 
 func (m *monitor) watched() Watched {
-	base, ok := m.base.min()
-	return Watched{ID: m.target.ID, Stamp: m.stamp, Fresh: m.fresh, Base: base, HasBase: ok}
+	w := Watched{ID: m.target.ID, Stamp: m.stamp, Fresh: m.fresh, HasBase: m.base.samples > 0}
+	if w.HasBase {
+		w.Base = m.base.min(m.fresh)
+	}
+	return w
 }
 
 // heard takes in a stamp that came straight from the target.
 func (m *monitor) heard(stamp, now time.Duration) (newer bool) {
 	m.base.add(now-stamp, now)
-	newer = stamp > m.stamp
-	if newer {
+	if stamp > m.stamp {
 		m.stamp = stamp
+		m.fresh = stamp + m.base.min(now)
+		return true
 	}
-	if base, ok := m.base.min(); ok && m.stamp > 0 {
-		m.fresh = m.stamp + base
-	}
-	return newer
+	m.fresh = min(m.fresh, m.stamp+m.base.min(now))
+	return false
 }
 
 // told takes in a stamp that a co-monitor reports, which was made at the given time or
 // before.
-func (m *monitor) told(stamp, at time.Duration) (newer bool) {
+func (m *monitor) told(stamp, at, now time.Duration) (newer bool) {
 	if stamp <= m.stamp {
 		return false
 	}
 	unheard := m.stamp == 0
 	m.stamp = stamp
-	if base, ok := m.base.min(); ok {
-		at = min(at, stamp+base)
+	m.base.hint(at-stamp, now)
+	if m.base.samples > 0 {
+		at = min(at, stamp+m.base.min(now))
 	}
 	if unheard || at > m.fresh {
 		// A monitor that has not heard anything itself goes by what the others know, even
@@ -97,28 +100,49 @@ func (m *monitor) told(stamp, at time.Duration) (newer bool) {
 // baseDelay finds the smallest difference of receive and send time over a sliding window:
 // the offset of the two clocks plus the delay of an undisturbed packet. Adding it to a
 // send stamp gives when the packet would have come at the latest, had nothing delayed it.
+//
+// A co-monitor's report gives another upper bound on the offset, by way of its own link. It
+// corrects a link of which too little is known yet, or that is as good. But a link that is
+// slow by itself is measured by itself: if it were not, each of its heartbeats would look
+// late, and with the co-monitors dead the target would be taken for dead as well.
 type baseDelay struct {
 	began         time.Duration // of the current half of the window
 	current, past time.Duration // smallest of the current half and of the one before
-	halves        int           // that hold a value: 0, 1 or 2
+	samples       int           // in the window, up to samplesEnough
+	hinted        time.Duration // the smallest bound that reports gave
+	hintedAt      time.Duration
+	hasHint       bool
 }
+
+// samplesEnough is how many packets show what a link is like.
+const samplesEnough = 8
 
 func (b *baseDelay) add(difference, now time.Duration) {
 	switch {
-	case b.halves == 0:
-		*b = baseDelay{began: now, current: difference, halves: 1}
+	case b.samples == 0:
+		b.began, b.current, b.past = now, difference, never
 	case now-b.began >= baseWindow:
-		*b = baseDelay{began: now, current: difference, past: b.current, halves: 2}
+		b.began, b.current, b.past = now, difference, b.current
 	default:
 		b.current = min(b.current, difference)
 	}
+	b.samples = min(b.samples+1, samplesEnough)
 }
 
-func (b *baseDelay) min() (smallest time.Duration, ok bool) {
-	if b.halves == 2 {
-		return min(b.current, b.past), true
+func (b *baseDelay) hint(bound, now time.Duration) {
+	if !b.hasHint || bound < b.hinted || now-b.hintedAt >= baseWindow {
+		b.hinted, b.hintedAt, b.hasHint = bound, now, true
 	}
-	return b.current, b.halves == 1
+}
+
+// min needs at least one sample.
+func (b *baseDelay) min(now time.Duration) time.Duration {
+	own := min(b.current, b.past)
+	if b.hasHint && now-b.hintedAt < 2*baseWindow && b.hinted < own &&
+		(b.samples < samplesEnough || own-b.hinted <= heartbeatSlack) {
+		return b.hinted
+	}
+	return own
 }
 
 // followList makes the detector watch and feed the neighbours that the list gives it now.
@@ -153,7 +177,7 @@ func (n *Node) linger(m *monitor) bool {
 		return false
 	}
 	if m.until == 0 {
-		m.until = n.now.Mono + n.timing.deadline + lingerFor
+		m.until = n.now.Mono + n.bounds.Deadline + lingerFor
 	}
 	return true
 }
@@ -192,22 +216,22 @@ func (n *Node) detectorDue() time.Duration {
 		due = never // until there is a successor, a round is nothing to wake for
 	}
 	for i := range n.detector.monitors {
-		due = min(due, n.detector.monitors[i].due(n.timing))
+		due = min(due, n.detector.monitors[i].due(&n.bounds))
 	}
 	return due
 }
 
-func (m *monitor) due(t timing) time.Duration {
+func (m *monitor) due(b *Bounds) time.Duration {
 	if !m.doubting {
 		if m.until > 0 {
-			return min(m.until, m.fresh+t.doubt)
+			return min(m.until, m.fresh+b.Doubt)
 		}
-		return m.fresh + t.doubt
+		return m.fresh + b.Doubt
 	}
 	if m.ripe == never {
 		return m.nextProbe
 	}
-	return min(m.nextProbe, max(m.ripe, m.fresh+t.deadline))
+	return min(m.nextProbe, max(m.ripe, m.fresh+b.Deadline))
 }
 
 func (n *Node) tickDetector() {
@@ -236,9 +260,9 @@ func (n *Node) tickHeartbeat() {
 	if n.now.Mono < d.nextBeat || len(d.successors) == 0 {
 		return
 	}
-	d.nextBeat += n.timing.interval
+	d.nextBeat += n.bounds.Interval
 	if d.nextBeat <= n.now.Mono {
-		d.nextBeat = n.now.Mono + n.timing.interval
+		d.nextBeat = n.now.Mono + n.bounds.Interval
 	}
 	if n.phase != InGroup {
 		return
@@ -257,7 +281,7 @@ func (n *Node) tickHeartbeat() {
 func (n *Node) tickMonitor(m *monitor) (declared bool) {
 	now := n.now.Mono
 	silent := now - m.fresh
-	if silent < n.timing.doubt {
+	if silent < n.bounds.Doubt {
 		n.trust(m, silent)
 		return false
 	}
@@ -267,7 +291,7 @@ func (n *Node) tickMonitor(m *monitor) (declared bool) {
 			n.emit(Event{Kind: EventSuspect, Peer: m.target.ID, Silent: silent})
 		}
 	}
-	if silent >= n.timing.deadline && now >= m.ripe && !n.isolated() {
+	if silent >= n.bounds.Deadline && now >= m.ripe && !n.isolated() {
 		n.declare(m, silent)
 		return true
 	}
@@ -292,11 +316,12 @@ func (n *Node) trust(m *monitor, silent time.Duration) {
 // the one that is cut off, and declares nobody.
 func (n *Node) isolated() bool {
 	others := n.list.ring.Live() - 1
-	return others > n.cfg.MaxFailures && n.now.Mono-n.lastHeard >= n.timing.deadline
+	return others > n.cfg.MaxFailures && n.now.Mono-n.lastHeard >= n.bounds.Deadline
 }
 
-// probe asks the target itself and its other monitors. Where those are silent too, it asks
-// any two members: the way from here to the target may be bad, and the co-monitors dead.
+// probe asks the target itself and its other monitors. Where that does not end the doubt, it
+// also asks two random members each time: the way from the target may be bad, and those from
+// the co-monitors as well, or they are dead.
 func (n *Node) probe(m *monitor) {
 	now := n.now.Mono
 	m.nextProbe = now + probeEvery
@@ -307,7 +332,7 @@ func (n *Node) probe(m *monitor) {
 	for _, c := range n.monitorsOf(m.target) {
 		n.query(c, m)
 	}
-	if m.probes > 1 && m.answers == 0 {
+	if m.probes > 1 {
 		n.query(n.anyone(m.target), m)
 		n.query(n.anyone(m.target), m)
 	}
@@ -375,7 +400,7 @@ func (n *Node) fresher(m *monitor, newer bool) {
 	if len(n.detector.relays) > 0 {
 		n.relay(m.target.ID, m.stamp, n.now.Mono-m.fresh)
 	}
-	if m.doubting && n.now.Mono-m.fresh < n.timing.doubt {
+	if m.doubting && n.now.Mono-m.fresh < n.bounds.Doubt {
 		n.trust(m, n.now.Mono-m.fresh)
 	}
 }
@@ -453,7 +478,7 @@ func (n *Node) stepReport(m *Message) {
 	if w == nil {
 		return
 	}
-	if w.told(m.Stamp, n.now.Mono-m.Age) {
+	if w.told(m.Stamp, n.now.Mono-m.Age, n.now.Mono) {
 		n.fresher(w, true)
 	} else if w.doubting {
 		w.answers++

@@ -25,8 +25,10 @@ type joiner struct {
 	due       time.Duration
 	tries     int            // at this stage, with this contact
 	contact   netip.AddrPort // whom the list is pulled from, and then the gateway that is to admit
-	next      ring.Position  // where the rest of the list begins
-	pages     int            // that have come in answer to the last request
+	missing   []stretch      // of the ring, whose part of the list has not come yet
+	pulled    time.Duration  // when it was last asked for
+	quiet     time.Duration  // without a page, after which it is asked for again
+	pages     int            // that have come in answer
 	redirects int
 	knockSeq  uint64   // of the Join
 	asked     int      // index of the gateway that is asked
@@ -43,6 +45,11 @@ const (
 	knocking
 )
 
+// stretch is a part of the ring, both ends included, from <= to.
+type stretch struct {
+	from, to ring.Position
+}
+
 type formed struct {
 	addr netip.AddrPort
 	at   time.Duration
@@ -52,6 +59,8 @@ type formed struct {
 const (
 	foundAfter   = joinTries // rounds in vain before a gateway founds a group
 	knownPerTurn = 4         // members of an earlier life that are asked in a round
+	// quietMin is the shortest silence that is taken for the loss of a page.
+	quietMin = 20 * time.Millisecond
 )
 
 func (n *Node) beginJoin() {
@@ -116,7 +125,7 @@ func (n *Node) ask() {
 	}
 	j := &n.joiner
 	gateways := n.cfg.Gateways
-	n.requestList(gateways[j.asked%len(gateways)], 0)
+	n.requestList(gateways[j.asked%len(gateways)], wholeRing)
 	j.asked++
 	if j.asked%len(gateways) == 0 {
 		n.endRound()
@@ -143,12 +152,12 @@ func (n *Node) askAsGateway() {
 	for _, g := range n.cfg.Gateways {
 		if g != n.self.Addr {
 			others++
-			n.requestList(g, 0)
+			n.requestList(g, wholeRing)
 		}
 	}
 	for i := range min(knownPerTurn, len(n.cfg.Known)) {
 		others++
-		n.requestList(n.cfg.Known[(j.rounds*knownPerTurn+i)%len(n.cfg.Known)], 0)
+		n.requestList(n.cfg.Known[(j.rounds*knownPerTurn+i)%len(n.cfg.Known)], wholeRing)
 	}
 	if others == 0 || j.rounds >= foundAfter && !n.outranked() {
 		n.admitSelf()
@@ -165,13 +174,22 @@ func (n *Node) outranked() bool {
 	})
 }
 
-func (n *Node) requestList(from netip.AddrPort, first ring.Position) {
-	n.send(from, Message{Kind: Ranges, Seq: n.nextSeq(), Ranges: []Range{{From: first, To: ^ring.Position(0)}}})
+var wholeRing = []stretch{{0, ^ring.Position(0)}}
+
+// requestList asks for what a list holds in some stretches of the ring, by comparing it with
+// nothing.
+func (n *Node) requestList(from netip.AddrPort, stretches []stretch) {
+	m := Message{Kind: Ranges, Seq: n.nextSeq()}
+	for _, s := range stretches[:min(len(stretches), RangesMax)] {
+		m.Ranges = append(m.Ranges, Range{From: s.from, To: s.to})
+	}
+	n.send(from, m)
 }
 
 func (n *Node) pull() {
-	n.joiner.pages = 0
-	n.requestList(n.joiner.contact, n.joiner.next)
+	j := &n.joiner
+	j.pages, j.pulled = 0, n.now.Mono
+	n.requestList(j.contact, j.missing)
 }
 
 // beginKnocking asks a gateway to admit this node. All repetitions have one sequence number,
@@ -201,33 +219,57 @@ func (n *Node) stepJoining(from netip.AddrPort, m *Message) {
 	}
 }
 
-// stepPage takes in a page of the list. Pages may be lost or come out of order: one that
-// does not continue what is there is taken in, and asked for again.
+// stepPage takes in a page of the list. Pages may be lost or come out of order: each says
+// which stretch of the ring it covers, and what is missing in the end is asked for again.
 func (n *Node) stepPage(from netip.AddrPort, m *Message) {
 	j := &n.joiner
 	if j.stage == asking {
-		j.stage, j.contact, j.next, j.pages, j.tries = pulling, from, 0, 0, 0
+		j.stage, j.contact, j.missing = pulling, from, slices.Clone(wholeRing)
+		j.pages, j.pulled, j.quiet = 0, n.now.Mono, joinRetry
 	}
 	if j.stage != pulling || from != j.contact || m.From > m.To {
 		return
 	}
 	n.learnBeforeJoin(m.Entries)
-	if m.From > j.next || m.To < j.next {
+	j.missing = without(j.missing, stretch{m.From, m.To})
+	if len(j.missing) == 0 {
+		n.finishPulling()
 		return
 	}
 	j.tries = 0
-	j.due = n.now.Mono + joinRetry
-	if j.next = m.To + 1; j.next != 0 {
-		if j.pages++; j.pages == pagesMax {
-			n.pull()
-		}
-		return
+	if j.pages++; j.pages == 1 {
+		j.quiet = min(max(2*(n.now.Mono-j.pulled), quietMin), joinRetry)
 	}
+	if j.pages >= pagesMax {
+		n.pull()
+	}
+	j.due = n.now.Mono + j.quiet
+}
+
+// without returns the stretches less one.
+func without(stretches []stretch, less stretch) (rest []stretch) {
+	for _, s := range stretches {
+		if less.to < s.from || s.to < less.from {
+			rest = append(rest, s)
+			continue
+		}
+		if s.from < less.from {
+			rest = append(rest, stretch{s.from, less.from - 1})
+		}
+		if less.to < s.to {
+			rest = append(rest, stretch{less.to + 1, s.to})
+		}
+	}
+	return rest
+}
+
+func (n *Node) finishPulling() {
 	if n.cfg.isGateway(n.self.Addr) {
 		n.admitSelf()
 		return
 	}
-	n.beginKnocking(j.contact)
+	n.joiner.due = n.now.Mono + joinRetry
+	n.beginKnocking(n.joiner.contact)
 }
 
 // learnBeforeJoin merges a part of a pulled list. Entries of this address are of earlier

@@ -88,7 +88,7 @@ type Message struct {
 
 	From, To ring.Position // Update: the arc, which may wrap around; Entries: the range
 	Entries  []Entry       // Update, Entries, Welcome
-	Hops     int           // Update: how many hops came before
+	Hops     int           // Update: of the multicast, this one included; 0: told to one member only
 	Reply    bool          // Entries: the receiver is asked for its own
 	Flood    bool          // Update: whoever learns something new here tells its neighbours
 

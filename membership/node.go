@@ -52,7 +52,7 @@ const never = time.Duration(math.MaxInt64)
 // Node is one member's state machine. See the package comment for how to drive it.
 type Node struct {
 	cfg    Config
-	timing timing
+	bounds Bounds // of the configuration; those that do not depend on the number of members
 
 	now       Now           // of the call under way
 	epoch     time.Duration // Mono at which stamps begin
@@ -86,7 +86,7 @@ func NewNode(cfg Config, now Now) (*Node, error) {
 	}
 	n := &Node{
 		cfg:       cfg,
-		timing:    timingFor(cfg),
+		bounds:    boundsOf(cfg, membersMax),
 		now:       now,
 		epoch:     now.Mono,
 		wake:      now.Mono,
@@ -221,20 +221,20 @@ func (n *Node) Tick(now Now) {
 		n.tickSpreader()
 		n.tickLeave()
 	}
-	n.leaveCall()
+	n.exit()
 }
 
 // Step takes in a message that came from an address. The message is only lent.
 func (n *Node) Step(now Now, from netip.AddrPort, m *Message) {
 	n.enter(now)
 	if n.phase != Gone {
-		if now.Mono-n.lastHeard >= n.timing.deadline {
+		if now.Mono-n.lastHeard >= n.bounds.Deadline {
 			n.detector.startOver(now.Mono) // this node was cut off until now
 		}
 		n.lastHeard = now.Mono
 		n.step(from, m)
 	}
-	n.leaveCall()
+	n.exit()
 }
 
 func (n *Node) step(from netip.AddrPort, m *Message) {
@@ -287,7 +287,7 @@ func (n *Node) Leave(now Now) {
 		n.flush()
 		n.tickLeave()
 	}
-	n.leaveCall()
+	n.exit()
 }
 
 func (n *Node) tickLeave() {
@@ -310,8 +310,8 @@ func (n *Node) enter(now Now) {
 	}
 }
 
-// leaveCall ends every call that may have changed something.
-func (n *Node) leaveCall() { n.wake = n.nextWake() }
+// exit ends every call that may have changed something.
+func (n *Node) exit() { n.wake = n.nextWake() }
 
 func (n *Node) nextWake() time.Duration {
 	switch n.phase {

@@ -127,7 +127,7 @@ func (n *Node) tickSpreader() {
 func (n *Node) flush() {
 	s := &n.spreader
 	s.lastFlush = n.now.Mono
-	for entries := range slices.Chunk(s.batch, entriesMax) {
+	for entries := range slices.Chunk(s.batch, EntriesMax) {
 		n.divide(ring.Around(n.position), slices.Clone(entries), 0, netip.AddrPort{})
 	}
 	s.batch = s.batch[:0]
@@ -225,10 +225,11 @@ func (n *Node) anyone(but *Member) *Member {
 	return nil
 }
 
-// tell gives one member an entry, unasked and only once.
+// tell gives one member an entry, unasked and only once. It is no part of a multicast, which
+// zero hops say.
 func (n *Node) tell(to netip.AddrPort, entries ...Entry) {
 	pos := ring.PositionOf(to)
-	n.send(to, Message{Kind: Update, Seq: n.nextSeq(), Hops: 1, From: pos, To: pos, Entries: entries})
+	n.send(to, Message{Kind: Update, Seq: n.nextSeq(), From: pos, To: pos, Entries: entries})
 }
 
 func (n *Node) stepUpdate(from netip.AddrPort, m *Message) {
@@ -237,7 +238,9 @@ func (n *Node) stepUpdate(from netip.AddrPort, m *Message) {
 	if len(m.Entries) == 0 || !s.seen.add(hopName{m.Sender, m.Seq}) {
 		return
 	}
-	n.unstage(m.Entries)
+	if m.Hops > 0 && !m.Flood {
+		n.unstage(m.Entries)
+	}
 	news := n.learn(m.Entries, ViaUpdate)
 	if m.Flood {
 		n.flood(news, from)
@@ -269,7 +272,7 @@ func (n *Node) flood(news []Entry, but netip.AddrPort) {
 	for i := range n.detector.monitors {
 		neighbours = append(neighbours, n.detector.monitors[i].target)
 	}
-	for entries := range slices.Chunk(news, entriesMax) {
+	for entries := range slices.Chunk(news, EntriesMax) {
 		for _, m := range neighbours {
 			if m.Addr != but {
 				n.send(m.Addr, Message{

@@ -58,10 +58,10 @@ func (n *Node) compareLists(peer netip.AddrPort) {
 	n.send(peer, Message{Kind: Ranges, Seq: n.nextSeq(), Ranges: n.cut(0, ^ring.Position(0))})
 }
 
-// cut divides a range into rangesMax parts and summarises each.
+// cut divides a range into RangesMax parts and summarises each.
 func (n *Node) cut(from, to ring.Position) []Range {
-	width := (to-from)/rangesMax + 1
-	ranges := make([]Range, 0, rangesMax)
+	width := (to-from)/RangesMax + 1
+	ranges := make([]Range, 0, RangesMax)
 	for at := from; ; at += width {
 		end := at + width - 1
 		last := end >= to || end < at
@@ -91,7 +91,7 @@ func (n *Node) stepRanges(from netip.AddrPort, m *Message) {
 
 // answerRange answers a range that differs, and returns how many messages that took.
 func (n *Node) answerRange(to netip.AddrPort, seq uint64, theirs, ours Range) int {
-	if theirs.Count == 0 || max(theirs.Count, ours.Count) <= entriesMax || theirs.To-theirs.From < rangesMax {
+	if theirs.Count == 0 || max(theirs.Count, ours.Count) <= EntriesMax || theirs.To-theirs.From < RangesMax {
 		return n.sendEntries(to, seq, theirs.From, theirs.To)
 	}
 	n.send(to, Message{Kind: Ranges, Seq: seq, Ranges: n.cut(theirs.From, theirs.To)})
@@ -103,7 +103,7 @@ func (n *Node) answerRange(to netip.AddrPort, seq uint64, theirs, ours Range) in
 func (n *Node) sendEntries(to netip.AddrPort, seq uint64, first, last ring.Position) int {
 	rows := n.list.rows(first, last)
 	for page := 1; ; page++ {
-		count := min(len(rows), entriesMax)
+		count := min(len(rows), EntriesMax)
 		m := Message{Kind: Entries, Seq: seq, From: first, To: last, Reply: true}
 		for _, row := range rows[:count] {
 			m.Entries = append(m.Entries, row.Entry)
@@ -125,7 +125,7 @@ func (n *Node) stepEntries(from netip.AddrPort, m *Message) {
 		return
 	}
 	if m.Reply {
-		for entries := range slices.Chunk(n.newerThan(m), entriesMax) {
+		for entries := range slices.Chunk(n.newerThan(m), EntriesMax) {
 			n.send(from, Message{Kind: Entries, Seq: m.Seq, From: m.From, To: m.To, Entries: entries})
 		}
 	}

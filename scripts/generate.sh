@@ -3,9 +3,7 @@
 # that go.mod pins. Needs Go and nothing else.
 set -euo pipefail
 cd "$(dirname "$0")/.."
-for file in wirepb/wire.proto; do
-  go run ./scripts/protogen -root shared/proto -parameter paths=source_relative "$file"
-done
+go run ./scripts/protogen -root shared/proto -parameter paths=source_relative wirepb/wire.proto
 for file in pluginpb/membership.proto greppb/grep.proto; do
   go run ./scripts/protogen -root shared/proto -parameter plugins=grpc,paths=source_relative "$file"
 done

@@ -5,23 +5,7 @@
 // and the port, 2 bytes, in network order. Times are whole microseconds; an incarnation
 // and a ring position are 8 bytes, a short identity and a short digest 4.
 //
-// Sizes in bytes, with IPv4 addresses, before the 28 bytes of IP and UDP headers; s is 20,
-// the sender's identity, which all but heartbeats carry:
-//
-//	heartbeat     23  in the first 9 hours of an incarnation, 24 to 25 after
-//	probe         s + 13
-//	probe-ack     s + 17
-//	query         s + 33
-//	report        s + 37
-//	update        s + 26 + 19 an entry
-//	ack           s + 5
-//	ranges        s + 7 + 31 a range
-//	entries       s + 28 + 19 an entry
-//	join          s + 5
-//	welcome       s + 5 + 19 an entry
-//	redirect      s + 13
-//	recall        s + 13
-//	gateway-beat  s + 16
+// The table of all messages with their sizes is in membership/PROTOCOL.md.
 //
 // # Concurrency
 //

@@ -10,6 +10,14 @@
 // With -s it is not printed, and with -q only if the answer is incomplete and nothing was found; with --json it
 // is part of the last line of the output. What it says is in the exit status as well:
 // an incomplete answer gives 2, except with -q when a line was selected.
+//
+// What differs from GNU grep 3.8, besides what package match says of patterns:
+//
+//   - A glob counts as several files for the names before lines, whatever it matches.
+//   - -v with -o and context prints nothing; grep prints "--" between groups of no lines.
+//   - -v with context and colours does not colour the matches in lines of context.
+//   - -m 0 finds no fault with files that cannot be read, as it reads none.
+//   - -d, -D, -R, -T, -U, -z, --exclude-from, --label and --group-separator are missing.
 package main
 
 import (
@@ -49,8 +57,12 @@ func run(args []string, stdin io.Reader, stdout, stderr io.Writer, getenv func(s
 	if err != nil {
 		return refuse(stderr, err)
 	}
-	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
-	defer stop()
+	ctx := context.Background()
+	if !signal.Ignored(os.Interrupt) { // as it is for a command in a script's background
+		var stop context.CancelFunc
+		ctx, stop = signal.NotifyContext(ctx, os.Interrupt)
+		defer stop()
+	}
 	return answer(ctx, o, stdin, stdout, stderr)
 }
 

@@ -90,6 +90,9 @@ func (p *parser) flags() *pflag.FlagSet {
 	f := pflag.NewFlagSet("dgrep", pflag.ContinueOnError)
 	f.SetOutput(io.Discard)
 	f.Usage = func() {}
+	f.SetNormalizeFunc(func(_ *pflag.FlagSet, name string) pflag.NormalizedName {
+		return pflag.NormalizedName(strings.Replace(name, "colour", "color", 1))
+	})
 	p.patternFlags(f)
 	p.fileFlags(f)
 	p.outputFlags(f)
@@ -162,10 +165,8 @@ func (p *parser) outputFlags(f *pflag.FlagSet) {
 	bindContext(f, "before-context", "B", &p.before)
 	bindContext(f, "after-context", "A", &p.after)
 	bindContext(f, "context", "C", &p.context)
-	for _, name := range []string{"color", "colour"} {
-		f.Func(name, "", p.setColor)
-		f.Lookup(name).NoOptDefVal = "auto"
-	}
+	f.Func("color", "", p.setColor)
+	f.Lookup("color").NoOptDefVal = "auto"
 }
 
 func (p *parser) clusterFlags(f *pflag.FlagSet) {
@@ -263,7 +264,7 @@ func (p *parser) assemble(files []string, stdout io.Writer, getenv func(string) 
 	s.BeforeContext, s.AfterContext = p.contextLines(p.before), p.contextLines(p.after)
 
 	p.text.Program, p.text.Report, p.text.Invert = "dgrep", s.Report, s.Invert
-	p.text.OneFile = len(files) == 1 && !s.Recursive && !strings.ContainsAny(files[0], `*?[{`)
+	p.text.OneFile = len(files) < 2 && !s.Recursive && !strings.ContainsAny(strings.Join(files, ""), `*?[{`)
 	p.text.Groups = max(p.before, p.after, p.context) > unset
 	p.text.ContextLines = uint64(s.BeforeContext) + uint64(s.AfterContext)
 	if p.color == "always" || p.color == "auto" && isTerminal(stdout, getenv) {
@@ -343,10 +344,11 @@ func (p *parser) assembleCluster(getenv func(string) string) error {
 
 // parseTime reads a duration, or a number of seconds.
 func parseTime(text string) (time.Duration, error) {
+	withUnit := text
 	if _, err := strconv.ParseFloat(text, 64); err == nil {
-		text += "s"
+		withUnit += "s"
 	}
-	d, err := time.ParseDuration(text)
+	d, err := time.ParseDuration(withUnit)
 	if err != nil || d <= 0 || d > fanout.TimeoutMax {
 		return 0, fmt.Errorf("--timeout %q: want a time as 500ms, 10s or 1m, at most %v", text, fanout.TimeoutMax)
 	}

@@ -151,6 +151,9 @@ func (t *target) end(ctx context.Context, err error, timeout string) *greppb.Nod
 	if cause := context.Cause(ctx); err != nil && cause != nil {
 		err = cause
 	}
+	if t.verdict == errFailed || t.verdict == errLeft {
+		end.Message = "before the query"
+	}
 	switch {
 	case err == nil:
 		end.Outcome = greppb.NodeEnd_ANSWERED

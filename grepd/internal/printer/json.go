@@ -95,20 +95,21 @@ type nodeCoverage struct {
 	Partial bool   `json:"partial,omitempty"`
 }
 
-// text marshals as ripgrep's "arbitrary data".
-type text []byte
-
-// MarshalJSON gives {"text":…} or {"bytes":…}.
-func (t text) MarshalJSON() ([]byte, error) {
-	if utf8.Valid(t) {
-		return json.Marshal(struct {
-			Text string `json:"text"`
-		}{string(t)})
-	}
-	return json.Marshal(struct {
-		Bytes []byte `json:"bytes"`
-	}{t})
+// text is what ripgrep calls arbitrary data.
+type text struct {
+	Text  *string `json:"text,omitempty"`
+	Bytes []byte  `json:"bytes,omitempty"`
 }
+
+func textOf(data []byte) text {
+	if !utf8.Valid(data) {
+		return text{Bytes: data}
+	}
+	s := string(data)
+	return text{Text: &s}
+}
+
+func textOfPath(path string) text { return textOf([]byte(path)) }
 
 // NewJSON returns a printer that writes to w. The query has to ask for line numbers, byte
 // offsets and spans.
@@ -140,7 +141,7 @@ func (p *JSON) Print(reply *greppb.QueryReply) error {
 		}
 	case *greppb.QueryReply_End:
 		for _, path := range p.outcome.nowhere() {
-			if err := p.record("error", errorData{Path: text(path), Message: nowhereMessage(len(p.files) > 1)}); err != nil {
+			if err := p.record("error", errorData{Path: textOfPath(path), Message: nowhereMessage(len(p.files) > 1)}); err != nil {
 				return err
 			}
 		}
@@ -158,14 +159,14 @@ func (p *JSON) printStep(target int, reply *greppb.SearchReply) error {
 	addr := p.outcome.nodes[target].addr
 	switch step := reply.Step.(type) {
 	case *greppb.SearchReply_FileBegin:
-		p.files[target] = &jsonFile{fileData: fileData{addr, text(step.FileBegin.Path)}}
+		p.files[target] = &jsonFile{fileData: fileData{addr, textOfPath(step.FileBegin.Path)}}
 	case *greppb.SearchReply_Chunk:
 		return p.printChunk(target, step.Chunk)
 	case *greppb.SearchReply_FileEnd:
 		return p.printEnd(target, step.FileEnd)
 	case *greppb.SearchReply_FileError:
 		if !step.FileError.Missing {
-			return p.record("error", errorData{addr, text(step.FileError.Path), step.FileError.Message})
+			return p.record("error", errorData{addr, textOfPath(step.FileError.Path), step.FileError.Message})
 		}
 	}
 	return nil
@@ -202,17 +203,17 @@ func (p *JSON) begin(file *jsonFile) error {
 
 func (p *JSON) malformed(target int) error {
 	p.outcome.Failed = true
-	return p.record("error", errorData{Node: p.outcome.nodes[target].addr, Message: errMalformed.Error()})
+	return p.record("error", errorData{Node: p.outcome.nodes[target].addr, Path: textOfPath(""), Message: errMalformed.Error()})
 }
 
 func (p *JSON) printLine(file *jsonFile, line *lines) error {
 	data := lineData{
-		fileData: file.fileData, Lines: line.text,
+		fileData: file.fileData, Lines: textOf(line.text),
 		LineNumber: line.number, Offset: line.offset, Submatches: []submatch{},
 	}
 	for i := 0; i < len(line.matchSpans); i += 2 {
 		start, end := line.matchSpans[i], line.matchSpans[i]+line.matchSpans[i+1]
-		data.Submatches = append(data.Submatches, submatch{line.text[start:end], start, end})
+		data.Submatches = append(data.Submatches, submatch{textOf(line.text[start:end]), start, end})
 	}
 	kind := "match"
 	if line.kind&kindContext != 0 {

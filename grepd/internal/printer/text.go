@@ -256,8 +256,8 @@ func (t *Text) printEnd(target int, end *greppb.FileEnd) error {
 			t.appendListed(file)
 		}
 	case greppb.Report_LINES, greppb.Report_PARTS:
-		if end.Binary {
-			return t.message(t.messageName(target, file.path) + ": binary file matches")
+		if end.Binary { // which -s does not hide: it is no error
+			return t.say(t.messageName(target, file.path) + ": binary file matches")
 		}
 	}
 	return t.writeIfFull()
@@ -281,19 +281,21 @@ func nameOf(addr, path string) string {
 	return addr + ":" + path
 }
 
-// messageName is a file's name in messages, with its node unless there is but one.
+// messageName is a file's name in messages.
 func (t *Text) messageName(target int, path string) string {
-	if t.multiple {
-		return t.outcome.nodes[target].addr + ":" + path
-	}
-	return path
+	return nameOf(t.outcome.nodes[target].addr, path)
 }
 
-// message prints to the messages' writer, after the lines that came before it.
+// message prints an error, unless -s hides it.
 func (t *Text) message(text string) error {
 	if t.options.NoMessages {
 		return nil
 	}
+	return t.say(text)
+}
+
+// say prints to the messages' writer, after the lines that came before.
+func (t *Text) say(text string) error {
 	if err := t.Flush(); err != nil {
 		return err
 	}

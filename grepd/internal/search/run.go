@@ -3,18 +3,231 @@ package search
 import (
 	"context"
 	"errors"
-	"io"
+	"os"
+	"runtime"
+	"sync"
 )
+
+// blocksPerWorker is how many blocks each worker may be ahead of the sink.
+const blocksPerWorker = 4
+
+// bufferKeptMax bounds the buffers that are kept for later blocks: those that a long line has enlarged are not.
+const bufferKeptMax = 1 << 20
 
 // Run searches the files that paths name and hands the results to sink. What is wrong with a
 // path goes to sink.Error and does not end the search; the error that Run returns is the
 // sink's, or the context's, or says that the options are not valid.
 func Run(ctx context.Context, m *Mounts, paths []string, o Options, sink Sink) (Stats, error) {
-	return Stats{}, errors.ErrUnsupported
+	if err := o.check(); err != nil {
+		return Stats{}, err
+	}
+	if o.blockBytes == 0 {
+		o.blockBytes = BlockBytes
+	}
+	e := &emitter{o: &o, sink: sink, w: newWorker(&o)}
+	if o.MaxCount == 0 {
+		return e.stats, nil
+	}
+	p := startPipeline(ctx, m, paths, &o)
+	err := p.drain(e)
+	p.stop()
+	if errors.Is(err, errStop) {
+		err = nil
+	}
+	return e.stats, err
 }
 
-// Reader searches r, whose name is label, to its end. Lines are handed out as they arrive. When ctx
-// ends Reader returns at once, although a Read that hangs goes on until it returns.
-func Reader(ctx context.Context, r io.Reader, label string, o Options, sink Sink) (Stats, error) {
-	return Stats{}, errors.ErrUnsupported
+func (o *Options) check() error {
+	switch {
+	case o.Matcher == nil:
+		return errors.New("search: Options.Matcher is missing")
+	case o.Before < 0 || o.After < 0:
+		return errors.New("search: context may not be negative")
+	case o.Report > Quiet:
+		return errors.New("search: unknown " + o.Report.String())
+	}
+	return nil
+}
+
+// pipeline reads and searches blocks ahead of the sink. One goroutine opens files and cuts them to
+// blocks, several search blocks, and drain takes the results in the order of the blocks.
+type pipeline struct {
+	ctx    context.Context
+	cancel context.CancelFunc
+	o      *Options
+	free   chan *block // as many as there may be in flight
+	todo   chan *block
+	order  chan item
+	wg     sync.WaitGroup
+}
+
+// item is the next thing to report: a block, or a path that cannot be searched.
+type item struct {
+	block *block
+	fail  FileError
+}
+
+func startPipeline(ctx context.Context, m *Mounts, paths []string, o *Options) *pipeline {
+	workers := o.Workers
+	if workers <= 0 {
+		workers = runtime.GOMAXPROCS(0)
+	}
+	window := workers * blocksPerWorker
+	p := &pipeline{o: o, free: make(chan *block, window), todo: make(chan *block, window), order: make(chan item, window)}
+	p.ctx, p.cancel = context.WithCancel(ctx)
+	for range window {
+		p.free <- &block{done: make(chan struct{}, 1)}
+	}
+	p.wg.Go(func() {
+		defer close(p.order)
+		defer close(p.todo)
+		p.open(m, paths)
+	})
+	for range workers {
+		p.wg.Go(p.work)
+	}
+	return p
+}
+
+// stop ends all goroutines and closes the files of blocks that were not taken.
+func (p *pipeline) stop() {
+	p.cancel()
+	p.wg.Wait()
+	for it := range p.order {
+		if it.block != nil {
+			it.block.file.release()
+		}
+	}
+}
+
+// open goes through the paths.
+func (p *pipeline) open(m *Mounts, paths []string) {
+	f := finder{mounts: m, o: p.o, file: p.cut, fail: func(e FileError) error {
+		return p.send(item{fail: e})
+	}}
+	for _, path := range paths {
+		if f.find(p.ctx, path) != nil {
+			return
+		}
+	}
+}
+
+func (p *pipeline) send(it item) error {
+	select {
+	case p.order <- it:
+		return nil
+	case <-p.ctx.Done():
+		return p.ctx.Err()
+	}
+}
+
+// cut gives the blocks of a file to the workers.
+func (p *pipeline) cut(f *os.File, path string, size int64) error {
+	shared := &file{path: path, f: f, size: size}
+	shared.users.Store(1)
+	defer shared.release()
+	for i := int64(0); ; i++ {
+		var b *block
+		select {
+		case b = <-p.free:
+		case <-p.ctx.Done():
+			return p.ctx.Err()
+		}
+		shared.users.Add(1)
+		b.file, b.index, b.last = shared, i, (i+1)*p.o.blockBytes >= size
+		// Neither send waits: both channels have room for every block there is.
+		p.todo <- b
+		if err := p.send(item{block: b}); err != nil {
+			shared.release()
+			return err
+		}
+		if b.last || shared.finished.Load() {
+			return nil
+		}
+	}
+}
+
+// work reads and searches blocks until there are no more.
+func (p *pipeline) work() {
+	w := newWorker(p.o)
+	for b := range p.todo {
+		if b.err = p.ctx.Err(); b.err == nil && !b.file.finished.Load() {
+			if b.err = b.read(p.o.blockBytes, p.o.Binary == BinaryText); b.err == nil {
+				w.search(b)
+			}
+		}
+		b.done <- struct{}{}
+	}
+}
+
+// drain reports everything in order.
+func (p *pipeline) drain(e *emitter) error {
+	for {
+		select {
+		case it, ok := <-p.order:
+			if !ok {
+				return p.ctx.Err()
+			}
+			if err := p.report(e, it); err != nil {
+				return err
+			}
+		case <-p.ctx.Done():
+			return p.ctx.Err()
+		}
+	}
+}
+
+func (p *pipeline) report(e *emitter, it item) error {
+	if it.block == nil {
+		return e.fail(it.fail)
+	}
+	select {
+	case <-it.block.done:
+		defer p.recycle(it.block)
+		return p.add(e, it.block)
+	case <-p.ctx.Done():
+		it.block.file.release() // a worker may still have the block
+		return p.ctx.Err()
+	}
+}
+
+// add reports a block that was searched.
+func (p *pipeline) add(e *emitter, b *block) error {
+	if b.index == 0 {
+		if err := e.begin(b.file.path); err != nil {
+			return err
+		}
+	}
+	if e.ended { // the rest of a file of which enough is known
+		return nil
+	}
+	err := b.err
+	if err == nil {
+		err = e.add(b, false)
+	}
+	if errors.Is(err, errContextTooLong) || b.err != nil && p.ctx.Err() == nil {
+		if err = e.fail(fileError(b.file.path, err)); err == nil {
+			err = e.end()
+		}
+	}
+	if err == nil && b.last {
+		err = e.end()
+	}
+	if e.ended {
+		b.file.finished.Store(true)
+	}
+	return err
+}
+
+// recycle makes a block that was reported ready for the next use.
+func (p *pipeline) recycle(b *block) {
+	b.file.release()
+	b.file = nil
+	if cap(b.buffer) > bufferKeptMax {
+		b.buffer, b.data = nil, nil
+	}
+	if cap(b.out.chunk.Data) > bufferKeptMax {
+		b.out = lineBuffer{}
+	}
+	p.free <- b
 }

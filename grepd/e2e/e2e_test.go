@@ -1,0 +1,72 @@
+// Package e2e tests the product as its operators meet it: the binaries, started as
+// processes on the loopback interface, spoken to through their command lines, and judged
+// by what they print, by what they log and by how they exit. It imports nothing of the
+// product.
+//
+// A test makes a cluster with newCluster, starts some of its nodes, does something to
+// them, and awaits a condition with a deadline. Every process is stopped when its test
+// ends; what the daemons wrote is printed when the test has failed.
+//
+// # Concurrency
+//
+// The tests run one after the other, since they measure times and the machine has few
+// cores. A cluster belongs to the goroutine of its test.
+package e2e
+
+import (
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"testing"
+)
+
+// bin is the directory with the binaries, laid out as scripts/build.sh does it.
+var bin string
+
+func TestMain(m *testing.M) {
+	os.Exit(run(m))
+}
+
+func run(m *testing.M) int {
+	dir, err := os.MkdirTemp("", "grepd-e2e-")
+	if err != nil {
+		fmt.Fprintln(os.Stderr, "e2e:", err)
+		return 2
+	}
+	defer os.RemoveAll(dir)
+	if err := os.Chmod(dir, 0o755); err != nil { // one test runs a binary as another user
+		fmt.Fprintln(os.Stderr, "e2e:", err)
+		return 2
+	}
+	bin = dir
+	if err := build(dir); err != nil {
+		fmt.Fprintln(os.Stderr, "e2e:", err)
+		return 2
+	}
+	status := m.Run()
+	if left := killLeftovers(); len(left) > 0 {
+		fmt.Fprintln(os.Stderr, "e2e: processes were left behind:", left)
+		return 1
+	}
+	return status
+}
+
+// build makes the binaries, with the race detector where the tests have it.
+func build(dir string) error {
+	for binary, pkg := range map[string]string{
+		"grepd":              "grepd/cmd/grepd",
+		"dgrep":              "grepd/cmd/dgrep",
+		"plugins/membership": "plugins/membership",
+	} {
+		args := []string{"build", "-o", filepath.Join(dir, binary)}
+		if raceEnabled {
+			args = append(args, "-race")
+		}
+		cmd := exec.Command("go", append(args, "../../"+pkg)...)
+		if out, err := cmd.CombinedOutput(); err != nil {
+			return fmt.Errorf("build %s: %w\n%s", pkg, err, out)
+		}
+	}
+	return nil
+}

@@ -1,0 +1,226 @@
+package e2e
+
+import (
+	"fmt"
+	"slices"
+	"syscall"
+	"testing"
+	"time"
+)
+
+func TestFiveNodesJoin(t *testing.T) {
+	c := newCluster(t, 5, 1)
+	c.start(c.nodes...)
+
+	list, err := c.nodes[4].members()
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, n := range c.nodes {
+		m := list.of(n.addr)
+		if want := fmt.Sprintf("%s@%d", m.Addr, m.Incarnation); m.ID != want || m.Incarnation == 0 || m.Since.IsZero() {
+			t.Errorf("row %+v: want id %q, an incarnation and a time", m, want)
+		}
+	}
+}
+
+func TestKilledMembersAreFoundWithinTheBounds(t *testing.T) {
+	for _, victims := range []int{1, 2, 3} {
+		t.Run(fmt.Sprintf("%d of 7", victims), func(t *testing.T) {
+			c := newCluster(t, 7, 2)
+			c.start(c.nodes...)
+			// The last ones: the gateways stay, since a kill of both is another test.
+			testKill(t, c, c.nodes[7-victims:])
+		})
+	}
+}
+
+func TestKilledGatewayIsFoundWithinTheBounds(t *testing.T) {
+	c := newCluster(t, 4, 2)
+	c.start(c.nodes...)
+	testKill(t, c, c.nodes[:1])
+}
+
+// testKill kills nodes at once and compares what the others logged with the bounds.
+func testKill(t *testing.T, c *cluster, victims []*node) {
+	var addrs, ids []string
+	list, err := c.nodes[0].members()
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, n := range victims {
+		addrs = append(addrs, n.addr)
+		ids = append(ids, list.of(n.addr).ID)
+	}
+
+	killed := c.kill(victims...)
+	fails := c.awaitEvents(spreadWithin+boundSlack()+joinLimit, "FAIL", addrs...)
+	fails = slices.DeleteFunc(fails, func(e event) bool { return e.Time.Before(killed) })
+
+	first, last := map[string]time.Duration{}, map[string]time.Duration{}
+	for _, e := range fails {
+		if !slices.Contains(ids, e.Peer) {
+			t.Errorf("%s declared %s failed, which was not killed", e.Node, e.Peer)
+			continue
+		}
+		after := e.Time.Sub(killed)
+		if f, known := first[e.Peer]; !known || after < f {
+			first[e.Peer] = after
+		}
+		last[e.Peer] = max(last[e.Peer], after)
+	}
+	for _, id := range ids {
+		t.Logf("%s: in the first list %.3f s after the kill, in all %.3f s", id, first[id].Seconds(), last[id].Seconds())
+		if first[id] == 0 || first[id] > detectWithin+boundSlack() {
+			t.Errorf("%s: in the first list after %v, want at most %v (and %v for the machine)", id, first[id], detectWithin, boundSlack())
+		}
+		if last[id] > spreadWithin+boundSlack() {
+			t.Errorf("%s: in all lists after %v, want at most %v (and %v for the machine)", id, last[id], spreadWithin, boundSlack())
+		}
+	}
+	c.awaitAgreement(joinLimit)
+	for _, n := range c.running() {
+		list, err := n.members()
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, addr := range addrs {
+			if state := list.of(addr).State; state != "failed" {
+				t.Errorf("%s shows %s as %q, want failed", n.addr, addr, state)
+			}
+		}
+	}
+	if want := len(c.running()) * len(victims); len(fails) != want {
+		t.Errorf("%d FAIL events, want %d: one a survivor and victim", len(fails), want)
+	}
+}
+
+func TestLeaverIsSeenToLeave(t *testing.T) {
+	for name, leave := range map[string]func(t *testing.T, n *node){
+		"by command": func(t *testing.T, n *node) {
+			if r := command(t, "grepd", "leave", "--via", n.addr); r.status != 0 {
+				t.Fatalf("grepd leave: %v", r)
+			}
+		},
+		"by SIGTERM": func(t *testing.T, n *node) {
+			if status := n.process.terminate(t); status != 0 {
+				t.Errorf("grepd ended with status %d on SIGTERM, want 0: %s", status, tail(n.outputFile()))
+			}
+		},
+		"by SIGINT": func(t *testing.T, n *node) {
+			_ = n.process.cmd.Process.Signal(syscall.SIGINT) // its end is awaited
+			if status := n.process.wait(t); status != 0 {
+				t.Errorf("grepd ended with status %d on SIGINT, want 0: %s", status, tail(n.outputFile()))
+			}
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			c := newCluster(t, 4, 1)
+			c.start(c.nodes...)
+			leaver, others := c.nodes[3], c.nodes[:3]
+
+			leave(t, leaver)
+			for _, n := range others {
+				await(t, spreadWithin, n.addr+" sees the leave", func() error {
+					list, err := n.members()
+					if state := list.of(leaver.addr).State; err == nil && state != "left" {
+						err = fmt.Errorf("the leaver is %q", state)
+					}
+					return err
+				})
+			}
+			checkNoFail(t, c)
+		})
+	}
+}
+
+// checkNoFail fails the test where any running node has declared anyone failed.
+func checkNoFail(t *testing.T, c *cluster) {
+	t.Helper()
+	fails, err := c.events("FAIL")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, e := range fails {
+		t.Errorf("%s declared %s failed, %v after its last sign of life", e.Node, e.Peer, time.Duration(e.SilentMS)*time.Millisecond)
+	}
+}
+
+func TestKilledMemberRejoinsUnderANewIncarnation(t *testing.T) {
+	c := newCluster(t, 4, 1)
+	c.start(c.nodes...)
+	back := c.nodes[3]
+	before, err := c.nodes[0].members()
+	if err != nil {
+		t.Fatal(err)
+	}
+
+	c.kill(back)
+	c.awaitEvents(spreadWithin+joinLimit, "FAIL", back.addr)
+	c.start(back)
+
+	for _, n := range c.nodes {
+		after, err := n.members()
+		if err != nil {
+			t.Fatal(err)
+		}
+		old, now := before.of(back.addr), after.of(back.addr)
+		if now.Incarnation <= old.Incarnation {
+			t.Errorf("%s shows %s, want a higher incarnation than %s", n.addr, now.ID, old.ID)
+		}
+	}
+}
+
+func TestMemberThatRestartsAtOnceRejoins(t *testing.T) {
+	c := newCluster(t, 4, 1)
+	c.start(c.nodes...)
+	back := c.nodes[3]
+	before, err := c.nodes[0].members()
+	if err != nil {
+		t.Fatal(err)
+	}
+
+	c.kill(back)
+	back.start() // before anybody can have noticed
+	await(t, joinLimit, "the lists have its new incarnation", func() error {
+		for _, n := range c.nodes {
+			list, err := n.members()
+			if err != nil {
+				return err
+			}
+			if m := list.of(back.addr); m.State != "alive" || m.Incarnation <= before.of(back.addr).Incarnation {
+				return fmt.Errorf("%s has %s, %s", n.addr, m.ID, m.State)
+			}
+		}
+		return nil
+	})
+	c.awaitAgreement(joinLimit)
+}
+
+// TestGatewayThatIsDownBlocksJoinsOnly kills the only gateway: a newcomer has to wait,
+// and says so, while the others find a failure and see a leave. When the gateway is back
+// it finds the group, and the newcomer gets in.
+func TestGatewayThatIsDownBlocksJoinsOnly(t *testing.T) {
+	c := newCluster(t, 5, 1)
+	c.start(c.nodes...)
+	gateway, victim, leaver := c.nodes[0], c.nodes[3], c.nodes[4]
+	c.kill(gateway)
+	c.awaitEvents(spreadWithin+joinLimit, "FAIL", gateway.addr)
+
+	newcomer := c.add(freeAddr(t))
+	newcomer.start()
+	await(t, joinLimit, "the newcomer says that it waits for a gateway", func() error {
+		s, err := newcomer.status()
+		if err == nil && (s.Phase != "joining" || s.Detail == "") {
+			err = fmt.Errorf("its status is %+v", s)
+		}
+		return err
+	})
+
+	insiders := &cluster{t: t, nodes: c.nodes[1:5]}
+	testKill(t, insiders, []*node{victim})
+	leaver.process.terminate(t)
+	insiders.awaitAgreement(spreadWithin)
+
+	c.start(gateway)
+}

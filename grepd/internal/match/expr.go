@@ -1,0 +1,168 @@
+package match
+
+import "slices"
+
+// kind is the kind of an expr.
+type kind uint8
+
+const (
+	exprNever  kind = iota // matches nothing
+	exprEmpty              // matches the empty string
+	exprSet                // matches one symbol of set
+	exprText               // matches the symbols of text in turn
+	exprConcat             // matches subs one after the other
+	exprEither             // matches any of subs, the earlier ones rather
+	exprRepeat             // matches subs[0] from least to most times
+	exprAssert             // matches the empty string where assert holds
+)
+
+// expr is a parsed pattern, whatever its syntax.
+type expr struct {
+	kind        kind
+	set         set
+	text        []symbol
+	subs        []*expr
+	least, most int  // most below 0: no limit
+	lazy        bool // as few times as possible
+	assert      assertion
+}
+
+// assertion is a condition on the symbols before and after a position.
+type assertion uint8
+
+const (
+	lineStart    assertion = iota // ^
+	lineEnd                       // $
+	wordStart                     // \<
+	wordEnd                       // \>
+	wordEdge                      // \b
+	notWordEdge                   // \B
+	noWordBefore                  // -w, left of the pattern
+	noWordAfter                   // -w, right of it
+)
+
+// mirrored gives the assertion that holds on a reversed text where a holds on the text.
+func (a assertion) mirrored() assertion {
+	return [...]assertion{lineStart: lineEnd, lineEnd: lineStart, wordStart: wordEnd, wordEnd: wordStart,
+		wordEdge: wordEdge, notWordEdge: notWordEdge, noWordBefore: noWordAfter, noWordAfter: noWordBefore}[a]
+}
+
+// holds tells whether a holds between before and after, of which either may be endOfLine.
+func (a assertion) holds(before, after symbol, asciiWords bool) bool {
+	switch a {
+	case lineStart:
+		return before == endOfLine
+	case lineEnd:
+		return after == endOfLine
+	}
+	b, f := isWord(before, asciiWords), isWord(after, asciiWords)
+	switch a {
+	case wordStart:
+		return !b && f
+	case wordEnd:
+		return b && !f
+	case wordEdge:
+		return b != f
+	case notWordEdge:
+		return b == f
+	case noWordBefore:
+		return !b
+	default:
+		return !f
+	}
+}
+
+func symbolExpr(r symbol) *expr { return &expr{kind: exprText, text: []symbol{r}} }
+
+// foldedExpr matches r in any case.
+func foldedExpr(r symbol) *expr {
+	if s := (set{r, r}).fold(); len(s) > 2 {
+		return &expr{kind: exprSet, set: s}
+	}
+	return symbolExpr(r)
+}
+
+func assertExpr(a assertion) *expr { return &expr{kind: exprAssert, assert: a} }
+
+// concat joins subs, and neighbouring texts among them to one.
+func concat(subs ...*expr) *expr {
+	var flat []*expr
+	var run *expr // the text at the end of flat, which is not shared yet
+	for _, s := range subs {
+		switch {
+		case s.kind == exprEmpty:
+		case s.kind == exprConcat:
+			flat, run = append(flat, s.subs...), nil
+		case s.kind == exprText && run != nil:
+			run.text = append(run.text, s.text...)
+		case s.kind == exprText:
+			run = &expr{kind: exprText, text: slices.Clone(s.text)}
+			flat = append(flat, run)
+		default:
+			flat, run = append(flat, s), nil
+		}
+	}
+	switch len(flat) {
+	case 0:
+		return &expr{kind: exprEmpty}
+	case 1:
+		return flat[0]
+	}
+	return &expr{kind: exprConcat, subs: flat}
+}
+
+func either(subs []*expr) *expr {
+	switch len(subs) {
+	case 0:
+		return &expr{kind: exprNever}
+	case 1:
+		return subs[0]
+	}
+	return &expr{kind: exprEither, subs: subs}
+}
+
+func repeat(e *expr, least, most int, lazy bool) *expr {
+	switch {
+	case most == 0 || e.kind == exprEmpty:
+		return &expr{kind: exprEmpty}
+	case least == 1 && most == 1:
+		return e
+	case simpleRepeat(least, most) && !lazy && e.kind == exprRepeat && simpleRepeat(e.least, e.most) && !e.lazy:
+		// (x+)? and the like are x*: chains of operators must not nest without bound.
+		least *= e.least
+		if e.most < 0 {
+			most = -1
+		}
+		e = e.subs[0]
+	}
+	return &expr{kind: exprRepeat, subs: []*expr{e}, least: least, most: most, lazy: lazy}
+}
+
+// simpleRepeat tells whether a repetition is one of ? * +.
+func simpleRepeat(least, most int) bool { return least <= 1 && (most < 0 || most == 1) }
+
+// nullable tells whether e can match the empty string somewhere.
+func (e *expr) nullable() bool {
+	switch e.kind {
+	case exprEmpty, exprAssert:
+		return true
+	case exprText:
+		return len(e.text) == 0
+	case exprRepeat:
+		return e.least == 0 || e.subs[0].nullable()
+	case exprConcat:
+		for _, s := range e.subs {
+			if !s.nullable() {
+				return false
+			}
+		}
+		return true
+	case exprEither:
+		for _, s := range e.subs {
+			if s.nullable() {
+				return true
+			}
+		}
+	}
+	return false
+}

@@ -1,0 +1,275 @@
+package search
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"io"
+	"math"
+	"os"
+	"sync/atomic"
+
+	"github.com/aksinghdce/cluster-membership-service/grepd/internal/match"
+)
+
+// blockSlackBytes is read beyond a block at once, since its last line usually ends there.
+const blockSlackBytes = 8 << 10
+
+var errLineTooLong = fmt.Errorf("a line is longer than %d bytes", LineBytesMax)
+
+// file is an open file whose blocks are being searched.
+type file struct {
+	path string
+	f    *os.File
+	size int64
+	// users are the blocks that refer to f, and whoever makes them; the last one closes it.
+	users atomic.Int32
+	// finished says that no more blocks are wanted.
+	finished atomic.Bool
+}
+
+func (f *file) release() {
+	if f.users.Add(-1) == 0 {
+		f.f.Close()
+	}
+}
+
+// block is a run of whole lines of a file, and what was found in them.
+type block struct {
+	file  *file
+	index int64
+	last  bool // no block of the file follows
+
+	buffer []byte // owned, data is part of it
+	data   []byte // whole lines; only the file's last may lack its newline
+	offset int64  // of data in the file
+
+	lines    []match.Range // selected, unless they were only counted
+	count    uint64        // of selected lines
+	newlines uint64        // in data, where line numbers are wanted
+	binary   bool          // data has NUL bytes, which have become newlines
+	out      lineBuffer    // the selected lines as they are handed out, unless context is wanted
+	err      error
+
+	done chan struct{} // receives when the block was searched
+}
+
+// terminator gives the index of the first byte of b that ends a line, or -1. Unless binary files
+// are taken as text, NUL does so too: a file that has one is binary, and there grep takes NUL
+// for a newline.
+func terminator(b []byte, text bool) int {
+	n := bytes.IndexByte(b, '\n')
+	if text {
+		return n
+	}
+	head := b
+	if n >= 0 {
+		head = b[:n]
+	}
+	if z := bytes.IndexByte(head, 0); z >= 0 {
+		return z
+	}
+	return n
+}
+
+// read reads the lines that start within the block. Where the file has become shorter, there
+// are fewer or none.
+func (b *block) read(size int64, text bool) error {
+	begin := b.index * size
+	end := min(begin+size, b.file.size)
+	// The byte before tells whether a line starts where the block does.
+	from := max(begin-1, 0)
+	b.data, b.offset = nil, begin
+	if err := b.fill(from, int(min(end+blockSlackBytes, b.file.size)-from), 0); err != nil {
+		return err
+	}
+	if len(b.buffer) == 0 {
+		return nil
+	}
+	start := 0
+	if begin > 0 {
+		n := terminator(b.buffer, text)
+		if n < 0 || n+1 > int(end-1-from) {
+			return nil // one long line, or nothing left
+		}
+		start = n + 1
+	}
+	stop, err := b.lastLineEnd(from, min(int(end-1-from), len(b.buffer)), text)
+	if err != nil {
+		return err
+	}
+	if stop-start > LineBytesMax && bytes.IndexByte(b.buffer[start:stop-1], '\n') < 0 {
+		return errLineTooLong
+	}
+	b.data, b.offset = b.buffer[start:stop], from+int64(start)
+	return nil
+}
+
+// lastLineEnd gives where the line ends that holds the block's last byte, at index in the buffer. It reads
+// on as far as needed.
+func (b *block) lastLineEnd(from int64, index int, text bool) (int, error) {
+	for scanned := index; ; {
+		if n := terminator(b.buffer[scanned:], text); n >= 0 {
+			return scanned + n + 1, nil
+		}
+		have := len(b.buffer)
+		if from+int64(have) >= b.file.size {
+			return have, nil
+		}
+		if have > LineBytesMax+BlockBytes {
+			return 0, errLineTooLong
+		}
+		more := min(int64(have), b.file.size-from-int64(have))
+		if err := b.fill(from, have+int(more), have); err != nil {
+			return 0, err
+		}
+		if len(b.buffer) == have {
+			return have, nil // the file has become shorter
+		}
+		scanned = have
+	}
+}
+
+// fill reads the file from there until the buffer, of which the first bytes are there already,
+// has size bytes or the file ends.
+func (b *block) fill(from int64, size, have int) error {
+	if cap(b.buffer) < size {
+		grown := make([]byte, have, max(size, BlockBytes+blockSlackBytes+1))
+		copy(grown, b.buffer[:have])
+		b.buffer = grown
+	}
+	n, err := b.file.f.ReadAt(b.buffer[have:size], from+int64(have))
+	b.buffer = b.buffer[:have+n]
+	if err != nil && !errors.Is(err, io.EOF) {
+		return err
+	}
+	return nil
+}
+
+// worker searches blocks. It serves one goroutine.
+type worker struct {
+	o       *Options
+	scanner *match.Scanner
+	parts   []match.Range
+}
+
+func newWorker(o *Options) *worker { return &worker{o: o, scanner: o.Matcher.NewScanner()} }
+
+// search finds the selected lines of b.data.
+func (w *worker) search(b *block) {
+	b.lines, b.count, b.newlines, b.binary = b.lines[:0], 0, 0, false
+	b.out.reset()
+	if w.o.Binary != BinaryText && bytes.IndexByte(b.data, 0) >= 0 {
+		b.binary = true
+		for i := range b.data {
+			if b.data[i] == 0 {
+				b.data[i] = '\n'
+			}
+		}
+	}
+	if w.o.LineNumbers {
+		b.newlines = uint64(bytes.Count(b.data, []byte{'\n'}))
+	}
+	if !w.o.listsLines() {
+		b.count = uint64(w.countLines(b.data))
+		return
+	}
+	b.lines = w.selectLines(b.data, b.lines)
+	b.count = uint64(len(b.lines))
+	if !w.o.context() && !b.binary {
+		w.copyLines(b, b.lines)
+	}
+}
+
+// limit is how many selected lines of a block can matter, below 0: all.
+func (o *Options) limit() int {
+	switch {
+	case o.Report == Quiet || o.Report == FilesWithMatches || o.Report == FilesWithoutMatch:
+		return 1
+	case o.MaxCount >= 0:
+		return int(min(o.MaxCount, math.MaxInt32))
+	}
+	return -1
+}
+
+// listsLines tells whether lines are handed out, not only counted.
+func (o *Options) listsLines() bool { return o.Report == Lines || o.Report == Parts }
+
+// context tells whether lines come in groups.
+func (o *Options) context() bool { return o.listsLines() && (o.Before > 0 || o.After > 0) }
+
+func (w *worker) countLines(data []byte) int {
+	if !w.o.Invert {
+		return w.scanner.Count(data, w.o.limit())
+	}
+	all := bytes.Count(data, []byte{'\n'})
+	if len(data) > 0 && data[len(data)-1] != '\n' {
+		all++
+	}
+	n := all - w.scanner.Count(data, -1)
+	if limit := w.o.limit(); limit >= 0 {
+		n = min(n, limit)
+	}
+	return n
+}
+
+// selectLines appends the ranges of the selected lines.
+func (w *worker) selectLines(data []byte, lines []match.Range) []match.Range {
+	if !w.o.Invert {
+		return w.scanner.Lines(data, lines, w.o.limit())
+	}
+	matched := w.scanner.Lines(data, nil, -1)
+	matched = append(matched, match.Range{Start: len(data), End: len(data)})
+	limit, pos := w.o.limit(), 0
+	for _, m := range matched {
+		for ; pos < m.Start; pos = lines[len(lines)-1].End {
+			if limit >= 0 && len(lines) >= limit {
+				return lines
+			}
+			lines = append(lines, match.Range{Start: pos, End: lineEnd(data, pos)})
+		}
+		pos = m.End
+	}
+	return lines
+}
+
+// lineEnd gives the end of the line that starts at pos, its newline included.
+func lineEnd(data []byte, pos int) int {
+	if n := bytes.IndexByte(data[pos:], '\n'); n >= 0 {
+		return pos + n + 1
+	}
+	return len(data)
+}
+
+// copyLines puts lines of b into b.out as they are to be handed out, their numbers counted from b's start.
+func (w *worker) copyLines(b *block, lines []match.Range) {
+	number, counted := uint64(1), 0
+	for _, l := range lines {
+		if w.o.LineNumbers {
+			number += uint64(bytes.Count(b.data[counted:l.Start], []byte{'\n'}))
+			counted = l.Start
+		}
+		w.add(&b.out, b.data[l.Start:l.End], KindSelected, number, uint64(b.offset)+uint64(l.Start))
+	}
+}
+
+// add adds a line, or its parts, to out, and tells whether it added anything. Parts are those of the
+// lines that match, which with Invert are those of the context.
+func (w *worker) add(out *lineBuffer, line []byte, kind byte, number, offset uint64) bool {
+	body := bytes.TrimSuffix(line, []byte{'\n'})
+	w.parts = w.parts[:0]
+	matches := kind&KindContext == 0 != w.o.Invert
+	if matches && (w.o.Report == Parts || w.o.Spans && kind&KindContext == 0) {
+		w.parts = w.scanner.Parts(body, w.parts)
+	}
+	if w.o.Report == Lines {
+		return out.add(w.o, body, kind, number, offset, w.parts)
+	}
+	added := false
+	for _, p := range w.parts {
+		if out.add(w.o, body[p.Start:p.End], kind, number, offset+uint64(p.Start), nil) {
+			added, kind = true, kind&^KindGap
+		}
+	}
+	return added
+}

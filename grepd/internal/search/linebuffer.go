@@ -1,0 +1,96 @@
+package search
+
+import (
+	"unicode/utf8"
+
+	"github.com/aksinghdce/cluster-membership-service/grepd/internal/match"
+)
+
+// lineBuffer collects lines until they are handed out in chunks.
+type lineBuffer struct {
+	chunk Chunk
+	// withheld says that lines were left out because they are not UTF-8.
+	withheld bool
+}
+
+func (l *lineBuffer) reset() {
+	c := &l.chunk
+	*c = Chunk{Data: c.Data[:0], Lengths: c.Lengths[:0], LineNumbers: c.LineNumbers[:0],
+		ByteOffsets: c.ByteOffsets[:0], Kinds: c.Kinds[:0], Spans: c.Spans[:0]}
+	l.withheld = false
+}
+
+// add adds a line, given without its newline, and tells whether it did so.
+func (l *lineBuffer) add(o *Options, body []byte, kind byte, number, offset uint64, parts []match.Range) bool {
+	if o.Binary != BinaryText && !utf8.Valid(body) {
+		l.withheld = true
+		return false
+	}
+	c := &l.chunk
+	c.Data = append(append(c.Data, body...), '\n')
+	c.Lengths = append(c.Lengths, uint32(len(body)+1))
+	if o.LineNumbers {
+		c.LineNumbers = append(c.LineNumbers, number)
+	}
+	if o.ByteOffsets {
+		c.ByteOffsets = append(c.ByteOffsets, offset)
+	}
+	if o.context() {
+		c.Kinds = append(c.Kinds, kind)
+	}
+	if o.Spans && o.Report == Lines && kind&KindContext == 0 {
+		c.Spans = append(c.Spans, uint32(len(parts)))
+		for _, p := range parts {
+			c.Spans = append(c.Spans, uint32(p.Start), uint32(p.End-p.Start))
+		}
+	}
+	return true
+}
+
+// full tells whether a line of size bytes would make the chunk too large.
+func (l *lineBuffer) full(size int) bool {
+	return len(l.chunk.Lengths) > 0 && len(l.chunk.Data)+size+1 > ChunkBytes
+}
+
+// send hands out the collected lines in as many chunks as their size asks for, and empties the buffer. Line
+// numbers are raised by numbers.
+func (l *lineBuffer) send(sink Sink, numbers uint64, more bool) error {
+	all := l.chunk
+	for i := range all.LineNumbers {
+		all.LineNumbers[i] += numbers
+	}
+	defer l.reset()
+	for line, data, span := 0, 0, 0; line < len(all.Lengths); {
+		c := Chunk{}
+		firstLine, firstData, firstSpan := line, data, span
+		for line < len(all.Lengths) {
+			size := int(all.Lengths[line])
+			if line > firstLine && data+size-firstData > ChunkBytes {
+				break
+			}
+			if len(all.Spans) > 0 && (len(all.Kinds) == 0 || all.Kinds[line]&KindContext == 0) {
+				span += 1 + 2*int(all.Spans[span])
+			}
+			data += size
+			line++
+		}
+		c.Data, c.Lengths, c.Spans = all.Data[firstData:data], all.Lengths[firstLine:line], all.Spans[firstSpan:span]
+		if len(all.LineNumbers) > 0 {
+			c.LineNumbers = all.LineNumbers[firstLine:line]
+		}
+		if len(all.ByteOffsets) > 0 {
+			c.ByteOffsets = all.ByteOffsets[firstLine:line]
+		}
+		if len(all.Kinds) > 0 {
+			c.Kinds = all.Kinds[firstLine:line]
+			c.More = more
+			if line < len(all.Lengths) {
+				c.More = all.Kinds[line]&KindGap == 0
+			}
+		}
+		if err := sink.Chunk(&c); err != nil {
+			return err
+		}
+	}
+	return nil
+}

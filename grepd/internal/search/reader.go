@@ -1,0 +1,154 @@
+package search
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"io"
+)
+
+// Reader searches r, whose name is label, to its end. Lines are handed out as they arrive. When ctx
+// ends Reader returns at once, although a Read that hangs goes on until it returns.
+func Reader(ctx context.Context, r io.Reader, label string, o Options, sink Sink) (Stats, error) {
+	if err := o.check(); err != nil {
+		return Stats{}, err
+	}
+	e := &emitter{o: &o, sink: sink, w: newWorker(&o)}
+	if o.MaxCount == 0 {
+		return e.stats, nil
+	}
+	err := e.begin(label)
+	if err == nil {
+		err = readAll(ctx, r, label, e)
+	}
+	if errors.Is(err, errStop) {
+		err = nil
+	}
+	return e.stats, err
+}
+
+// readAll searches r as one file. What was read is searched up to its last whole line, and the rest is
+// moved to the front of the buffer.
+func readAll(ctx context.Context, r io.Reader, label string, e *emitter) error {
+	reads := startReads(ctx, r)
+	defer reads.stop()
+	b := &block{buffer: make([]byte, 0, 2*BlockBytes)}
+	for !e.ended {
+		p, err := reads.next()
+		if err != nil && !errors.Is(err, io.EOF) {
+			if ctx.Err() != nil {
+				return ctx.Err()
+			}
+			if err := e.fail(fileError(label, err)); err != nil {
+				return err
+			}
+		}
+		rest := len(b.buffer)
+		b.buffer = append(b.buffer, p...)
+		stop := len(b.buffer)
+		if err == nil {
+			stop = rest + lastTerminator(b.buffer[rest:], e.o.Binary == BinaryText) + 1
+			if stop == rest {
+				stop = 0
+			}
+		}
+		if failed := searchPart(e, b, stop); failed != nil {
+			if errors.Is(failed, errContextTooLong) || errors.Is(failed, errLineTooLong) {
+				if failed = e.fail(fileError(label, failed)); failed == nil {
+					failed = e.end()
+				}
+			}
+			return failed
+		}
+		if err != nil {
+			return e.end()
+		}
+	}
+	return nil
+}
+
+// searchPart searches the first bytes of b.buffer, and drops them.
+func searchPart(e *emitter, b *block, size int) error {
+	b.data = b.buffer[:size]
+	if size > 0 {
+		e.w.search(b)
+		if err := e.add(b, true); err != nil {
+			return err
+		}
+	}
+	b.offset += int64(size)
+	b.buffer = append(b.buffer[:0], b.buffer[size:]...)
+	if len(b.buffer) > LineBytesMax {
+		return errLineTooLong
+	}
+	return nil
+}
+
+// lastTerminator gives the index of the last byte of b that ends a line, as terminator does of the first.
+func lastTerminator(b []byte, text bool) int {
+	n := bytes.LastIndexByte(b, '\n')
+	if !text {
+		if z := bytes.LastIndexByte(b[n+1:], 0); z >= 0 {
+			n += 1 + z
+		}
+	}
+	return n
+}
+
+// reads reads in a goroutine of its own, so that a Read that hangs does not keep a search from ending.
+type reads struct {
+	ctx    context.Context
+	cancel context.CancelFunc
+	full   chan readResult
+	empty  chan []byte
+	last   []byte
+}
+
+type readResult struct {
+	p   []byte
+	err error
+}
+
+func startReads(ctx context.Context, r io.Reader) *reads {
+	rs := &reads{full: make(chan readResult), empty: make(chan []byte, 2)}
+	rs.ctx, rs.cancel = context.WithCancel(ctx)
+	rs.empty <- make([]byte, BlockBytes)
+	rs.empty <- make([]byte, BlockBytes)
+	go func() {
+		for {
+			var p []byte
+			select {
+			case p = <-rs.empty:
+			case <-rs.ctx.Done():
+				return
+			}
+			n, err := r.Read(p)
+			select {
+			case rs.full <- readResult{p[:n], err}:
+			case <-rs.ctx.Done():
+				return
+			}
+			if err != nil {
+				return
+			}
+		}
+	}()
+	return rs
+}
+
+// next gives what was read next; it is valid until the next call.
+func (rs *reads) next() ([]byte, error) {
+	if rs.last != nil {
+		rs.empty <- rs.last[:cap(rs.last)]
+		rs.last = nil
+	}
+	select {
+	case r := <-rs.full:
+		rs.last = r.p
+		return r.p, r.err
+	case <-rs.ctx.Done():
+		return nil, rs.ctx.Err()
+	}
+}
+
+func (rs *reads) stop() { rs.cancel() }

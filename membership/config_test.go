@@ -1,0 +1,68 @@
+package membership
+
+import (
+	"errors"
+	"math/rand/v2"
+	"net/netip"
+	"strings"
+	"testing"
+	"time"
+)
+
+func testConfig() Config {
+	return Config{
+		Addr:     testAddr(1),
+		Gateways: []netip.AddrPort{testAddr(2), testAddr(1)},
+		Rand:     rand.New(rand.NewPCG(1, 1)),
+	}
+}
+
+func TestConfigurationsThatCannotWorkAreRefusedWithTheReason(t *testing.T) {
+	for name, c := range map[string]struct {
+		change func(*Config)
+		want   string
+	}{
+		"unspecified address": {func(c *Config) { c.Addr = netip.MustParseAddrPort("0.0.0.0:7117") }, "cannot be reached"},
+		"no port":             {func(c *Config) { c.Addr = netip.MustParseAddrPort("10.0.0.1:0") }, "cannot be reached"},
+		"no gateway":          {func(c *Config) { c.Gateways = nil }, "no gateway"},
+		"too many failures":   {func(c *Config) { c.MaxFailures = 9 }, "1 to 8"},
+		"detection too fast":  {func(c *Config) { c.DetectWithin = 900 * time.Millisecond }, "want 1s to 1m0s"},
+		"spreading too fast":  {func(c *Config) { c.SpreadWithin = 3 * time.Second }, "= every change is in all live lists"},
+		"detection too slow":  {func(c *Config) { c.DetectWithin = 5 * time.Second }, "cannot spread within 6s"},
+		"no randomness":       {func(c *Config) { c.Rand = nil }, "randomness"},
+	} {
+		cfg := testConfig()
+		c.change(&cfg)
+		_, err := NewNode(cfg, Now{})
+		if !errors.Is(err, ErrConfig) || !strings.Contains(err.Error(), c.want) {
+			t.Errorf("%s: %v, want ErrConfig with %q", name, err, c.want)
+		}
+	}
+}
+
+func TestDefaultBoundsAreThoseOfTheRequirements(t *testing.T) {
+	b, err := BoundsOf(testConfig(), 10_000)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Logf("\n%v", b)
+	if b.Detect > 2*time.Second || b.All > 6*time.Second {
+		t.Errorf("first list within %v, all within %v, want 2 s and 6 s", b.Detect, b.All)
+	}
+	// R9: three heartbeats of 24 bytes and 28 bytes of headers an interval.
+	if rate := 3 * (24 + 28) / b.Interval.Seconds(); rate > 135 {
+		t.Errorf("%.0f B/s, want at most 135", rate)
+	}
+}
+
+func TestIntervalFollowsFromDetectWithin(t *testing.T) {
+	cfg := testConfig()
+	cfg.DetectWithin, cfg.SpreadWithin = 10*time.Second, 15*time.Second
+	b, err := BoundsOf(cfg, 10)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if b.Interval != 9200*time.Millisecond || b.Deadline != 9850*time.Millisecond {
+		t.Errorf("interval %v, deadline %v, want 9.2 s and 9.85 s", b.Interval, b.Deadline)
+	}
+}

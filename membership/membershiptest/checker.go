@@ -1,0 +1,521 @@
+package membershiptest
+
+import (
+	"fmt"
+	"net/netip"
+	"regexp"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/aksinghdce/cluster-membership-service/membership"
+)
+
+// Rule names what a Violation broke.
+type Rule string
+
+const (
+	// RuleDetection: a crash is in some live list within detectWithin.
+	RuleDetection Rule = "detection"
+	// RuleSpreading: every change is in all live lists within spreadWithin.
+	RuleSpreading Rule = "spreading"
+	// RuleFalseFail: nobody who is up is declared failed.
+	RuleFalseFail Rule = "false-fail"
+	// RuleIncarnation: the incarnation of an address never falls in any list.
+	RuleIncarnation Rule = "incarnation"
+	// RuleTerminal: within an incarnation, a list never goes back from left to failed, nor
+	// from either to alive.
+	RuleTerminal Rule = "terminal"
+	// RuleGhost: a list holds nobody who never was.
+	RuleGhost Rule = "ghost"
+	// RuleLists: after quiet, each list holds those that are up, and nobody else.
+	RuleLists Rule = "lists"
+	// RuleEvents: lists say what the events said.
+	RuleEvents Rule = "events"
+	// RuleTraffic: nobody sends more than Options.PacketsMax in a second.
+	RuleTraffic Rule = "traffic"
+	// RuleCodec: every packet fits into PacketBytesMax and can be decoded.
+	RuleCodec Rule = "codec"
+	// RuleDriver: a node can be driven: it starts, and does not ask for endless ticks.
+	RuleDriver Rule = "driver"
+)
+
+// The bounds of the protocol, counted from the crash, or the change.
+const (
+	detectWithin = 2 * time.Second
+	spreadWithin = 6 * time.Second
+	// failuresMax may crash within failuresWithin of each other for the bounds to hold.
+	failuresMax    = 3
+	failuresWithin = 20 * time.Second
+)
+
+// Violation is a broken rule.
+type Violation struct {
+	At     time.Duration
+	Rule   Rule
+	Detail string
+}
+
+// String gives "instant rule: detail".
+func (v Violation) String() string {
+	return fmt.Sprintf("%v %s: %s", v.At.Round(time.Millisecond), v.Rule, v.Detail)
+}
+
+// violationsMax is how many violations of a run are kept; the rest are counted.
+const violationsMax = 100
+
+// Change is a join, a leave or a failure, and how far it has got.
+type Change struct {
+	ID    membership.ID
+	Host  int
+	State membership.State
+	// At is when the host crashed or began to leave; of other changes, when the first
+	// list had it.
+	At time.Duration
+	// Crashed says that the host crashed, False that it was up when it was declared failed.
+	Crashed, False bool
+	// First and Last are how long after At the first and the last list had it, of the hosts
+	// that were in the group at At; meaningful if Lists is not 0.
+	First, Last time.Duration
+	// Lists is how many lists have it.
+	Lists int
+	// FirstBy is the host of the first list, and FirstVia how that learnt of it.
+	FirstBy  int
+	FirstVia membership.Via
+	// Unbounded says that the protocol promises nothing for it: its host is disturbed, or
+	// too many crashed at once.
+	Unbounded bool
+}
+
+// event is the kind of event that tells of the change.
+func (c *Change) event() membership.EventKind {
+	switch c.State {
+	case membership.Failed:
+		return membership.EventFail
+	case membership.Left:
+		return membership.EventLeave
+	default:
+		return membership.EventJoin
+	}
+}
+
+// view is what a list says of an address; zero is nothing.
+type view struct {
+	incarnation uint64
+	state       membership.State
+}
+
+func viewOf(m *membership.Member) view {
+	if m == nil {
+		return view{}
+	}
+	return view{m.Incarnation, m.State}
+}
+
+// covers reports whether the list that v is from has got as far as the change.
+func (v view) covers(c *Change) bool {
+	if v.incarnation != c.ID.Incarnation {
+		return v.incarnation > c.ID.Incarnation
+	}
+	return v.state >= c.State
+}
+
+// checker compares what the nodes say with what was done to them.
+type checker struct {
+	sim *Sim
+	// views holds what each host's events said of each address: views[subject][observer].
+	// A row is made when the first event is about its subject, so that a large cluster
+	// that was formed ready-made does not need N x N of them.
+	views   [][]view
+	changes [][]*Change // of each host
+	crashes []time.Duration
+	vouched []*membership.Member // by subject, while lists are checked; see vouch
+
+	violations []Violation
+	broken     int // violations, those beyond violationsMax included
+	falseFails int
+}
+
+func (c *checker) violate(rule Rule, format string, args ...any) {
+	v := Violation{At: c.sim.now, Rule: rule, Detail: c.readable(fmt.Sprintf(format, args...))}
+	if c.broken++; len(c.violations) < violationsMax {
+		c.violations = append(c.violations, v)
+	}
+	c.sim.note("VIOLATION %s: %s", v.Rule, v.Detail)
+}
+
+// node takes notice of the identity and the phase of a host's node.
+func (c *checker) node(h *host) {
+	if id := h.node.Self(); id != h.id {
+		h.id, h.changedAt = id, c.sim.now
+		h.incarnations = append(h.incarnations, id.Incarnation)
+	}
+	phase := h.node.Phase()
+	if phase == h.phase {
+		return
+	}
+	if phase == membership.Joining {
+		c.forget(h) // it begins with a new list
+	}
+	c.sim.enterPhase(h, phase)
+}
+
+// spins notes that a node asks for one tick after the other, once a host.
+func (c *checker) spins(h *host) {
+	if !h.spinning {
+		h.spinning = true
+		c.violate(RuleDriver, "%s asks to be called at once, again and again", nodeName(h.index))
+	}
+}
+
+// event takes notice of what a node says.
+func (c *checker) event(h *host, e *membership.Event) {
+	if c.sim.options.Transcript != nil {
+		c.sim.transcribe("%s %s", nodeName(h.index), c.readable(e.String()))
+	}
+	switch e.Kind {
+	case membership.EventJoin:
+		c.learn(h, e, membership.Alive)
+	case membership.EventFail:
+		c.learn(h, e, membership.Failed)
+	case membership.EventLeave:
+		c.learn(h, e, membership.Left)
+	}
+}
+
+// learn notes that the list of h holds e.Peer in this state from now on.
+func (c *checker) learn(h *host, e *membership.Event, state membership.State) {
+	subject := c.subject(e.Peer)
+	if subject == nil {
+		c.violate(RuleGhost, "%s tells of %v, who never was", nodeName(h.index), e)
+		return
+	}
+	subject.life(e.Peer.Incarnation)
+	v := c.view(subject, h)
+	old, now := *v, view{e.Peer.Incarnation, state}
+	switch {
+	case now.incarnation < old.incarnation:
+		c.violate(RuleIncarnation, "%s goes back from incarnation %d: %v", nodeName(h.index), old.incarnation, e)
+	case now.incarnation == old.incarnation && now.state <= old.state:
+		c.violate(RuleTerminal, "%s goes back from %v: %v", nodeName(h.index), old.state, e)
+	}
+	*v = now
+	if now != (view{incarnation: subject.formed}) && c.find(subject, e.Peer, state) == nil {
+		c.begin(h, subject, e, state)
+	}
+	for _, change := range c.changes[subject.index] {
+		if now.covers(change) && !old.covers(change) && wasMember(h, change) {
+			c.heard(h, change, e.Via)
+		}
+	}
+}
+
+// subject is the host that has or had this identity, or nil.
+func (c *checker) subject(id membership.ID) *host {
+	index := indexOf(id.Addr)
+	if index < 0 || index >= len(c.sim.hosts) {
+		return nil
+	}
+	h := c.sim.hosts[index]
+	if !slices.Contains(h.incarnations, id.Incarnation) {
+		return nil
+	}
+	return h
+}
+
+// view is where to note what the list of observer says of subject.
+func (c *checker) view(subject, observer *host) *view {
+	c.grow()
+	row := &c.views[subject.index]
+	for i := len(*row); i < len(c.sim.hosts); i++ {
+		var v view
+		if c.sim.hosts[i].formedList {
+			v = view{incarnation: subject.formed}
+		}
+		*row = append(*row, v)
+	}
+	return &(*row)[observer.index]
+}
+
+func (c *checker) grow() {
+	for len(c.views) < len(c.sim.hosts) {
+		c.views = append(c.views, nil)
+		c.changes = append(c.changes, nil)
+	}
+}
+
+// forget drops what was noted of a host's list: the host begins with a new one.
+func (c *checker) forget(h *host) {
+	for _, row := range c.views {
+		if h.index < len(row) {
+			row[h.index] = view{}
+		}
+	}
+	h.formedList = false
+}
+
+func (c *checker) find(subject *host, id membership.ID, state membership.State) *Change {
+	for _, change := range c.changes[subject.index] {
+		if change.ID == id && change.State == state {
+			return change
+		}
+	}
+	return nil
+}
+
+// begin notes a change that the list of h is the first to tell of.
+func (c *checker) begin(h, subject *host, e *membership.Event, state membership.State) {
+	change := c.add(subject, e.Peer, state)
+	isUp := subject.up() && subject.id == e.Peer && subject.phase != membership.Leaving
+	if state != membership.Failed || !isUp || change.Unbounded {
+		return
+	}
+	if c.sim.lastTwo() && c.sim.spikes(h, subject) {
+		change.Unbounded = true // no detector could know better
+		return
+	}
+	change.False = true
+	c.falseFails++
+	c.violate(RuleFalseFail, "%s is up: %v", nodeName(subject.index), e)
+}
+
+// lastTwo reports whether no more than two hosts are in the group, so that there is no way
+// around the link between them.
+func (s *Sim) lastTwo() bool {
+	members := 0
+	for _, h := range s.hosts {
+		if h.inGroup() {
+			members++
+		}
+	}
+	return members <= 2
+}
+
+// spikes reports whether the link between two hosts is one of those that have spikes, in
+// either direction.
+func (s *Sim) spikes(a, b *host) bool {
+	return s.fate.spiky(linkKey{a.index, b.index}) || s.fate.spiky(linkKey{b.index, a.index})
+}
+
+// crashed notes that a host crashes now.
+func (c *checker) crashed(h *host) {
+	c.grow()
+	c.crashes = append(c.crashes, c.sim.now)
+	recent := 0
+	for _, at := range c.crashes {
+		if c.sim.now-at < failuresWithin {
+			recent++
+		}
+	}
+	if leave := c.find(h, h.id, membership.Left); leave != nil {
+		leave.Unbounded = true // nobody may have heard of it
+	}
+	if !h.inGroup() {
+		return
+	}
+	change := c.add(h, h.id, membership.Failed)
+	change.Crashed = true
+	change.Unbounded = change.Unbounded || recent > failuresMax
+	c.sim.After(detectWithin, func() { c.checkDetected(change) })
+}
+
+// leaving notes that a host begins to leave.
+func (c *checker) leaving(h *host) {
+	if h.inGroup() {
+		c.add(h, h.id, membership.Left)
+	}
+}
+
+// add notes a change that begins now, and has it checked when all lists must have it.
+func (c *checker) add(h *host, id membership.ID, state membership.State) *Change {
+	c.grow()
+	change := &Change{ID: id, Host: h.index, State: state, At: c.sim.now, Unbounded: h.disturbed(c.sim.now)}
+	c.changes[h.index] = append(c.changes[h.index], change)
+	c.sim.After(spreadWithin, func() { c.checkSpread(change) })
+	return change
+}
+
+// heard notes that one more list has the change.
+func (c *checker) heard(h *host, change *Change, via membership.Via) {
+	took := c.sim.now - change.At
+	if change.Lists == 0 {
+		change.First, change.FirstBy, change.FirstVia = took, h.index, via
+	}
+	change.Lists++
+	change.Last = took
+}
+
+// wasMember reports whether h was in the group when the change of another host began.
+func wasMember(h *host, change *Change) bool {
+	return h.index != change.Host && h.inGroup() && h.inGroupSince <= change.At
+}
+
+// counts reports whether the bounds hold for the list of h: it was in the group when the
+// change began, and nothing has happened to it that the protocol makes no promise for.
+func (c *checker) counts(h *host, change *Change) bool {
+	return wasMember(h, change) && h.disturbedUntil <= change.At && !h.disturbed(c.sim.now)
+}
+
+// covered reports whether the list of h has got as far as the change, whatever its events
+// said: a list that never knew of a member need not tell that it failed.
+func (c *checker) covered(h *host, change *Change) bool {
+	if c.view(c.sim.hosts[change.Host], h).covers(change) {
+		return true
+	}
+	row := h.row(change.ID.Addr)
+	return viewOf(row).covers(change) || row == nil && change.State != membership.Alive
+}
+
+// checkDetected is called when a crash must be in some list.
+func (c *checker) checkDetected(change *Change) {
+	if change.Unbounded || change.Lists > 0 {
+		return
+	}
+	unaware := 0
+	for _, h := range c.sim.hosts {
+		if !c.counts(h, change) {
+			continue
+		}
+		if c.covered(h, change) {
+			return
+		}
+		unaware++
+	}
+	if unaware > 0 {
+		c.violate(RuleDetection, "%v of %v is in none of %d lists", change.event(), change.ID, unaware)
+	}
+}
+
+// checkSpread is called when a change must be in all lists.
+func (c *checker) checkSpread(change *Change) {
+	if change.Unbounded {
+		return
+	}
+	var unaware []string
+	for _, h := range c.sim.hosts {
+		if c.counts(h, change) && !c.covered(h, change) {
+			unaware = append(unaware, nodeName(h.index))
+		}
+	}
+	if len(unaware) > 0 {
+		const shown = 8
+		c.violate(RuleSpreading, "%v of %v is not in the lists of %d: %s", change.event(), change.ID,
+			len(unaware), strings.Join(unaware[:min(shown, len(unaware))], " "))
+	}
+}
+
+// joinWithin is how long a newcomer may take when there is a gateway.
+const joinWithin = 10 * time.Second
+
+// CheckLists checks that every list holds those that are up and in the group, and nobody
+// else, but for those that came or went less than spreadWithin ago; and that everybody has
+// joined who was started joinWithin ago, unless there is no gateway.
+func (s *Sim) CheckLists() {
+	live := 0
+	for _, h := range s.hosts {
+		switch {
+		case h.established(s.now):
+			live++
+		case h.up() && h.phase == membership.Joining && s.now-h.startedAt >= joinWithin && s.hasGateway():
+			s.checker.violate(RuleLists, "%s has not joined after %v", nodeName(h.index), joinWithin)
+		}
+	}
+	s.checker.vouched = make([]*membership.Member, len(s.hosts))
+	for _, h := range s.hosts {
+		if h.established(s.now) {
+			s.checker.checkList(h, live)
+		}
+	}
+}
+
+func (s *Sim) hasGateway() bool {
+	return slices.ContainsFunc(s.hosts[:min(len(s.hosts), len(s.gateways))], (*host).inGroup)
+}
+
+// checkList checks one list, in which so many established members must be alive.
+func (c *checker) checkList(h *host, live int) {
+	alive, established := 0, 0
+	for _, m := range h.node.Members() {
+		if index := indexOf(m.Addr); index >= 0 && index < len(c.vouched) && c.vouched[index] == m {
+			alive++
+			established++
+			continue
+		}
+		subject := c.subject(m.ID)
+		if subject == nil {
+			c.violate(RuleGhost, "%s lists %v, who never was", nodeName(h.index), m.Entry)
+			continue
+		}
+		c.checkTold(h, subject, m)
+		if m.State != membership.Alive {
+			continue
+		}
+		alive++
+		switch isUp := subject.inGroup() && subject.id == m.ID; {
+		case isUp && subject.established(c.sim.now):
+			established++
+			c.vouch(m, subject)
+		case !isUp && subject.unchanged(c.sim.now):
+			c.violate(RuleLists, "%s lists %v, who is not up", nodeName(h.index), m.Entry)
+		}
+	}
+	if established != live {
+		c.violate(RuleLists, "%s lists %d members, of %d that are up", nodeName(h.index), established, live)
+	}
+	if h.node.Alive() != alive {
+		c.violate(RuleLists, "%s counts %d members, and lists %d", nodeName(h.index), h.node.Alive(), alive)
+	}
+}
+
+// vouch remembers a row that is right and that no event was about, so that the other lists
+// that share it need not be looked at again.
+func (c *checker) vouch(m *membership.Member, subject *host) {
+	if subject.index >= len(c.views) || c.views[subject.index] == nil {
+		c.vouched[subject.index] = m
+	}
+}
+
+// checkTold checks that a row is what the last event of its list said.
+func (c *checker) checkTold(h, subject *host, m *membership.Member) {
+	if told := c.toldOf(subject, h); told != (view{}) && told != viewOf(m) {
+		c.violate(RuleEvents, "%s lists %v, but its last event said %v of incarnation %d",
+			nodeName(h.index), m.Entry, told.state, told.incarnation)
+	}
+}
+
+// toldOf is what the last event of observer said of subject, zero if there was none.
+func (c *checker) toldOf(subject, observer *host) view {
+	if subject.index >= len(c.views) || c.views[subject.index] == nil {
+		return view{}
+	}
+	return *c.view(subject, observer)
+}
+
+var idPattern = regexp.MustCompile(`10\.\d+\.\d+\.\d+:7117(@\d+)?`)
+
+// readable puts names in the place of identities: n3 for the first life of host 3, n3#2
+// for its second; and in the place of addresses.
+func (c *checker) readable(text string) string {
+	return idPattern.ReplaceAllStringFunc(text, func(text string) string {
+		if id, err := membership.ParseID(text); err == nil {
+			return c.name(id)
+		}
+		if addr, err := netip.ParseAddrPort(text); err == nil {
+			return nodeName(indexOf(addr))
+		}
+		return text
+	})
+}
+
+// name is readable for an identity. Lives are numbered as they are first told of, since a
+// node may try more than one incarnation before it is admitted.
+func (c *checker) name(id membership.ID) string {
+	subject := c.subject(id)
+	if subject == nil {
+		return id.String()
+	}
+	if life := subject.life(id.Incarnation); life > 1 {
+		return fmt.Sprintf("%s#%d", nodeName(subject.index), life)
+	}
+	return nodeName(subject.index)
+}

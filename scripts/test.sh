@@ -1,0 +1,32 @@
+#!/usr/bin/env bash
+# Runs every test: all packages under the race detector, then the end-to-end tests with
+# real processes, alone, since they measure times. Needs Go, git and a C compiler (for
+# the race detector). Takes a few minutes on two cores.
+#
+# Usage: scripts/test.sh [FLAG...]     flags for go test, such as -v or -run REGEXP
+set -euo pipefail
+cd "$(dirname "$0")/.."
+
+if ! command -v "$(go env CC)" >/dev/null; then
+  echo "test.sh: the race detector needs a C compiler, and there is no $(go env CC) (Debian: apt-get install gcc libc6-dev)" >&2
+  exit 2
+fi
+failed=0
+run() {
+  echo "+ $*"
+  "$@" || failed=1
+}
+
+packages=()
+while IFS= read -r package; do
+  packages+=("$package")
+done < <(go list ./... | grep -v '/grepd/e2e$')
+
+run env CGO_ENABLED=1 go test -race -timeout 8m "$@" "${packages[@]}"
+run go test -count=1 -timeout 5m "$@" ./grepd/e2e
+
+if ((failed)); then
+  echo 'tests failed'
+  exit 1
+fi
+echo 'all tests passed'
