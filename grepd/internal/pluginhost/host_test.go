@@ -349,7 +349,7 @@ func (p *pump) finish() (pids map[int]bool) {
 }
 
 func TestReloadLosesNoDatagramAndKeepsTheState(t *testing.T) {
-	const reloads = 6
+	const reloads = 4
 	r := newRig(t, works)
 	p := startPump(t, r.conn.LocalAddr())
 	for i := range reloads {
