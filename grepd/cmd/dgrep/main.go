@@ -16,7 +16,7 @@
 //   - A glob counts as several files for the names before lines, whatever it matches.
 //   - -v with -o and context prints nothing; grep prints "--" between groups of no lines.
 //   - -v with context and colours does not colour the matches in lines of context.
-//   - -m 0 finds no fault with files that cannot be read, as it reads none.
+//   - -m 0 reads and lists no file, not even with -L.
 //   - -d, -D, -R, -T, -U, -z, --exclude-from, --label and --group-separator are missing.
 package main
 
