@@ -351,6 +351,8 @@ func (p *pump) finish() (pids map[int]bool) {
 func TestReloadLosesNoDatagramAndKeepsTheState(t *testing.T) {
 	const reloads = 4
 	r := newRig(t, works)
+	r.row("the first list", func(pluginpb.Member) bool { return true })
+	stale := r.watchForStale()
 	p := startPump(t, r.conn.LocalAddr())
 	for i := range reloads {
 		old := r.Info().PID
@@ -364,6 +366,9 @@ func TestReloadLosesNoDatagramAndKeepsTheState(t *testing.T) {
 		}
 	}
 	pids := p.finish()
+	if stale() {
+		t.Error("the member list was marked stale during a reload")
+	}
 	if uint64(len(p.echoes)) != p.sent || p.twice != 0 {
 		t.Errorf("%d of %d datagrams were echoed, %d of them twice", len(p.echoes), p.sent, p.twice)
 	}
@@ -376,6 +381,26 @@ func TestReloadLosesNoDatagramAndKeepsTheState(t *testing.T) {
 	if info := r.Info(); info.Restarts != 0 {
 		t.Errorf("reloads are counted as restarts: %+v", info)
 	}
+}
+
+// watchForStale looks at every list from now on; what it returns ends that, and says
+// whether one was stale.
+func (r *rig) watchForStale() (end func() bool) {
+	stop, result := make(chan struct{}), make(chan bool)
+	go func() {
+		stale := false
+		for {
+			changed := r.Roster().Changed()
+			stale = stale || !r.Roster().List().StaleSince.IsZero()
+			select {
+			case <-changed:
+			case <-stop:
+				result <- stale
+				return
+			}
+		}
+	}()
+	return func() bool { close(stop); return <-result }
 }
 
 func TestLaunchLeavesTheSocketNonBlocking(t *testing.T) {

@@ -163,6 +163,7 @@ func (h *Host) crashed(why string) {
 	i := h.current
 	exitedAlone := why == "" || isClosed(i.process.exited)
 	i.end(0)
+	i.service.Lost()
 	h.current = nil
 	h.check.Stop()
 	h.lastExit = i.process.exit
@@ -291,6 +292,7 @@ func (h *Host) retire() error {
 		err = i.service.Retire(ctx)
 		cancel()
 		i.end(h.cfg.Timing.Grace)
+		i.service.Lost()
 		h.current = nil
 		h.lastExit = i.process.exit
 		level, attrs := slog.LevelInfo, []slog.Attr{slog.Int(eventlog.KeyPID, i.process.pid)}
