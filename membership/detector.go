@@ -14,6 +14,7 @@ type detector struct {
 	nextBeat   time.Duration
 	beatSeq    uint64
 	relays     []relay
+	held       bool // a verdict is held back, because this node may be cut off
 }
 
 // monitor watches one predecessor.
@@ -30,6 +31,7 @@ type monitor struct {
 	base   baseDelay
 
 	doubting  bool
+	since     time.Duration // the doubt began, or begins anew
 	nextProbe time.Duration
 	// ripe is when probesMin probes have gone unanswered long enough; never before.
 	ripe    time.Duration
@@ -204,9 +206,10 @@ func (d *detector) restore(w Watched) {
 // startOver forgets the unanswered probes: the node was late, and what it did not hear
 // meanwhile proves nothing.
 func (d *detector) startOver(now time.Duration) {
+	d.held = false
 	for i := range d.monitors {
 		m := &d.monitors[i]
-		m.probes, m.answers, m.ripe, m.nextProbe = 0, 0, never, now
+		m.since, m.nextProbe, m.ripe, m.probes, m.answers = now, now, never, 0, 0
 	}
 }
 
@@ -286,14 +289,20 @@ func (n *Node) tickMonitor(m *monitor) (declared bool) {
 		return false
 	}
 	if !m.doubting {
-		m.doubting, m.nextProbe, m.ripe, m.probes, m.answers = true, now, never, 0, 0
+		m.doubting, m.since, m.nextProbe, m.ripe, m.probes, m.answers = true, now, now, never, 0, 0
 		if m.until == 0 { // else it sends its heartbeats elsewhere
 			n.emit(Event{Kind: EventSuspect, Peer: m.target.ID, Silent: silent})
 		}
 	}
-	if silent >= n.bounds.Deadline && now >= m.ripe && !n.isolated() {
-		n.declare(m, silent)
-		return true
+	if silent >= n.bounds.Deadline && now >= m.ripe {
+		if !n.isolated(m) {
+			n.declare(m, silent)
+			return true
+		}
+		n.detector.held = true
+		n.probe(m)
+		m.nextProbe = now + heldProbeEvery
+		m.ripe = m.nextProbe
 	}
 	if now >= m.nextProbe {
 		n.probe(m)
@@ -311,12 +320,15 @@ func (n *Node) trust(m *monitor, silent time.Duration) {
 	}
 }
 
-// isolated reports whether this node has heard nothing from anyone for as long as a member
-// may be silent, though more members should be there than may fail at once. It is probably
-// the one that is cut off, and declares nobody.
-func (n *Node) isolated() bool {
+// isolated reports whether this node is probably the one that is cut off, and so should
+// declare nobody: it has heard nothing from anyone for as long as a member may be silent,
+// though more members should be there than may fail at once. In a group of more than twice as
+// many, where the probes of a doubt reach several members that must be alive, it is enough
+// that none of them has answered.
+func (n *Node) isolated(m *monitor) bool {
 	others := n.list.ring.Live() - 1
-	return others > n.cfg.MaxFailures && n.now.Mono-n.lastHeard >= n.bounds.Deadline
+	unanswered := n.lastHeard <= m.since && others > 2*n.cfg.MaxFailures
+	return unanswered || n.now.Mono-n.lastHeard >= n.bounds.Deadline && others > n.cfg.MaxFailures
 }
 
 // probe asks the target itself and its other monitors. Where that does not end the doubt, it

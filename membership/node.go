@@ -228,8 +228,8 @@ func (n *Node) Tick(now Now) {
 func (n *Node) Step(now Now, from netip.AddrPort, m *Message) {
 	n.enter(now)
 	if n.phase != Gone {
-		if now.Mono-n.lastHeard >= n.bounds.Deadline {
-			n.detector.startOver(now.Mono) // this node was cut off until now
+		if n.detector.held {
+			n.detector.startOver(now.Mono) // it was cut off until now
 		}
 		n.lastHeard = now.Mono
 		n.step(from, m)

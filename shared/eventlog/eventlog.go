@@ -97,6 +97,8 @@ const (
 	KeyChecksum = "checksum" // of a program, SHA-256 in hex
 	KeyPID      = "pid"      // of a process
 	KeyStderr   = "stderr"   // the last lines that a process wrote there
+	// KeyRestartInMS is when a plugin that ended will be started again.
+	KeyRestartInMS = "restart_in_ms"
 )
 
 // The values of KeyDir.

@@ -232,7 +232,7 @@ func runStatus(c *cli.Context) error {
 	var b strings.Builder
 	line := func(name, value string) {
 		if value != "" {
-			fmt.Fprintf(&b, "%-12s%s\n", name+":", value)
+			fmt.Fprintf(&b, "%-20s%s\n", name+":", value)
 		}
 	}
 	line("id", s.ID)

@@ -50,7 +50,6 @@ import (
 	"fmt"
 	"log/slog"
 	"net"
-	"os"
 	"path/filepath"
 	"sync"
 	"sync/atomic"
@@ -162,7 +161,7 @@ var ErrStopped = errors.New("the plugin host is stopped")
 type Host struct {
 	cfg    Config
 	path   string // of the program in the plugin directory
-	runDir string // private: staged programs and sockets
+	runDir *runDir
 	info   atomic.Pointer[Info]
 
 	requests chan func()
@@ -196,20 +195,12 @@ func New(ctx context.Context, cfg Config) (*Host, error) {
 	defer stop()
 	if err := h.begin(); err != nil {
 		h.cancel()
-		os.RemoveAll(h.runDir)
+		h.watching.Wait()
+		h.runDir.remove()
 		return nil, fmt.Errorf("plugin %q: %w", cfg.Kind.Name, err)
 	}
 	go h.run()
 	return h, nil
-}
-
-// makeRunDir makes the host's private directory. Its path is short, since that of a
-// socket may have no more than 104 bytes on some systems.
-func makeRunDir() (string, error) {
-	if err := os.MkdirAll(os.TempDir(), 0o700); err != nil { // a bare container has none
-		return "", err
-	}
-	return os.MkdirTemp("", "grepd-")
 }
 
 // Info describes the plugin as it is now.

@@ -21,7 +21,7 @@ import (
 
 // instance is one process of a plugin, from its launch to its end.
 type instance struct {
-	binary     binary
+	program    program
 	service    Service
 	apiVersion int
 	since      time.Time
@@ -39,8 +39,8 @@ type instance struct {
 
 // launch starts the program, idle, and returns when it has shaken hands and says that it
 // is healthy. Whatever it may do instead, launch returns soon after ctx ends.
-func launch(ctx context.Context, cfg *Config, b binary, runDir string) (_ *instance, err error) {
-	i := &instance{binary: b, since: time.Now(), stderr: new(tail)}
+func launch(ctx context.Context, cfg *Config, p program, runDir string) (_ *instance, err error) {
+	i := &instance{program: p, since: time.Now(), stderr: new(tail)}
 	defer func() {
 		if err == nil {
 			return
@@ -61,7 +61,7 @@ func launch(ctx context.Context, cfg *Config, b binary, runDir string) (_ *insta
 	if err != nil {
 		return nil, err
 	}
-	i.process = newProcess(b.path, files)
+	i.process = newProcess(p.path, files)
 	i.client = plugin.NewClient(i.clientConfig(cfg))
 	// A process that is killed closes all that go-plugin may be waiting for.
 	stop := context.AfterFunc(ctx, i.process.kill)
@@ -111,8 +111,8 @@ func closeAll(files []*os.File) {
 // what it was fed.
 func (i *instance) clientConfig(cfg *Config) *plugin.ClientConfig {
 	start := func(_ hclog.Logger, spec *exec.Cmd, _ string) (runner.Runner, error) {
-		secure := plugin.SecureConfig{Checksum: i.binary.checksum[:], Hash: sha256.New()}
-		if same, err := secure.Check(i.binary.path); err != nil {
+		secure := plugin.SecureConfig{Checksum: i.program.checksum[:], Hash: sha256.New()}
+		if same, err := secure.Check(i.program.path); err != nil {
 			return nil, fmt.Errorf("verify the checksum: %w", err)
 		} else if !same {
 			return nil, plugin.ErrChecksumsDoNotMatch
@@ -201,7 +201,7 @@ func (i *instance) end(grace time.Duration) {
 }
 
 // removeOthers removes the staged programs of a name but those in use.
-func removeOthers(dir, name string, inUse ...binary) {
+func removeOthers(dir, name string, inUse ...program) {
 	staged, err := filepath.Glob(filepath.Join(dir, name+"-*"))
 	if err != nil {
 		return
@@ -213,9 +213,9 @@ func removeOthers(dir, name string, inUse ...binary) {
 	}
 }
 
-func usedBy(path string, binaries []binary) bool {
-	for _, b := range binaries {
-		if b.path == path {
+func usedBy(path string, programs []program) bool {
+	for _, p := range programs {
+		if p.path == path {
 			return true
 		}
 	}

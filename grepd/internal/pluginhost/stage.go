@@ -16,17 +16,17 @@ import (
 // binaryBytesMax bounds what is copied and hashed for a plugin.
 const binaryBytesMax = 512 << 20
 
-// binary is the staged copy of a plugin's program, in a directory that only the host's
+// program is a plugin's binary: a staged copy of it, in a directory that only the host's
 // user can enter and under the name of its content. It is what is run, so that a
 // restart takes the program that worked, whatever lies in the plugin directory by then,
 // and a program that is replaced while it runs is not in its own way.
-type binary struct {
+type program struct {
 	path     string
 	checksum [sha256.Size]byte
 	version  string
 }
 
-func (b binary) hex() string { return hex.EncodeToString(b.checksum[:]) }
+func (p program) hex() string { return hex.EncodeToString(p.checksum[:]) }
 
 // checkBinary says what is wrong with the plugin's file, in words that tell what to do.
 func checkBinary(path string) error {
@@ -49,32 +49,32 @@ func checkBinary(path string) error {
 }
 
 // stage copies the program at path into dir.
-func stage(path, dir string) (binary, error) {
+func stage(path, dir string) (program, error) {
 	if err := checkBinary(path); err != nil {
-		return binary{}, err
+		return program{}, err
 	}
 	src, err := os.Open(path)
 	if err != nil {
-		return binary{}, err
+		return program{}, err
 	}
 	defer src.Close()
 	tmp := filepath.Join(dir, "incoming")
 	sum, err := copyProgram(tmp, src)
 	if err != nil {
 		os.Remove(tmp)
-		return binary{}, fmt.Errorf("copy %s: %w", path, err)
+		return program{}, fmt.Errorf("copy %s: %w", path, err)
 	}
-	b := binary{checksum: sum}
-	b.path = filepath.Join(dir, filepath.Base(path)+"-"+b.hex()[:16])
-	if err := os.Rename(tmp, b.path); err != nil {
-		return binary{}, err
+	p := program{checksum: sum}
+	p.path = filepath.Join(dir, filepath.Base(path)+"-"+p.hex()[:16])
+	if err := os.Rename(tmp, p.path); err != nil {
+		return program{}, err
 	}
 	// A program that is not Go's, or has been stripped of it, has no version; that is no
 	// reason not to run it.
-	if info, err := buildinfo.ReadFile(b.path); err == nil {
-		b.version = info.Main.Version
+	if info, err := buildinfo.ReadFile(p.path); err == nil {
+		p.version = info.Main.Version
 	}
-	return b, nil
+	return p, nil
 }
 
 // copyProgram writes src to a new executable file and returns its checksum. No process

@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
-	"os"
 	"time"
 
 	"github.com/aksinghdce/cluster-membership-service/shared/eventlog"
@@ -25,7 +24,7 @@ const (
 // while the state is Running.
 type owned struct {
 	current *instance
-	binary  binary // what a restart runs
+	program program // what a restart runs
 	// snapshot is the last state that the host got hold of; nil: begin afresh.
 	snapshot []byte
 	restarts int
@@ -40,11 +39,11 @@ func (h *Host) begin() error {
 	t := h.cfg.Timing
 	h.backoff = backoff{first: t.RestartFirst, max: t.RestartMax}
 	h.check, h.retry = stoppedTimer(), stoppedTimer()
-	b, err := stage(h.path, h.runDir)
+	p, err := stage(h.path, h.runDir.path)
 	if err != nil {
 		return err
 	}
-	if err := h.startNew(b, actionStart, nil, false); err != nil {
+	if err := h.startNew(p, actionStart, nil, false); err != nil {
 		return err
 	}
 	if err := h.watchDir(); err != nil {
@@ -63,7 +62,7 @@ func stoppedTimer() *time.Timer {
 // run is the owner goroutine.
 func (h *Host) run() {
 	defer close(h.done)
-	defer os.RemoveAll(h.runDir)
+	defer h.runDir.remove()
 	for {
 		select {
 		case <-h.stopping:
@@ -89,9 +88,9 @@ func (h *Host) exited() <-chan struct{} {
 	return h.current.process.exited
 }
 
-// startNew launches b and sets it to work from a state, with no other process at work.
-func (h *Host) startNew(b binary, action string, state []byte, crashed bool) error {
-	i, err := h.launch(b)
+// startNew launches p and sets it to work from a state, with no other process at work.
+func (h *Host) startNew(p program, action string, state []byte, crashed bool) error {
+	i, err := h.launch(p)
 	if err != nil {
 		return err
 	}
@@ -103,10 +102,10 @@ func (h *Host) startNew(b binary, action string, state []byte, crashed bool) err
 	return nil
 }
 
-func (h *Host) launch(b binary) (*instance, error) {
+func (h *Host) launch(p program) (*instance, error) {
 	ctx, cancel := context.WithTimeout(h.ctx, h.cfg.Timing.Launch)
 	defer cancel()
-	return launch(ctx, &h.cfg, b, h.runDir)
+	return launch(ctx, &h.cfg, p, h.runDir.path)
 }
 
 func (h *Host) setToWork(i *instance, state []byte, crashed bool) error {
@@ -121,20 +120,20 @@ func (h *Host) setToWork(i *instance, state []byte, crashed bool) error {
 
 // become makes i, which is at work, the current instance.
 func (h *Host) become(i *instance, action string) {
-	h.current, h.binary = i, i.binary
-	removeOthers(h.runDir, h.cfg.Kind.Name, h.binary)
+	h.current, h.program = i, i.program
+	removeOthers(h.runDir.path, h.cfg.Kind.Name, h.program)
 	i.attend()
 	h.retry.Stop()
 	h.check.Reset(h.cfg.Timing.CheckEvery)
 	h.publish(Running)
-	h.log(slog.LevelInfo, action, slog.String(eventlog.KeyVersion, i.binary.version),
-		slog.String(eventlog.KeyChecksum, i.binary.hex()), slog.Int(eventlog.KeyPID, i.process.pid))
+	h.log(slog.LevelInfo, action, slog.String(eventlog.KeyVersion, i.program.version),
+		slog.String(eventlog.KeyChecksum, i.program.hex()), slog.Int(eventlog.KeyPID, i.process.pid))
 }
 
 // publish shows the host's state to Info.
 func (h *Host) publish(state State) {
 	info := &Info{
-		Name: h.cfg.Kind.Name, Version: h.binary.version, Checksum: h.binary.hex(),
+		Name: h.cfg.Kind.Name, Version: h.program.version, Checksum: h.program.hex(),
 		Since: time.Now(), Restarts: h.restarts, LastExit: h.lastExit, State: state,
 	}
 	if i := h.current; i != nil {
@@ -177,7 +176,7 @@ func (h *Host) crashed(why string) {
 	h.retry.Reset(wait)
 	h.publish(Restarting)
 	h.log(slog.LevelWarn, actionExit, slog.Int(eventlog.KeyPID, i.process.pid),
-		slog.String(eventlog.KeyDetail, h.lastExit), slog.Duration("restart_in", wait),
+		slog.String(eventlog.KeyDetail, h.lastExit), slog.Int64(eventlog.KeyRestartInMS, wait.Milliseconds()),
 		slog.String(eventlog.KeyStderr, i.stderr.String()))
 }
 
@@ -193,7 +192,7 @@ func isClosed(c <-chan struct{}) bool {
 // restart starts the program that worked last, from the last snapshot.
 func (h *Host) restart() {
 	h.restarts++
-	err := h.startNew(h.binary, actionRestart, h.snapshot, true)
+	err := h.startNew(h.program, actionRestart, h.snapshot, true)
 	if err == nil || h.ctx.Err() != nil {
 		return
 	}
@@ -201,34 +200,34 @@ func (h *Host) restart() {
 	h.retry.Reset(wait)
 	h.publish(Restarting)
 	h.log(slog.LevelWarn, actionRestart, slog.String(eventlog.KeyError, err.Error()),
-		slog.Duration("restart_in", wait))
+		slog.Int64(eventlog.KeyRestartInMS, wait.Milliseconds()))
 }
 
 // reload is described in the package's comment.
-func (h *Host) reload() error { return h.reloadIf(func(binary) bool { return true }) }
+func (h *Host) reload() error { return h.reloadIf(func(program) bool { return true }) }
 
 // reloadChanged reloads where the program is not the one at work, and leaves a plugin
 // alone that was retired.
 func (h *Host) reloadChanged() error {
-	return h.reloadIf(func(b binary) bool {
-		return b.checksum != h.binary.checksum && h.Info().State != Stopped
+	return h.reloadIf(func(p program) bool {
+		return p.checksum != h.program.checksum && h.Info().State != Stopped
 	})
 }
 
-func (h *Host) reloadIf(wanted func(binary) bool) error {
-	b, err := stage(h.path, h.runDir)
-	if err == nil && wanted(b) {
-		err = h.replaceBy(b)
+func (h *Host) reloadIf(wanted func(program) bool) error {
+	p, err := stage(h.path, h.runDir.path)
+	if err == nil && wanted(p) {
+		err = h.replaceBy(p)
 	}
-	removeOthers(h.runDir, h.cfg.Kind.Name, h.binary)
+	removeOthers(h.runDir.path, h.cfg.Kind.Name, h.program)
 	if err != nil {
 		h.log(slog.LevelWarn, actionRefuse, slog.String(eventlog.KeyError, err.Error()))
 	}
 	return err
 }
 
-func (h *Host) replaceBy(b binary) error {
-	next, err := h.launch(b)
+func (h *Host) replaceBy(p program) error {
+	next, err := h.launch(p)
 	if err != nil {
 		return err
 	}

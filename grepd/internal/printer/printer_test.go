@@ -119,9 +119,9 @@ func TestText(t *testing.T) {
 		{"-A0", printer.TextOptions{Groups: true, OneFile: true},
 			[]*greppb.QueryReply{begin("n1"), file(0, "logs/a"), chunk(0, numbered)}, "x\ny\n--\nz\n"},
 		{"binary", printer.TextOptions{OneFile: true},
-			[]*greppb.QueryReply{begin("n1"), file(0, "logs/a"), chunk(0, lines("x")), fileEnd(0, 2, true)}, "x\ndgrep: logs/a: binary file matches\n"},
+			[]*greppb.QueryReply{begin("n1"), file(0, "logs/a"), chunk(0, lines("x")), fileEnd(0, 2, true)}, "x\ndgrep: n1:logs/a: binary file matches\n"},
 		{"binary -s", printer.TextOptions{OneFile: true, NoMessages: true},
-			[]*greppb.QueryReply{begin("n1"), file(0, "logs/a"), fileEnd(0, 2, true)}, "dgrep: logs/a: binary file matches\n"},
+			[]*greppb.QueryReply{begin("n1"), file(0, "logs/a"), fileEnd(0, 2, true)}, "dgrep: n1:logs/a: binary file matches\n"},
 		{"errors", printer.TextOptions{}, []*greppb.QueryReply{begin("n1", "n2"), fileError(1, "logs/a", "Permission denied", false)},
 			"dgrep: n2:logs/a: Permission denied\n"},
 	} {

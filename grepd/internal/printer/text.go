@@ -281,12 +281,9 @@ func nameOf(addr, path string) string {
 	return addr + ":" + path
 }
 
-// messageName is a file's name in messages, with its node unless there is but one.
+// messageName is a file's name in messages.
 func (t *Text) messageName(target int, path string) string {
-	if t.multiple {
-		return t.outcome.nodes[target].addr + ":" + path
-	}
-	return path
+	return nameOf(t.outcome.nodes[target].addr, path)
 }
 
 // message prints an error, unless -s hides it.

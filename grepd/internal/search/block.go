@@ -74,9 +74,9 @@ func terminator(b []byte, text bool) int {
 
 // read reads the lines that start within the block. Where the file has become shorter, there
 // are fewer or none.
-func (b *block) read(text bool) error {
-	begin := b.index * BlockBytes
-	end := min(begin+BlockBytes, b.file.size)
+func (b *block) read(size int64, text bool) error {
+	begin := b.index * size
+	end := min(begin+size, b.file.size)
 	// The byte before tells whether a line starts where the block does.
 	from := max(begin-1, 0)
 	b.data, b.offset = nil, begin

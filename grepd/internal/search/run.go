@@ -21,6 +21,9 @@ func Run(ctx context.Context, m *Mounts, paths []string, o Options, sink Sink) (
 	if err := o.check(); err != nil {
 		return Stats{}, err
 	}
+	if o.blockBytes == 0 {
+		o.blockBytes = BlockBytes
+	}
 	e := &emitter{o: &o, sink: sink, w: newWorker(&o)}
 	if o.MaxCount == 0 {
 		return e.stats, nil
@@ -131,7 +134,7 @@ func (p *pipeline) cut(f *os.File, path string, size int64) error {
 			return p.ctx.Err()
 		}
 		shared.users.Add(1)
-		b.file, b.index, b.last = shared, i, (i+1)*BlockBytes >= size
+		b.file, b.index, b.last = shared, i, (i+1)*p.o.blockBytes >= size
 		// Neither send waits: both channels have room for every block there is.
 		p.todo <- b
 		if err := p.send(item{block: b}); err != nil {
@@ -149,7 +152,7 @@ func (p *pipeline) work() {
 	w := newWorker(p.o)
 	for b := range p.todo {
 		if b.err = p.ctx.Err(); b.err == nil && !b.file.finished.Load() {
-			if b.err = b.read(p.o.Binary == BinaryText); b.err == nil {
+			if b.err = b.read(p.o.blockBytes, p.o.Binary == BinaryText); b.err == nil {
 				w.search(b)
 			}
 		}

@@ -99,6 +99,8 @@ type Options struct {
 	ByteOffsets                  bool // Chunk.ByteOffsets is wanted
 	Spans                        bool // Chunk.Spans is wanted
 	Workers                      int  // goroutines that search; 0: one a core
+
+	blockBytes int64 // for tests; 0: BlockBytes
 }
 
 // Kinds of lines in Chunk.Kinds.
