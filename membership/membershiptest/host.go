@@ -109,12 +109,6 @@ func (h *host) disturbed(now time.Duration) bool {
 	return now < h.disturbedUntil || h.paused && now > h.pausedAt+pauseMax
 }
 
-// run puts a node on the host.
-func (h *host) run(node *membership.Node, now time.Duration) {
-	h.node, h.startedAt = node, now
-	h.scheduledAt, h.ticks = never, 0
-}
-
 // life is the number of the life with this incarnation, from 1.
 func (h *host) life(incarnation uint64) int {
 	i := slices.Index(h.lives, incarnation)
