@@ -49,7 +49,7 @@ const (
 	TimeoutMax = time.Hour
 	// drainTime is how long each step of a target that was declared failed may take: what
 	// it said before is on its way, or here already.
-	drainTime = 50 * time.Millisecond
+	drainTime = 200 * time.Millisecond
 )
 
 // Searcher searches this node's own files.

@@ -34,7 +34,7 @@ func newRand(t *testing.T) *rand.Rand {
 
 // tick is far below, and soon far above, what anything here takes when nothing is frozen.
 const (
-	tick = 300 * time.Millisecond
+	tick = 500 * time.Millisecond
 	soon = 5 * time.Second
 )
 
@@ -104,8 +104,8 @@ func TestFrozenNodeCostsTheTimeout(t *testing.T) {
 	halfway, _ := startPeer(t, "127.0.0.1:0", saysAndFreezes(fileBegin("logs/a"), chunk("half\n", true)))
 	well, _ := startPeer(t, "127.0.0.1:0", says(chunk("x\n", false)))
 	a := ask(t, newFanout(t, newLiveList(frozen, halfway, well), nil), timeout(tick))
-	a.want(t, frozen, "TIMED_OUT: silent for 300ms")
-	a.want(t, halfway, "TIMED_OUT: silent for 300ms (partial)")
+	a.want(t, frozen, "TIMED_OUT: silent for 500ms")
+	a.want(t, halfway, "TIMED_OUT: silent for 500ms (partial)")
 	a.want(t, well, "ANSWERED")
 	if a.took < tick || a.took > soon {
 		t.Errorf("took %v, want the timeout of %v and little more", a.took, tick)
@@ -336,7 +336,7 @@ func TestManyTargets(t *testing.T) {
 }
 
 func TestMemoryIsFlatWithASlowReader(t *testing.T) {
-	const nodes, chunks, chunkBytes = 8, 64, 256 << 10 // 128 MB
+	const nodes, chunks, chunkBytes = 8, 32, 256 << 10 // 64 MB
 	data := strings.Repeat("x", chunkBytes-1) + "\n"
 	var addrs []string
 	for range nodes {
@@ -356,7 +356,7 @@ func TestMemoryIsFlatWithASlowReader(t *testing.T) {
 	err := f.Query(t.Context(), timeout(soon), func(reply *greppb.QueryReply) error {
 		if c := reply.GetNodeStep(); c != nil {
 			bytes += len(c.Reply.GetChunk().GetData())
-			if bytes/chunkBytes%128 == 1 {
+			if bytes/chunkBytes%64 == 1 {
 				time.Sleep(tick) // let everybody send what they can
 				runtime.GC()
 				var m runtime.MemStats
