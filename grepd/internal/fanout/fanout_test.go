@@ -208,7 +208,7 @@ func TestSlowClientDoesNotTimeNodesOut(t *testing.T) {
 	a := &answer{ends: make(map[string]*greppb.NodeEnd)}
 	err := f.Query(t.Context(), timeout(tick), func(reply *greppb.QueryReply) error {
 		if reply.GetNodeStep() != nil && len(a.steps) == 0 {
-			time.Sleep(2 * tick) // the terminal is paused
+			time.Sleep(2 * tick) // simulates a paused terminal
 		}
 		return a.take(reply)
 	})
@@ -357,7 +357,7 @@ func TestMemoryIsFlatWithASlowReader(t *testing.T) {
 		if c := reply.GetNodeStep(); c != nil {
 			bytes += len(c.Reply.GetChunk().GetData())
 			if bytes/chunkBytes%64 == 1 {
-				time.Sleep(tick) // let everybody send what they can
+				time.Sleep(tick) // simulates a slow reader, so that everybody sends what they can
 				runtime.GC()
 				var m runtime.MemStats
 				runtime.ReadMemStats(&m)
