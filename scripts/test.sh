@@ -26,7 +26,7 @@ while IFS= read -r package; do
   packages+=("$package")
 done < <(go list ./... | grep -v '/grepd/e2e$')
 
-run go test "${race[@]}" -timeout 8m "$@" "${packages[@]}"
+run go test ${race[@]+"${race[@]}"} -timeout 8m "$@" "${packages[@]}"
 if ((${#race[@]})); then
   run go test -race -count=1 -timeout 5m "$@" ./grepd/e2e
 fi
