@@ -393,10 +393,8 @@ func (n *Node) stepHeartbeat(from netip.AddrPort, m *Message) {
 func (n *Node) stepStrangersHeartbeat(from netip.AddrPort, m *Message) {
 	known := n.list.get(from)
 	switch {
-	case known == nil:
-		n.compareLists(from)
-	case known.ID.Short() != m.Short:
-		n.compareLists(from)
+	case known == nil || known.ID.Short() != m.Short:
+		n.differ(from)
 	case known.State != Alive:
 		n.recall(known)
 	default:

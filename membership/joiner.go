@@ -310,7 +310,7 @@ func (n *Node) stepWelcome(m *Message) {
 	case m.Verdict == Admitted:
 		n.learnBeforeJoin(m.Entries)
 		n.enterGroup()
-		n.compareLists(j.contact) // for what changed since the list was pulled
+		n.compareLists(j.contact, false) // for what changed since the list was pulled
 	}
 }
 
@@ -321,7 +321,7 @@ func (n *Node) stepProofOfAdmission(from netip.AddrPort, m *Message) {
 		m.Kind == Update && slices.Contains(m.Entries, Entry{ID: n.self, State: Alive})
 	if n.joiner.stage == knocking && admitted {
 		n.enterGroup()
-		n.compareLists(n.joiner.contact)
+		n.compareLists(n.joiner.contact, false)
 		n.step(from, m)
 	}
 }

@@ -136,7 +136,7 @@ func (n *Node) rejoin() {
 	if m := n.list.get(contact); m != nil {
 		// The contact has a list that lacks this node, so it tells those on it.
 		n.launch(flight{head: m, arc: ring.Around(n.position), entries: []Entry{alive}})
-		n.compareLists(contact)
+		n.compareLists(contact, true)
 	}
 }
 
