@@ -277,6 +277,9 @@ func (n *Node) finishPulling() {
 func (n *Node) learnBeforeJoin(entries []Entry) {
 	for _, e := range entries {
 		if e.Addr == n.self.Addr {
+			if !plausible(e) {
+				continue
+			}
 			n.self.Incarnation = max(n.self.Incarnation, e.Incarnation+1)
 			continue
 		}
@@ -301,7 +304,7 @@ func (n *Node) stepWelcome(m *Message) {
 			j.forming = append(j.forming, formed{addr: m.Sender.Addr, at: n.now.Mono})
 		}
 	case j.stage != knocking || m.Seq != j.knockSeq:
-	case m.Verdict == Stale:
+	case m.Verdict == Stale && m.Incarnation <= incarnationMax:
 		n.self.Incarnation = max(n.self.Incarnation+1, m.Incarnation)
 		n.beginKnocking(j.contact)
 	case m.Verdict == Admitted:

@@ -378,11 +378,9 @@ func (n *Node) change(e Entry, via Via, event Event) bool {
 	return true
 }
 
-// acceptable rejects what no member would say in earnest: addresses nobody can be reached
-// at, and lists without end.
+// acceptable rejects what would make the list grow without end.
 func (n *Node) acceptable(e Entry) bool {
-	ip := e.Addr.Addr()
-	if !ip.IsValid() || ip.IsUnspecified() || ip.IsMulticast() || e.Addr.Port() == 0 || e.State > Left {
+	if !plausible(e) {
 		return false
 	}
 	if n.list.get(e.Addr) != nil {
@@ -392,6 +390,16 @@ func (n *Node) acceptable(e Entry) bool {
 		return n.list.ring.Live() < membersMax
 	}
 	return n.list.ring.Len()-n.list.ring.Live() < terminalsMax
+}
+
+// incarnationMax is the year 2262. Nobody could come back after a higher one.
+const incarnationMax = math.MaxInt64
+
+// plausible rejects what no member would say in earnest.
+func plausible(e Entry) bool {
+	ip := e.Addr.Addr()
+	reachable := ip.IsValid() && !ip.IsUnspecified() && !ip.IsMulticast() && e.Addr.Port() != 0
+	return reachable && e.Incarnation <= incarnationMax && e.State <= Left
 }
 
 // learn merges what another member said, and returns what was news. An entry about this

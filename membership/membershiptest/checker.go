@@ -329,7 +329,10 @@ func (c *checker) leaving(h *host) {
 // add notes a change that begins now, and has it checked when all lists must have it.
 func (c *checker) add(h *host, id membership.ID, state membership.State) *Change {
 	c.grow()
-	change := &Change{ID: id, Host: h.index, State: state, At: c.sim.now, Unbounded: h.disturbed(c.sim.now)}
+	change := &Change{
+		ID: id, Host: h.index, State: state, At: c.sim.now,
+		Unbounded: c.sim.options.Unbounded || h.disturbed(c.sim.now),
+	}
 	c.changes[h.index] = append(c.changes[h.index], change)
 	c.sim.After(spreadWithin, func() { c.checkSpread(change) })
 	return change

@@ -46,6 +46,20 @@ func TestTrials(t *testing.T) {
 	}
 }
 
+// TestChaosEndsInPeace: whatever was done to a cluster, it becomes one group again.
+func TestChaosEndsInPeace(t *testing.T) {
+	runs := *trialsFlag / 10
+	if testing.Short() {
+		runs = min(runs, 10)
+	}
+	var summary Summary
+	chaos := func(seed uint64) Result { return Chaos(seed, nil) }
+	Each(*seedFlag, runs, runtime.GOMAXPROCS(0), chaos, summary.Add)
+	for _, r := range summary.Broken {
+		t.Errorf("seed %d, %d members: %v", r.Seed, r.Members, r.Report.Violations[0])
+	}
+}
+
 // TestNobodyIsDeclaredFailedAtTenPercentLoss runs a few hundred member-hours.
 func TestNobodyIsDeclaredFailedAtTenPercentLoss(t *testing.T) {
 	testNoFalseFail(t, FalseFailOptions{Members: 50, Loss: 0.10, For: 2 * time.Hour})

@@ -171,7 +171,9 @@ func TestExitStatusAndCoverage(t *testing.T) {
 	complete := []*greppb.QueryReply{nodeEnd(0, answered, ""), nodeEnd(1, answered, ""), end()}
 	incomplete := []*greppb.QueryReply{nodeEnd(0, answered, ""), nodeEnd(1, failed, ""), end()}
 	unreadable := fileError(0, "logs/b", "Permission denied", false)
-	missing := func(node uint32) *greppb.QueryReply { return fileError(node, "logs/c", "No such file or directory", true) }
+	missing := func(node uint32) *greppb.QueryReply {
+		return fileError(node, "logs/c", "No such file or directory", true)
+	}
 	stale := func(d time.Duration) *greppb.QueryReply {
 		reply := begin("n1", "n2")
 		reply.GetBegin().Stale, reply.GetBegin().StaleNanos = true, int64(d)

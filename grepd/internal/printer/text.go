@@ -25,8 +25,8 @@ type TextOptions struct {
 	// Adjacent says that it was of 0 lines. Then groups are not marked by the nodes but
 	// made of adjacent lines, which need numbers.
 	Adjacent bool
-	Invert bool    // -v
-	Colors *Colors // nil: none
+	Invert   bool    // -v
+	Colors   *Colors // nil: none
 }
 
 // Text prints an answer as grep would.

@@ -151,7 +151,9 @@ func TestLimits(t *testing.T) {
 }
 
 // endless makes a file whose output no client reads to its end by accident.
-func (n *node) endless(t *testing.T) { n.write(t, "big", strings.Repeat("x\n", 8<<20)) }
+func (n *node) endless(t *testing.T) {
+	n.write(t, "big", strings.Repeat(strings.Repeat("x", 99)+"\n", 160<<10))
+}
 
 func TestQueriesBeyondTheLimitAreRefused(t *testing.T) {
 	n := start(t, func(c *Config) { c.QueriesMax = 1 })
