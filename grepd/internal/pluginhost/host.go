@@ -98,7 +98,7 @@ type Config struct {
 
 // Timing bounds everything that a host waits for. Zero fields get the defaults.
 type Timing struct {
-	Launch     time.Duration // from the start of a process until it is healthy; 10 s
+	Launch     time.Duration // from the start of a process until it is healthy; 30 s
 	Call       time.Duration // Start, Freeze; 2 s
 	Retire     time.Duration // Retire; 3 s
 	Grace      time.Duration // from being asked to end until being killed; 2 s
@@ -123,7 +123,7 @@ func (t Timing) withDefaults() Timing {
 			*d = value
 		}
 	}
-	set(&t.Launch, 10*time.Second)
+	set(&t.Launch, 30*time.Second)
 	set(&t.Call, 2*time.Second)
 	set(&t.Retire, 3*time.Second)
 	set(&t.Grace, 2*time.Second)

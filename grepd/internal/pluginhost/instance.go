@@ -128,7 +128,7 @@ func (i *instance) clientConfig(cfg *Config) *plugin.ClientConfig {
 		AutoMTLS:         true,
 		SkipHostEnv:      true,
 		GRPCDialOptions:  pluginapi.DialOptions(),
-		StartTimeout:     cfg.Timing.Launch,
+		StartTimeout:     2 * cfg.Timing.Launch, // launch's own deadline is to be the first
 		UnixSocketConfig: &plugin.UnixSocketConfig{TempDir: i.dir},
 		Stderr:           i.stderr,
 		SyncStderr:       i.stderr,

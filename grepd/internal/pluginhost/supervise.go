@@ -24,6 +24,9 @@ const (
 // a state: it may be the state that it cannot live with.
 const freshAfter = 5
 
+// exitTimeout is how much later than its connection's end a process's may be seen.
+const exitTimeout = time.Second
+
 // owned is what the owner goroutine has for itself. There is a current instance exactly
 // while the state is Running.
 type owned struct {
@@ -123,15 +126,17 @@ func (h *Host) setToWork(i *instance, state []byte, crashed bool) error {
 }
 
 // become makes i, which is at work, the current instance.
-func (h *Host) become(i *instance, action string) {
+func (h *Host) become(i *instance, action string, attrs ...slog.Attr) {
 	h.current, h.program = i, i.program
 	removeOthers(h.runDir.path, h.cfg.Kind.Name, h.program)
 	i.attend()
 	h.retry.Stop()
 	h.check.Reset(h.cfg.Timing.CheckEvery)
 	h.publish(Running)
-	h.log(slog.LevelInfo, action, slog.String(eventlog.KeyVersion, i.program.version),
-		slog.String(eventlog.KeyChecksum, i.program.hex()), slog.Int(eventlog.KeyPID, i.process.pid))
+	h.log(slog.LevelInfo, action, append([]slog.Attr{
+		slog.String(eventlog.KeyVersion, i.program.version),
+		slog.String(eventlog.KeyChecksum, i.program.hex()), slog.Int(eventlog.KeyPID, i.process.pid),
+	}, attrs...)...)
 }
 
 // publish shows the host's state to Info.
@@ -157,7 +162,19 @@ func (h *Host) checkUp() {
 		h.check.Reset(h.cfg.Timing.CheckEvery)
 	case h.ctx.Err() != nil: // Stop was called meanwhile, and will be next
 	default:
+		if !errors.Is(err, context.DeadlineExceeded) {
+			h.awaitExit()
+		}
 		h.crashed(fmt.Sprintf("no snapshot: %v", err))
+	}
+}
+
+// awaitExit gives a process whose connection broke the time to be seen to have ended, so
+// that how it ended is told, and not that the connection broke.
+func (h *Host) awaitExit() {
+	select {
+	case <-h.exited():
+	case <-time.After(exitTimeout):
 	}
 }
 
@@ -249,12 +266,13 @@ func (h *Host) replaceBy(p program) error {
 		h.become(next, actionReload)
 		return nil
 	}
+	frozenAt := time.Now()
 	state, frozen := h.freeze(old)
 	if err := h.setToWork(next, state, !frozen); err != nil {
 		next.end(0)
 		return errors.Join(err, h.resume(old, state, frozen))
 	}
-	h.become(next, actionReload)
+	h.become(next, actionReload, slog.Int64(eventlog.KeyGapUS, time.Since(frozenAt).Microseconds()))
 	old.end(h.cfg.Timing.Grace)
 	return nil
 }
