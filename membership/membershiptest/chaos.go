@@ -8,12 +8,13 @@ import (
 // How a Chaos goes.
 const (
 	chaosMembersMax = 40
-	chaosFor        = 2 * time.Minute
-	chaosPauseMax   = 30 * time.Second // between two faults, a tenth of that at the most
+	chaosFor        = time.Minute
+	chaosEvery      = 3 * time.Second // between two faults, at the most
+	chaosPauseMax   = 30 * time.Second
 	peaceFor        = joinWithin + settleWithin + spreadWithin
 )
 
-// Chaos does whatever can be done to a small cluster for two minutes, drawn from the seed:
+// Chaos does whatever can be done to a small cluster for a minute, drawn from the seed:
 // crashes of any number, restarts with stepped clocks, leaves, newcomers, long pauses,
 // reloads, partitions, cut, slow and clogged links, loss, duplicates, replayed packets.
 // Then it takes all faults away, and the cluster must become one group with equal lists.
@@ -31,7 +32,7 @@ func Chaos(seed uint64, adjust func(*Options)) Result {
 	c.sim.Form(n)
 	for c.sim.Now() < chaosFor {
 		chaosFaults[draw.IntN(len(chaosFaults))](c)
-		c.sim.Run(uniform(draw, 0, chaosPauseMax/10))
+		c.sim.Run(uniform(draw, 0, chaosEvery))
 	}
 	c.peace()
 	c.sim.CheckLists()

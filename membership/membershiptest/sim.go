@@ -273,6 +273,10 @@ func (s *Sim) wake(h *host) {
 }
 
 func (s *Sim) tick(h *host) {
+	if h.tickedAt != s.now {
+		h.tickedAt, h.ticks = s.now, 0
+	}
+	h.ticks++
 	h.node.Tick(h.clock.now(s.now))
 	s.afterStep(h)
 }
@@ -297,11 +301,9 @@ func (s *Sim) afterStep(h *host) {
 // schedule makes sure that the host is woken when its node wants it.
 func (s *Sim) schedule(h *host) {
 	h.wakeAt = max(s.now, h.clock.when(h.node.Wake()))
-	if h.wakeAt > s.now {
-		h.ticks = 0
-	} else if h.ticks++; h.ticks > ticksMax {
+	if h.ticks > ticksMax {
 		s.checker.spins(h)
-		h.wakeAt = s.now + time.Millisecond
+		h.wakeAt = max(h.wakeAt, s.now+time.Millisecond)
 	}
 	if h.wakeAt < h.scheduledAt {
 		h.scheduledAt = h.wakeAt

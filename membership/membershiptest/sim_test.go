@@ -48,7 +48,7 @@ func TestTrials(t *testing.T) {
 
 // TestChaosEndsInPeace: whatever was done to a cluster, it becomes one group again.
 func TestChaosEndsInPeace(t *testing.T) {
-	runs := *trialsFlag / 3
+	runs := *trialsFlag / 10
 	if testing.Short() {
 		runs = min(runs, 10)
 	}

@@ -284,6 +284,21 @@ func TestHungPluginIsRestarted(t *testing.T) {
 	}
 }
 
+func TestStateThatNoProgramCanLiveWithIsGivenUp(t *testing.T) {
+	r := newRig(t, refusesState)
+	pid := r.Info().PID
+	r.eventually("a snapshot is taken", func() bool {
+		taken := false
+		r.host.do(context.Background(), func() error { taken = r.host.snapshot != nil; return nil })
+		return taken
+	})
+	syscall.Kill(pid, syscall.SIGKILL)
+	r.row("a start without a state", func(m pluginpb.Member) bool { return m.Incarnation == 1 && m.Addr == "crashed" })
+	if !r.logged("action=restart", "no mood to start") {
+		t.Errorf("the log does not tell of it: %q", r.logs)
+	}
+}
+
 // pump sends numbered datagrams to the socket and collects who has echoed which.
 type pump struct {
 	stop   chan struct{}
@@ -460,6 +475,9 @@ func TestPluginThatDoesNotFreezeIsReplacedFromItsSnapshot(t *testing.T) {
 	r.install(works)
 	r.eventually("another process", func() bool { info := r.Info(); return info.State == Running && info.PID != pid })
 	r.row("a start as after a crash", func(m pluginpb.Member) bool { return m.Addr == "crashed" })
+	if !r.logged("action=exit", "it did not give its state for a reload") {
+		t.Errorf("the log does not tell of it: %q", r.logs)
+	}
 	if alive(pid) {
 		t.Errorf("process %d is alive", pid)
 	}
