@@ -28,7 +28,7 @@ done < <(go list ./... | grep -v '/grepd/e2e$')
 
 run go test ${race[@]+"${race[@]}"} -timeout 8m "$@" "${packages[@]}"
 if ((${#race[@]})); then
-  run go test -race -count=1 -timeout 5m "$@" ./grepd/e2e
+  run go test -race -count=1 -timeout 8m "$@" ./grepd/e2e
 fi
 # -v: the measured times are worth seeing also where all is well.
 run go test -count=1 -v -timeout 5m "$@" ./grepd/e2e
