@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
 # Runs every test: all packages under the race detector, then the end-to-end tests with
-# real processes, alone, since they measure times. Needs Go, git and a C compiler (for
+# real processes, alone, since they measure times: once with daemons that have the race
+# detector built in, once with daemons as they are. Needs Go, git and a C compiler (for
 # the race detector). Takes a few minutes on two cores.
 #
 # Usage: scripts/test.sh [FLAG...]     flags for go test, such as -v or -run REGEXP
@@ -22,8 +23,11 @@ while IFS= read -r package; do
   packages+=("$package")
 done < <(go list ./... | grep -v '/grepd/e2e$')
 
-run env CGO_ENABLED=1 go test -race -timeout 8m "$@" "${packages[@]}"
-run go test -count=1 -timeout 5m "$@" ./grepd/e2e
+export CGO_ENABLED=1 # the race detector is in C
+run go test -race -timeout 8m "$@" "${packages[@]}"
+run go test -race -count=1 -timeout 5m "$@" ./grepd/e2e
+# -v: the measured times are worth seeing also where all is well.
+run go test -count=1 -v -timeout 5m "$@" ./grepd/e2e
 
 if ((failed)); then
   echo 'tests failed'

@@ -284,6 +284,21 @@ func TestHungPluginIsRestarted(t *testing.T) {
 	}
 }
 
+func TestStateThatNoProgramCanLiveWithIsGivenUp(t *testing.T) {
+	r := newRig(t, refusesState)
+	pid := r.Info().PID
+	r.eventually("a snapshot is taken", func() bool {
+		taken := false
+		r.host.do(context.Background(), func() error { taken = r.host.snapshot != nil; return nil })
+		return taken
+	})
+	syscall.Kill(pid, syscall.SIGKILL)
+	r.row("a start without a state", func(m pluginpb.Member) bool { return m.Incarnation == 1 && m.Addr == "crashed" })
+	if !r.logged("action=restart", "no mood to start") {
+		t.Errorf("the log does not tell of it: %q", r.logs)
+	}
+}
+
 // pump sends numbered datagrams to the socket and collects who has echoed which.
 type pump struct {
 	stop   chan struct{}
@@ -349,8 +364,10 @@ func (p *pump) finish() (pids map[int]bool) {
 }
 
 func TestReloadLosesNoDatagramAndKeepsTheState(t *testing.T) {
-	const reloads = 6
+	const reloads = 4
 	r := newRig(t, works)
+	r.row("the first list", func(pluginpb.Member) bool { return true })
+	stale := r.watchForStale()
 	p := startPump(t, r.conn.LocalAddr())
 	for i := range reloads {
 		old := r.Info().PID
@@ -364,6 +381,9 @@ func TestReloadLosesNoDatagramAndKeepsTheState(t *testing.T) {
 		}
 	}
 	pids := p.finish()
+	if stale() {
+		t.Error("the member list was marked stale during a reload")
+	}
 	if uint64(len(p.echoes)) != p.sent || p.twice != 0 {
 		t.Errorf("%d of %d datagrams were echoed, %d of them twice", len(p.echoes), p.sent, p.twice)
 	}
@@ -376,6 +396,26 @@ func TestReloadLosesNoDatagramAndKeepsTheState(t *testing.T) {
 	if info := r.Info(); info.Restarts != 0 {
 		t.Errorf("reloads are counted as restarts: %+v", info)
 	}
+}
+
+// watchForStale looks at every list from now on; what it returns ends that, and says
+// whether one was stale.
+func (r *rig) watchForStale() (end func() bool) {
+	stop, result := make(chan struct{}), make(chan bool)
+	go func() {
+		stale := false
+		for {
+			changed := r.Roster().Changed()
+			stale = stale || !r.Roster().List().StaleSince.IsZero()
+			select {
+			case <-changed:
+			case <-stop:
+				result <- stale
+				return
+			}
+		}
+	}()
+	return func() bool { close(stop); return <-result }
 }
 
 func TestLaunchLeavesTheSocketNonBlocking(t *testing.T) {
@@ -435,6 +475,9 @@ func TestPluginThatDoesNotFreezeIsReplacedFromItsSnapshot(t *testing.T) {
 	r.install(works)
 	r.eventually("another process", func() bool { info := r.Info(); return info.State == Running && info.PID != pid })
 	r.row("a start as after a crash", func(m pluginpb.Member) bool { return m.Addr == "crashed" })
+	if !r.logged("action=exit", "it did not give its state for a reload") {
+		t.Errorf("the log does not tell of it: %q", r.logs)
+	}
 	if alive(pid) {
 		t.Errorf("process %d is alive", pid)
 	}

@@ -68,7 +68,7 @@ func launch(ctx context.Context, cfg *Config, p program, runDir string) (_ *inst
 	defer stop()
 	connection, err := i.client.Client()
 	if err != nil {
-		return nil, fmt.Errorf("handshake: %w", oneLine(err))
+		return nil, fmt.Errorf("handshake with %s: %w", filepath.Join(cfg.Dir, cfg.Kind.Name), oneLine(err))
 	}
 	if err := checkHealth(ctx, connection); err != nil {
 		return nil, fmt.Errorf("health: %w", err)

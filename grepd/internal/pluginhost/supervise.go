@@ -20,6 +20,10 @@ const (
 	actionStop    = "stop"    // ended for good
 )
 
+// freshAfter is how many restarts in a row may fail before the plugin is started without
+// a state: it may be the state that it cannot live with.
+const freshAfter = 5
+
 // owned is what the owner goroutine has for itself. There is a current instance exactly
 // while the state is Running.
 type owned struct {
@@ -163,6 +167,7 @@ func (h *Host) crashed(why string) {
 	i := h.current
 	exitedAlone := why == "" || isClosed(i.process.exited)
 	i.end(0)
+	i.service.Lost()
 	h.current = nil
 	h.check.Stop()
 	h.lastExit = i.process.exit
@@ -192,6 +197,9 @@ func isClosed(c <-chan struct{}) bool {
 // restart starts the program that worked last, from the last snapshot.
 func (h *Host) restart() {
 	h.restarts++
+	if h.backoff.attempts > freshAfter {
+		h.snapshot = nil
+	}
 	err := h.startNew(h.program, actionRestart, h.snapshot, true)
 	if err == nil || h.ctx.Err() != nil {
 		return
@@ -261,6 +269,9 @@ func (h *Host) freeze(i *instance) (state []byte, frozen bool) {
 	if err != nil {
 		i.process.kill()
 		<-i.process.exited
+		h.lastExit = fmt.Sprintf("it did not give its state for a reload: %v", err)
+		h.log(slog.LevelWarn, actionExit, slog.Int(eventlog.KeyPID, i.process.pid),
+			slog.String(eventlog.KeyDetail, h.lastExit), slog.String(eventlog.KeyStderr, i.stderr.String()))
 		return h.snapshot, false
 	}
 	return state, true
@@ -291,6 +302,7 @@ func (h *Host) retire() error {
 		err = i.service.Retire(ctx)
 		cancel()
 		i.end(h.cfg.Timing.Grace)
+		i.service.Lost()
 		h.current = nil
 		h.lastExit = i.process.exit
 		level, attrs := slog.LevelInfo, []slog.Attr{slog.Int(eventlog.KeyPID, i.process.pid)}

@@ -1,0 +1,13 @@
+//go:build !amd64
+
+package match
+
+const hasAVX2 = false
+
+func pairIndex(b *byte, n, first, second int, a, c, maskA, maskB byte) int {
+	panic("match: pairIndex without AVX2")
+}
+
+func teddyIndex(b *byte, n int, masks *[6][32]byte) int {
+	panic("match: teddyIndex without AVX2")
+}

@@ -1,0 +1,168 @@
+package match
+
+import (
+	"bytes"
+	"slices"
+)
+
+// Scanner applies a Matcher. It keeps working memory from call to call, and serves one goroutine.
+type Scanner struct {
+	m       *Matcher
+	vm      *vm
+	dfa     *dfa
+	retried []*vm
+}
+
+// NewScanner makes a scanner, which is best used for many blocks.
+func (m *Matcher) NewScanner() *Scanner {
+	s := &Scanner{m: m, vm: newVM(m.program, m.longest), dfa: newDFA(m.program)}
+	for _, p := range m.retried {
+		s.retried = append(s.retried, newVM(p, m.longest))
+	}
+	return s
+}
+
+// Lines appends to lines those of block that are selected, their newlines included, until there
+// are max more. Below 0, max is no limit.
+func (s *Scanner) Lines(block []byte, lines []Range, max int) []Range {
+	s.scan(block, max, &lines)
+	return lines
+}
+
+// Count gives the number of lines of block that are selected, but at most max. Below 0, max is no limit.
+func (s *Scanner) Count(block []byte, max int) int { return s.scan(block, max, nil) }
+
+const (
+	// Literals that are found more often than every candidateGapMin bytes, over candidatesMin of them, are
+	// not worth searching for when each find must be checked: the automaton alone is faster.
+	candidateGapMin = 96
+	candidatesMin   = 32
+)
+
+// scan counts the selected lines, and appends them to lines where that is not nil.
+func (s *Scanner) scan(block []byte, max int, lines *[]Range) int {
+	n, candidates := 0, 0
+	literals := s.m.literals
+	for pos := 0; pos < len(block) && n != max; {
+		at, sure := 0, false
+		switch {
+		case len(s.retried) > 0:
+		case literals != nil:
+			at, sure = literals.index(block[pos:]), s.m.exact
+			if candidates++; !sure && candidates >= candidatesMin && pos < candidates*candidateGapMin {
+				literals = nil
+			}
+		default:
+			at = s.dfa.find(block[pos:])
+			sure = !s.dfa.thrashing
+		}
+		if at < 0 {
+			break
+		}
+		line := lineAt(block, pos, pos+at)
+		if sure || s.Match(trimNewline(block[line.Start:line.End])) {
+			if n++; lines != nil {
+				*lines = append(*lines, line)
+			}
+		}
+		pos = line.End
+	}
+	return n
+}
+
+// lineAt gives the line around block[at], which does not start before from.
+func lineAt(block []byte, from, at int) Range {
+	line := Range{from + bytes.LastIndexByte(block[from:at], '\n') + 1, len(block)}
+	if n := bytes.IndexByte(block[at:], '\n'); n >= 0 {
+		line.End = at + n + 1
+	}
+	return line
+}
+
+func trimNewline(line []byte) []byte { return bytes.TrimSuffix(line, []byte{'\n'}) }
+
+// Match tells whether line, without its newline, is selected.
+func (s *Scanner) Match(line []byte) bool {
+	matches := s.dfa.matches(line)
+	if s.dfa.thrashing {
+		_, matches = s.vm.find(line, 0)
+	}
+	return matches || slices.ContainsFunc(s.retried, func(v *vm) bool {
+		_, ok := v.findWord(line, 0, s.m.program.asciiWords)
+		return ok
+	})
+}
+
+// Parts appends to parts those of line, without its newline, that match. Empty matches are none.
+func (s *Scanner) Parts(line []byte, parts []Range) []Range {
+	for pos := 0; pos < len(line); {
+		r, ok := s.next(line, pos)
+		if !ok {
+			break
+		}
+		if pos = r.End; r.Start < r.End {
+			parts = append(parts, r)
+		} else if pos < len(line) {
+			_, n := decode(line[pos:])
+			pos += n
+		}
+	}
+	return parts
+}
+
+// next gives the leftmost match at or after from.
+func (s *Scanner) next(line []byte, from int) (Range, bool) {
+	best, ok := s.vm.find(line, from)
+	for _, v := range s.retried {
+		r, found := v.findWord(line, from, s.m.program.asciiWords)
+		if found && (!ok || r.Start < best.Start || r.Start == best.Start && r.End > best.End) {
+			best, ok = r, true
+		}
+	}
+	return best, ok
+}
+
+// findWord finds a match between non-word characters of a program that matches the empty string too. As in
+// grep, where the longest match at a place has a word character beside it shorter
+// ones are tried, but not the empty one.
+func (v *vm) findWord(line []byte, from int, asciiWords bool) (Range, bool) {
+	for pos := from; pos <= len(line); {
+		r, ok := v.find(line, pos)
+		if !ok {
+			break
+		}
+		if noWordBefore.holds(symbolBefore(line, r.Start), endOfLine, asciiWords) {
+			best := -1
+			v.ends(line, r.Start, func(end int) {
+				if (end > r.Start || r.End == r.Start) && noWordAfter.holds(endOfLine, symbolAfter(line, end), asciiWords) {
+					best = max(best, end)
+				}
+			})
+			if best >= 0 {
+				return Range{r.Start, best}, true
+			}
+		}
+		if r.Start == len(line) {
+			break
+		}
+		_, n := decode(line[r.Start:])
+		pos = r.Start + n
+	}
+	return Range{}, false
+}
+
+func symbolBefore(line []byte, pos int) symbol {
+	if pos == 0 {
+		return endOfLine
+	}
+	r, _ := decodeLast(line[:pos])
+	return r
+}
+
+func symbolAfter(line []byte, pos int) symbol {
+	if pos == len(line) {
+		return endOfLine
+	}
+	r, _ := decode(line[pos:])
+	return r
+}
