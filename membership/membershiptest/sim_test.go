@@ -31,7 +31,7 @@ func TestTrials(t *testing.T) {
 	options.MembersMin, options.MembersMax, options.LossMax = 4, 200, 0.05
 	trials := *trialsFlag
 	if testing.Short() {
-		trials = min(trials, 50)
+		trials = min(trials, 20)
 	}
 	var summary Summary
 	Each(*seedFlag, trials, runtime.GOMAXPROCS(0),
@@ -50,7 +50,7 @@ func TestTrials(t *testing.T) {
 func TestChaosEndsInPeace(t *testing.T) {
 	runs := *trialsFlag / 10
 	if testing.Short() {
-		runs = min(runs, 10)
+		runs = min(runs, 3)
 	}
 	var summary Summary
 	chaos := func(seed uint64) Result { return Chaos(seed, nil) }
@@ -73,7 +73,7 @@ func TestShortPausesHarmNobody(t *testing.T) {
 
 func testNoFalseFail(t *testing.T, options FalseFailOptions) {
 	if testing.Short() {
-		options.For = 10 * time.Minute
+		options.For = 2 * time.Minute
 	}
 	r := FalseFails(*seedFlag, options)
 	t.Logf("seed %d: %.0f member-hours, %d false failures", r.Seed, r.MemberHours(), r.Report.FalseFails)
@@ -90,7 +90,11 @@ func testNoFalseFail(t *testing.T, options FalseFailOptions) {
 func TestTrafficIsFlat(t *testing.T) {
 	const bytesMax, spread = 135, 0.05
 	var least, most float64
-	for _, n := range []int{10, 100, 1000} {
+	sizes := []int{10, 100, 1000}
+	if testing.Short() {
+		sizes = sizes[:2]
+	}
+	for _, n := range sizes {
 		sim := New(Options{Seed: *seedFlag, Clocks: WildClocks})
 		sim.Form(n)
 		sim.Run(5 * time.Second)
