@@ -12,11 +12,14 @@ type Scanner struct {
 	dfa     *dfa
 	retried []*vm
 	parts   [4]stream
+
+	literals *literalSearch // m's, tuned to the first large block
+	tuned    bool
 }
 
 // NewScanner makes a scanner, which is best used for many blocks.
 func (m *Matcher) NewScanner() *Scanner {
-	s := &Scanner{m: m, vm: newVM(m.program, m.longest), dfa: newDFA(m.program)}
+	s := &Scanner{m: m, vm: newVM(m.program, m.longest), dfa: newDFA(m.program), literals: m.literals}
 	for _, p := range m.retried {
 		s.retried = append(s.retried, newVM(p, m.longest))
 	}
@@ -45,9 +48,12 @@ func (s *Scanner) scan(block []byte, max int, lines *[]Range) int {
 	if s.m.literals == nil || len(s.retried) > 0 {
 		return s.scanAll(block, 0, max, lines)
 	}
+	if !s.tuned && len(block) >= tuneBytesMin {
+		s.literals, s.tuned = s.literals.tuned(block), true
+	}
 	n := 0
 	for pos, candidates := 0, 1; pos < len(block) && n != max; candidates++ {
-		at := s.m.literals.index(block[pos:])
+		at := s.literals.index(block[pos:])
 		if at < 0 {
 			break
 		}
