@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"encoding/binary"
 	"slices"
+	"unsafe"
 )
 
 const (
@@ -306,6 +307,114 @@ func (d *dfa) find(b []byte) int {
 			return at
 		}
 	}
+}
+
+// streamsBytesMin is the size below which a text is not worth splitting.
+const streamsBytesMin = 4 << 10
+
+// stream is one of the parts of a text that lines steps through at once.
+type stream struct {
+	pos, end int
+	line     int // no match ends before it in its line; a line starts there
+	state    uint32
+	found    []Range
+}
+
+// streams finds all matching lines of b, which starts with a line, in up to four parts at once: a
+// processor that must wait for the table's entry of one part can load those of the others. Lines are
+// appended, moved by offset, unless lines is nil. It gives up where the cache is emptied on the way.
+func (d *dfa) streams(b []byte, parts *[4]stream, offset int, lines *[]Range) (count int, ok bool) {
+	end := 0
+	for k := range parts {
+		p := &parts[k]
+		*p = stream{pos: end, line: end, state: d.start, found: p.found[:0]}
+		if end = max(end, (k+1)*len(b)/4); k == 3 || end == len(b) {
+			end = len(b)
+		} else {
+			end = endOfLineAt(b, end)
+		}
+		p.end = end
+	}
+	generation := d.generation
+	for {
+		n := len(b)
+		for k := range parts {
+			n = min(n, parts[k].end-parts[k].pos)
+		}
+		if n == 0 {
+			break
+		}
+		k := d.lockstep(b, parts, n)
+		d.served += 4 * k
+		if k == n {
+			continue
+		}
+		// Some part has met something special. Each does one step by itself.
+		for i := range parts {
+			if d.single(b, &parts[i]); d.generation != generation {
+				return 0, false
+			}
+		}
+	}
+	for k := range parts {
+		p := &parts[k]
+		for p.pos < p.end {
+			if d.single(b, p); d.generation != generation {
+				return 0, false
+			}
+		}
+		if p.line < p.end && b[p.end-1] != '\n' && d.next(p.state, endOfLine) == matched {
+			p.found = append(p.found, lineAt(b, p.line, p.end))
+		}
+	}
+	for k := range parts {
+		count += len(parts[k].found)
+		for _, r := range parts[k].found {
+			if lines != nil {
+				*lines = append(*lines, Range{r.Start + offset, r.End + offset})
+			}
+		}
+	}
+	return count, true
+}
+
+// single takes one part one symbol on, or to its next line where that symbol decides this one.
+func (d *dfa) single(b []byte, p *stream) {
+	at := p.pos
+	switch p.state, p.pos = d.step(p.state, b, at); p.state {
+	case matched:
+		line := lineAt(b, p.line, at)
+		p.found = append(p.found, line)
+		p.pos, p.line, p.state = line.End, line.End, d.start
+	case dead:
+		p.pos = endOfLineAt(b, p.pos)
+		p.line, p.state = p.pos, d.start
+	}
+}
+
+// lockstep takes all parts on by up to n bytes, as long as none meets anything special, and tells by
+// how many. All have n bytes left.
+func (d *dfa) lockstep(b []byte, parts *[4]stream, n int) int {
+	// Without bounds checks: a state is an index of a row of 256 entries in the table, and i is below n.
+	table, text := unsafe.Pointer(unsafe.SliceData(d.table)), unsafe.Pointer(unsafe.SliceData(b))
+	entry := func(state uint32, p unsafe.Pointer, i int) uint32 {
+		return *(*uint32)(unsafe.Add(table, uintptr(state+uint32(*(*byte)(unsafe.Add(p, i))))*4))
+	}
+	p0, p1, p2, p3 := unsafe.Add(text, parts[0].pos), unsafe.Add(text, parts[1].pos), unsafe.Add(text, parts[2].pos), unsafe.Add(text, parts[3].pos)
+	s0, s1, s2, s3 := parts[0].state, parts[1].state, parts[2].state, parts[3].state
+	i := 0
+	for ; i < n; i++ {
+		x0, x1, x2, x3 := entry(s0, p0, i), entry(s1, p1, i), entry(s2, p2, i), entry(s3, p3, i)
+		if x0|x1|x2|x3 >= special {
+			break
+		}
+		s0, s1, s2, s3 = x0, x1, x2, x3
+	}
+	for k, s := range [...]uint32{s0, s1, s2, s3} {
+		parts[k].state = s
+		parts[k].pos += i
+	}
+	return i
 }
 
 // matches tells whether a line, given without its newline, matches. Once d is thrashing, it may be wrong.

@@ -15,3 +15,8 @@ func pairIndex(b *byte, n, first, second int, a, c, maskA, maskB byte) int
 //
 //go:noescape
 func teddyIndex(b *byte, n int, masks *[6][32]byte) int
+
+// lastNewlineIndex gives the last i below n with a newline at b[i], or -1. n is a multiple of 32.
+//
+//go:noescape
+func lastNewlineIndex(b *byte, n int) int

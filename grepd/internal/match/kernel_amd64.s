@@ -138,3 +138,29 @@ missing:
 	MOVQ CX, ret+24(FP)
 	VZEROUPPER
 	RET
+
+// func lastNewlineIndex(b *byte, n int) int
+TEXT ·lastNewlineIndex(SB), NOSPLIT, $0-24
+	MOVQ b+0(FP), SI
+	MOVQ n+8(FP), CX
+	MOVL $10, AX
+	VMOVD AX, X0
+	VPBROADCASTB X0, Y0
+
+backward:
+	SUBQ      $32, CX
+	JLT       absent
+	VPCMPEQB  (SI)(CX*1), Y0, Y1
+	VPMOVMSKB Y1, BX
+	TESTL     BX, BX
+	JZ        backward
+	BSRL      BX, BX
+	ADDQ      BX, CX
+	MOVQ      CX, ret+16(FP)
+	VZEROUPPER
+	RET
+
+absent:
+	MOVQ $-1, ret+16(FP)
+	VZEROUPPER
+	RET

@@ -11,3 +11,7 @@ func pairIndex(b *byte, n, first, second int, a, c, maskA, maskB byte) int {
 func teddyIndex(b *byte, n int, masks *[6][32]byte) int {
 	panic("match: teddyIndex without AVX2")
 }
+
+func lastNewlineIndex(b *byte, n int) int {
+	panic("match: lastNewlineIndex without AVX2")
+}

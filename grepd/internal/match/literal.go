@@ -234,6 +234,20 @@ type literalSearch struct {
 	teddy *teddy // for several
 }
 
+const (
+	// A literal's bytes are chosen by the first tuneBytes of a text that has at least tuneBytesMin.
+	tuneBytes    = 32 << 10
+	tuneBytesMin = 2 << 10
+)
+
+// tuned gives f as it does best on texts like sample.
+func (f *literalSearch) tuned(sample []byte) *literalSearch {
+	if f.teddy != nil {
+		return f
+	}
+	return &literalSearch{fold: f.fold, pair: f.pair.tuned(sample[:min(len(sample), tuneBytes)])}
+}
+
 // newLiteralSearch gives nil where an automaton does better.
 func newLiteralSearch(l literals) *literalSearch {
 	shortest := math.MaxInt
@@ -277,11 +291,60 @@ func newPair(s string, fold bool) pair {
 			p.second = i
 		}
 	}
-	p.a, p.b = s[p.first], s[p.second]
-	if fold {
+	p.setBytes()
+	return p
+}
+
+// tuned gives p with the bytes that find the fewest places of a sample: the rarest one, and the one that most
+// rarely stands beside it.
+func (p pair) tuned(sample []byte) pair {
+	var counts [256]int
+	for _, c := range sample {
+		counts[c]++
+	}
+	rarest := func(count func(i int) int, but int) int {
+		best := -1
+		for i := range p.literal {
+			if i != but && (best < 0 || count(i) < count(best)) {
+				best = i
+			}
+		}
+		return best
+	}
+	p.first = rarest(func(i int) int {
+		if c := p.literal[i]; p.fold && caseMask(c) != 0 {
+			return counts[c] + counts[c^0x20]
+		}
+		return counts[p.literal[i]]
+	}, -1)
+	beside := make([]int, len(p.literal))
+	for i := 0; i+len(p.literal) <= len(sample); i++ {
+		if !p.holds(sample[i:], p.first) {
+			continue
+		}
+		for j := range beside {
+			if p.holds(sample[i:], j) {
+				beside[j]++
+			}
+		}
+	}
+	p.second = max(0, rarest(func(i int) int { return beside[i] }, p.first))
+	p.setBytes()
+	return p
+}
+
+// holds tells whether the literal's byte j is at b[j].
+func (p *pair) holds(b []byte, j int) bool {
+	c := p.literal[j]
+	return b[j] == c || p.fold && b[j]|caseMask(c) == c
+}
+
+// setBytes derives the bytes from their places.
+func (p *pair) setBytes() {
+	p.a, p.b = p.literal[p.first], p.literal[p.second]
+	if p.fold {
 		p.maskA, p.maskB = caseMask(p.a), caseMask(p.b)
 	}
-	return p
 }
 
 // caseMask is the bit in which the cases of an ASCII letter differ, 0 for other bytes.

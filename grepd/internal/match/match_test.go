@@ -270,7 +270,7 @@ func TestKernelsEqualPortableSearch(t *testing.T) {
 	}
 	for _, fold := range []bool{false, true} {
 		for _, set := range [][]string{{"x"}, {"needle"}, {"ab", "needle", "no"}} {
-			search := newLiteralSearch(literals{strings: set, fold: fold})
+			search := newLiteralSearch(literals{strings: set, fold: fold}).tuned([]byte("neither need nor noodle"))
 			for size := range 300 {
 				for at := 0; at+6 <= size; at += 1 + size/40 {
 					b := bytes.Repeat([]byte("."), size)

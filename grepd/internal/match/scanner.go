@@ -11,11 +11,15 @@ type Scanner struct {
 	vm      *vm
 	dfa     *dfa
 	retried []*vm
+	parts   [4]stream
+
+	literals *literalSearch // m's, tuned to the first large block
+	tuned    bool
 }
 
 // NewScanner makes a scanner, which is best used for many blocks.
 func (m *Matcher) NewScanner() *Scanner {
-	s := &Scanner{m: m, vm: newVM(m.program, m.longest), dfa: newDFA(m.program)}
+	s := &Scanner{m: m, vm: newVM(m.program, m.longest), dfa: newDFA(m.program), literals: m.literals}
 	for _, p := range m.retried {
 		s.retried = append(s.retried, newVM(p, m.longest))
 	}
@@ -41,18 +45,47 @@ const (
 
 // scan counts the selected lines, and appends them to lines where that is not nil.
 func (s *Scanner) scan(block []byte, max int, lines *[]Range) int {
-	n, candidates := 0, 0
-	literals := s.m.literals
-	for pos := 0; pos < len(block) && n != max; {
-		at, sure := 0, false
-		switch {
-		case len(s.retried) > 0:
-		case literals != nil:
-			at, sure = literals.index(block[pos:]), s.m.exact
-			if candidates++; !sure && candidates >= candidatesMin && pos < candidates*candidateGapMin {
-				literals = nil
+	if s.m.literals == nil || len(s.retried) > 0 {
+		return s.scanAll(block, 0, max, lines)
+	}
+	if !s.tuned && len(block) >= tuneBytesMin {
+		s.literals, s.tuned = s.literals.tuned(block), true
+	}
+	n := 0
+	for pos, candidates := 0, 1; pos < len(block) && n != max; candidates++ {
+		at := s.literals.index(block[pos:])
+		if at < 0 {
+			break
+		}
+		if s.m.exact && lines == nil {
+			n, pos = n+1, endOfLineAt(block, pos+at)
+			continue
+		}
+		line := lineAt(block, pos, pos+at)
+		if s.m.exact || s.Match(trimNewline(block[line.Start:line.End])) {
+			if n++; lines != nil {
+				*lines = append(*lines, line)
 			}
-		default:
+		}
+		pos = line.End
+		if !s.m.exact && candidates >= candidatesMin && pos < candidates*candidateGapMin {
+			return n + s.scanAll(block, pos, max-n, lines)
+		}
+	}
+	return n
+}
+
+// scanAll is scan from a line's start on, without the help of literals.
+func (s *Scanner) scanAll(block []byte, pos, max int, lines *[]Range) int {
+	if max < 0 && s.streamable(block[pos:]) {
+		if n, ok := s.dfa.streams(block[pos:], &s.parts, pos, lines); ok {
+			return n
+		}
+	}
+	n := 0
+	for pos < len(block) && n != max {
+		at, sure := 0, false
+		if len(s.retried) == 0 {
 			at = s.dfa.find(block[pos:])
 			sure = !s.dfa.thrashing
 		}
@@ -70,13 +103,37 @@ func (s *Scanner) scan(block []byte, max int, lines *[]Range) int {
 	return n
 }
 
+// streamable tells whether the automaton alone finds the lines of block, and in several parts.
+func (s *Scanner) streamable(block []byte) bool {
+	return len(s.retried) == 0 && len(block) >= streamsBytesMin && s.dfa.start < special && !s.dfa.thrashing
+}
+
 // lineAt gives the line around block[at], which does not start before from.
 func lineAt(block []byte, from, at int) Range {
-	line := Range{from + bytes.LastIndexByte(block[from:at], '\n') + 1, len(block)}
+	return Range{from + lastNewline(block[from:at]) + 1, endOfLineAt(block, at)}
+}
+
+// endOfLineAt gives the end of the line around block[at], its newline included.
+func endOfLineAt(block []byte, at int) int {
 	if n := bytes.IndexByte(block[at:], '\n'); n >= 0 {
-		line.End = at + n + 1
+		return at + n + 1
 	}
-	return line
+	return len(block)
+}
+
+// lastNewline gives the index of the last newline of b, or -1.
+func lastNewline(b []byte) int {
+	if !hasAVX2 {
+		return bytes.LastIndexByte(b, '\n')
+	}
+	for len(b) >= 32 {
+		vectors := len(b) &^ 31
+		if n := lastNewlineIndex(&b[len(b)-vectors], vectors); n >= 0 {
+			return len(b) - vectors + n
+		}
+		b = b[:len(b)-vectors]
+	}
+	return bytes.LastIndexByte(b, '\n')
 }
 
 func trimNewline(line []byte) []byte { return bytes.TrimSuffix(line, []byte{'\n'}) }

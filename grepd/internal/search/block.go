@@ -8,6 +8,7 @@ import (
 	"math"
 	"os"
 	"sync/atomic"
+	"unicode/utf8"
 
 	"github.com/aksinghdce/cluster-membership-service/grepd/internal/match"
 )
@@ -241,8 +242,17 @@ func lineEnd(data []byte, pos int) int {
 	return len(data)
 }
 
+// validateMin is the number of lines from which on it is better to look once whether the whole
+// block is UTF-8.
+const validateMin = 32
+
 // copyLines puts lines of b into b.out as they are to be handed out, their numbers counted from b's start.
 func (w *worker) copyLines(b *block, lines []match.Range) {
+	b.out.valid = w.o.Binary == BinaryText || len(lines) >= validateMin && utf8.Valid(b.data)
+	if b.out.valid && w.o.plain() {
+		b.out.addRuns(b.data, lines)
+		return
+	}
 	number, counted := uint64(1), 0
 	for _, l := range lines {
 		if w.o.LineNumbers {
@@ -251,6 +261,11 @@ func (w *worker) copyLines(b *block, lines []match.Range) {
 		}
 		w.add(&b.out, b.data[l.Start:l.End], KindSelected, number, uint64(b.offset)+uint64(l.Start))
 	}
+}
+
+// plain tells whether nothing is wanted but the lines themselves.
+func (o *Options) plain() bool {
+	return o.Report == Lines && !o.LineNumbers && !o.ByteOffsets && !o.Spans && !o.context()
 }
 
 // add adds a line, or its parts, to out, and tells whether it added anything. Parts are those of the
