@@ -14,7 +14,6 @@ import (
 	"strconv"
 	"strings"
 	"time"
-
 )
 
 func main() { os.Exit(run(os.Args[1:], os.Stdout, os.Stderr)) }
@@ -126,4 +125,3 @@ func peerVersion() string {
 	}
 	return "of unknown version"
 }
-
