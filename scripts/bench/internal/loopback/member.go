@@ -11,6 +11,7 @@ import (
 	"fmt"
 	"net"
 	"net/netip"
+	"strings"
 	"sync/atomic"
 	"time"
 
@@ -30,7 +31,14 @@ type Member struct {
 	driver *udp.Driver
 	inList atomic.Bool
 	digest atomic.Uint64
+	kinds  [kindsMax]atomic.Uint64 // messages sent
 }
+
+// kindsMax is more than there are kinds of messages.
+const kindsMax = 32
+
+// Kinds counts messages by their kind.
+type Kinds [kindsMax]uint64
 
 // Listen binds a socket, at any port where addr has none, and returns the member to be.
 func Listen(addr netip.AddrPort) (*Member, error) {
@@ -87,6 +95,32 @@ func (m *Member) Sent() (packets, bytes uint64) {
 	return packets, bytes + packets*HeaderBytes
 }
 
+// AddKinds adds the messages that it has sent to k.
+func (m *Member) AddKinds(k *Kinds) {
+	for i := range m.kinds {
+		k[i] += m.kinds[i].Load()
+	}
+}
+
+// Since returns the messages counted since an earlier count.
+func (k Kinds) Since(earlier Kinds) Kinds {
+	for i := range k {
+		k[i] -= earlier[i]
+	}
+	return k
+}
+
+// String names the kinds that were sent at all.
+func (k Kinds) String() string {
+	var parts []string
+	for kind, count := range k {
+		if count > 0 {
+			parts = append(parts, fmt.Sprintf("%d %v", count, membership.Kind(kind)))
+		}
+	}
+	return strings.Join(parts, ", ")
+}
+
 func (m *Member) status() udp.Status {
 	status, err := m.driver.Status(context.Background())
 	if err != nil {
@@ -100,7 +134,10 @@ type observer struct{ member *Member }
 
 var _ udp.Observer = observer{}
 
-func (observer) Sent(membership.ID, netip.AddrPort, *membership.Message)     {}
+func (o observer) Sent(_ membership.ID, _ netip.AddrPort, m *membership.Message) {
+	o.member.kinds[m.Kind].Add(1)
+}
+
 func (observer) Received(membership.ID, netip.AddrPort, *membership.Message) {}
 
 func (o observer) Event(_ membership.ID, e membership.Event) {
