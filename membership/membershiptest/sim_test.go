@@ -60,6 +60,29 @@ func TestChaosEndsInPeace(t *testing.T) {
 	}
 }
 
+// TestJoinBurst: 200 newcomers in one second are admitted without a storm, and without
+// anybody being taken for dead.
+func TestJoinBurst(t *testing.T) {
+	sim := New(Options{Seed: *seedFlag, Clocks: WildClocks})
+	sim.Form(100)
+	sim.Run(5 * time.Second)
+	const newcomers = 200
+	for i := range newcomers {
+		sim.After(time.Duration(i)*time.Second/newcomers, func() { sim.Start(1) })
+	}
+	sim.Run(time.Second)
+	sim.RunUntilJoined(joinWithin)
+	t.Logf("all joined after %v, at most %d packets a second", sim.Now()-5*time.Second, sim.Traffic().PeakPackets)
+	sim.Run(spreadWithin)
+	sim.CheckLists()
+	if r := sim.Report(); r.Broken > 0 {
+		t.Error(r.Violations[0])
+	}
+	if got := sim.Node(0).Alive(); got != 300 {
+		t.Errorf("%d members, want 300", got)
+	}
+}
+
 // TestNobodyIsDeclaredFailedAtTenPercentLoss runs a few hundred member-hours.
 func TestNobodyIsDeclaredFailedAtTenPercentLoss(t *testing.T) {
 	testNoFalseFail(t, FalseFailOptions{Members: 50, Loss: 0.10, For: 2 * time.Hour})
