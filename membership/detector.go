@@ -9,12 +9,18 @@ import (
 // detector is this node's part in the extended ring: heartbeats to its successors, and a
 // monitor for each of its predecessors.
 type detector struct {
-	successors []*Member
+	successors []successor
 	monitors   []monitor
-	nextBeat   time.Duration
+	nextBeat   time.Duration // of the next heartbeat, to one of the successors
 	beatSeq    uint64
 	relays     []relay
 	held       bool // a verdict is held back, because this node may be cut off
+}
+
+// successor is a member that this node sends its heartbeats to.
+type successor struct {
+	*Member
+	last time.Duration // Mono of the last heartbeat to it; 0: there was none yet
 }
 
 // monitor watches one predecessor.
@@ -150,8 +156,8 @@ func (b *baseDelay) min(now time.Duration) time.Duration {
 // followList makes the detector watch and feed the neighbours that the list gives it now.
 func (n *Node) followList() {
 	d := &n.detector
-	d.successors = n.list.ring.Successors(d.successors[:0], n.position, n.cfg.MaxFailures)
 	var buf [maxFailuresMax]*Member
+	d.follow(n.list.ring.Successors(buf[:0], n.position, n.cfg.MaxFailures))
 	targets := n.list.ring.Predecessors(buf[:0], n.position, n.cfg.MaxFailures)
 	monitors := make([]monitor, 0, len(targets)+len(d.monitors))
 	for _, t := range targets {
@@ -168,6 +174,20 @@ func (n *Node) followList() {
 		}
 	}
 	d.monitors = monitors
+}
+
+// follow takes up the successors, and keeps when the old ones among them were sent to.
+func (d *detector) follow(members []*Member) {
+	old := d.successors
+	d.successors = make([]successor, len(members))
+	for i, m := range members {
+		d.successors[i].Member = m
+		for _, s := range old {
+			if s.Addr == m.Addr {
+				d.successors[i].last = s.last
+			}
+		}
+	}
 }
 
 // lingerersMax bounds the members that are watched beyond the predecessors.
@@ -194,11 +214,20 @@ func (d *detector) monitor(id ID) *monitor {
 	return nil
 }
 
-func (d *detector) restore(w Watched) {
-	if m := d.monitor(w.ID); m != nil {
-		m.stamp, m.fresh = w.Stamp, w.Fresh
-		if w.HasBase {
-			m.base.add(w.Base, w.Fresh)
+func (d *detector) restore(s Snapshot) {
+	for _, b := range s.Beats {
+		for i := range d.successors {
+			if d.successors[i].Addr == b.Addr {
+				d.successors[i].last = b.At
+			}
+		}
+	}
+	for _, w := range s.Watched {
+		if m := d.monitor(w.ID); m != nil {
+			m.stamp, m.fresh = w.Stamp, w.Fresh
+			if w.HasBase {
+				m.base.add(w.Base, w.Fresh)
+			}
 		}
 	}
 }
@@ -258,26 +287,36 @@ func (n *Node) tickDetector() {
 	}
 }
 
+// tickHeartbeat sends a heartbeat to the successor that has waited longest. The successors
+// take turns, so that the freshest stamp among the three monitors is never older than a third
+// of an interval: a member that then pauses for a second is not taken for dead, since the
+// monitors tell each other. It costs no more than sending to all three at once. A single
+// successor gets the turns of all.
 func (n *Node) tickHeartbeat() {
 	d := &n.detector
 	if n.now.Mono < d.nextBeat || len(d.successors) == 0 {
 		return
 	}
-	d.nextBeat += n.bounds.Interval
+	turn := n.bounds.Interval / time.Duration(n.cfg.MaxFailures)
+	d.nextBeat += turn
 	if d.nextBeat <= n.now.Mono {
-		d.nextBeat = n.now.Mono + n.bounds.Interval
+		d.nextBeat = n.now.Mono + turn
 	}
 	if n.phase != InGroup {
 		return
 	}
+	next := &d.successors[0]
+	for i := range d.successors {
+		if d.successors[i].last < next.last {
+			next = &d.successors[i]
+		}
+	}
+	next.last = n.now.Mono
 	d.beatSeq++
-	beat := Message{
+	n.send(next.Addr, Message{
 		Kind: Heartbeat, Short: n.self.Short(), Seq: d.beatSeq,
 		Stamp: n.stamp(), Digest: uint64(uint32(n.list.digest)),
-	}
-	for _, s := range d.successors {
-		n.send(s.Addr, beat)
-	}
+	})
 }
 
 // tickMonitor reports whether it declared its target failed.
@@ -341,12 +380,17 @@ func (n *Node) probe(m *monitor) {
 	if m.probes++; m.probes == probesMin {
 		m.ripe = now + probeEvery
 	}
-	for _, c := range n.monitorsOf(m.target) {
+	if m.until > 0 && m.probes < probesMin {
+		return // it was relieved, and no heartbeat was due; nobody is in doubt yet
+	}
+	monitors := n.monitorsOf(m.target)
+	for _, c := range monitors {
 		n.query(c, m)
 	}
 	if m.probes > 1 {
-		n.query(n.anyone(m.target), m)
-		n.query(n.anyone(m.target), m)
+		but := append(monitors, m.target)
+		n.query(n.anyone(but...), m)
+		n.query(n.anyone(but...), m)
 	}
 }
 
