@@ -166,6 +166,16 @@ func TestPartsAreLeftmostLongestButFirstInPerl(t *testing.T) {
 // TestScannerEqualsMachineLineByLine compares the search of whole blocks with the plain automaton applied to one
 // line after the other.
 func TestScannerEqualsMachineLineByLine(t *testing.T) {
+	for _, vectors := range []bool{hasAVX2, false} {
+		t.Run(fmt.Sprintf("AVX2 %v", vectors), func(t *testing.T) {
+			defer func(v bool) { hasAVX2 = v }(hasAVX2)
+			hasAVX2 = vectors
+			scannerEqualsMachine(t)
+		})
+	}
+}
+
+func scannerEqualsMachine(t *testing.T) {
 	s := seed(t)
 	for i := range *trialsFlag {
 		r := source(s, i)
