@@ -6,7 +6,7 @@ import (
 )
 
 // PatternBytesMax bounds the length of all patterns together.
-const PatternBytesMax = 4 << 20
+const PatternBytesMax = 1 << 20
 
 // Matcher selects lines. See the package comment for what it matches.
 type Matcher struct {

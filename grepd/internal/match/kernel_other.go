@@ -2,7 +2,7 @@
 
 package match
 
-const hasAVX2 = false
+var hasAVX2 = false
 
 func pairIndex(b *byte, n, first, second int, a, c, maskA, maskB byte) int {
 	panic("match: pairIndex without AVX2")

@@ -79,7 +79,7 @@ func TestPatternsSelectLines(t *testing.T) {
 		{Perl, `(?i)fail`, "FAIL|fail", "fai"},
 		{Perl, `^a\z`, "a", "ab"},
 	} {
-		s := mustCompile(t, Options{Syntax: c.syntax}, c.pattern).NewScanner()
+		s := mustCompile(t, Options{Syntax: c.syntax}, c.pattern).NewScanner(nil)
 		for want, lines := range map[bool]string{true: c.yes, false: c.no} {
 			for _, line := range strings.Split(lines, "|") {
 				if lines != "" && s.Match([]byte(line)) != want {
@@ -152,7 +152,7 @@ func TestPartsAreLeftmostLongestButFirstInPerl(t *testing.T) {
 		{Options{Syntax: Extended, Word: true}, `b*`, "a b", "b"},
 		{Options{Syntax: Basic}, `^a`, "aaa", "a"},
 	} {
-		s := mustCompile(t, c.o, c.pattern).NewScanner()
+		s := mustCompile(t, c.o, c.pattern).NewScanner(nil)
 		var got []string
 		for _, r := range s.Parts([]byte(c.line), nil) {
 			got = append(got, c.line[r.Start:r.End])
@@ -166,6 +166,16 @@ func TestPartsAreLeftmostLongestButFirstInPerl(t *testing.T) {
 // TestScannerEqualsMachineLineByLine compares the search of whole blocks with the plain automaton applied to one
 // line after the other.
 func TestScannerEqualsMachineLineByLine(t *testing.T) {
+	for _, vectors := range []bool{hasAVX2, false} {
+		t.Run(fmt.Sprintf("AVX2 %v", vectors), func(t *testing.T) {
+			defer func(v bool) { hasAVX2 = v }(hasAVX2)
+			hasAVX2 = vectors
+			scannerEqualsMachine(t)
+		})
+	}
+}
+
+func scannerEqualsMachine(t *testing.T) {
 	s := seed(t)
 	for i := range *trialsFlag {
 		r := source(s, i)
@@ -179,7 +189,7 @@ func TestScannerEqualsMachineLineByLine(t *testing.T) {
 			continue
 		}
 		block := randomBlock(r)
-		scanner, machine := m.NewScanner(), newVM(m.program, true)
+		scanner, machine := m.NewScanner(nil), newVM(m.program, true)
 		var want []Range
 		for pos := 0; pos < len(block); {
 			line := lineAt(block, pos, pos)
@@ -245,7 +255,7 @@ func TestThrashingScannerIsStillRight(t *testing.T) {
 		}
 		block.WriteByte('\n')
 	}
-	scanner, machine := m.NewScanner(), newVM(m.program, true)
+	scanner, machine := m.NewScanner(nil), newVM(m.program, true)
 	want := 0
 	for line := range bytes.Lines(block.Bytes()) {
 		if _, ok := machine.find(trimNewline(line), 0); ok {
@@ -260,6 +270,18 @@ func TestThrashingScannerIsStillRight(t *testing.T) {
 	}
 	if n := len(scanner.dfa.states); n > dfaStatesMax+1 {
 		t.Errorf("%d states in the cache", n)
+	}
+}
+
+func TestDoneEndsASlowSearch(t *testing.T) {
+	m := mustCompile(t, Options{Syntax: Extended}, `(.{1,1000}){1,30}[0-9]`)
+	done := make(chan struct{})
+	close(done)
+	block := bytes.Repeat([]byte("abcdefgh\u00e9"), 30000)
+	start := time.Now()
+	m.NewScanner(done).Count(block, -1)
+	if took := time.Since(start); took > 15*time.Second {
+		t.Errorf("took %v", took)
 	}
 }
 
@@ -309,14 +331,14 @@ func FuzzCompile(f *testing.F) {
 			}
 			return
 		}
-		m.NewScanner().Lines([]byte("a line\nanother é\n"+pattern[:min(len(pattern), 100)]), nil, -1)
+		m.NewScanner(nil).Lines([]byte("a line\nanother é\n"+pattern[:min(len(pattern), 100)]), nil, -1)
 	})
 }
 
 func ExampleCompile() {
 	m, _ := Compile([]string{"FAIL"}, Options{IgnoreCase: true})
 	block := []byte("one failed\nanother not\n")
-	for _, r := range m.NewScanner().Lines(block, nil, -1) {
+	for _, r := range m.NewScanner(nil).Lines(block, nil, -1) {
 		fmt.Printf("%s", block[r.Start:r.End])
 	}
 	// Output: one failed

@@ -17,11 +17,15 @@ type Scanner struct {
 	tuned    bool
 }
 
-// NewScanner makes a scanner, which is best used for many blocks.
-func (m *Matcher) NewScanner() *Scanner {
+// NewScanner makes a scanner, which is best used for many blocks. When done is closed, calls in progress
+// return soon, and from then on results mean nothing. It may be nil.
+func (m *Matcher) NewScanner(done <-chan struct{}) *Scanner {
 	s := &Scanner{m: m, vm: newVM(m.program, m.longest), dfa: newDFA(m.program), literals: m.literals}
 	for _, p := range m.retried {
 		s.retried = append(s.retried, newVM(p, m.longest))
+	}
+	for _, v := range append(s.retried, s.vm) {
+		v.done = done
 	}
 	return s
 }

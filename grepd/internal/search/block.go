@@ -2,6 +2,7 @@ package search
 
 import (
 	"bytes"
+	"context"
 	"errors"
 	"fmt"
 	"io"
@@ -154,7 +155,10 @@ type worker struct {
 	parts   []match.Range
 }
 
-func newWorker(o *Options) *worker { return &worker{o: o, scanner: o.Matcher.NewScanner()} }
+// newWorker makes a worker of which the results mean nothing once ctx has ended.
+func newWorker(ctx context.Context, o *Options) *worker {
+	return &worker{o: o, scanner: o.Matcher.NewScanner(ctx.Done())}
+}
 
 // search finds the selected lines of b.data.
 func (w *worker) search(b *block) {

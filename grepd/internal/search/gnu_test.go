@@ -253,6 +253,44 @@ func TestRandomSearchesEqualGNUGrep(t *testing.T) {
 	}
 }
 
+// logsEnv names a directory of real logs.
+const logsEnv = "GREPD_TEST_LOGS"
+
+func TestSearchesOfRealLogsEqualGNUGrep(t *testing.T) {
+	grep := gnuGrep(t)
+	dir := os.Getenv(logsEnv)
+	if dir == "" {
+		t.Skipf("%s does not name a directory of logs", logsEnv)
+	}
+	paths, err := filepath.Glob(filepath.Join(dir, "*.log"))
+	if err != nil || len(paths) == 0 {
+		t.Fatalf("no logs in %s: %v", dir, err)
+	}
+	mounts, err := search.OpenMounts([]string{"m=" + dir})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer mounts.Close()
+	for _, path := range paths {
+		for _, pattern := range []string{"error", "WARN|ERROR|FATAL", `[0-9]+\.[0-9]+\.[0-9]+\.[0-9]+`, `^[A-Z][a-z]{2} +[0-9]+`, `\<user=?\w*`,
+			`[^ -~]`, `(failed|failure).*[0-9]$`, `[[:upper:]]{4,}`, "", "(.)(.)x"} {
+			for _, report := range []search.Report{search.Lines, search.Parts, search.Count} {
+				for _, options := range []match.Options{{}, {IgnoreCase: true}, {Word: true}} {
+					for _, size := range []int64{0, 5000} {
+						options.Syntax = match.Extended
+						c := &trial{patterns: []string{pattern}, match: options, blockBytes: size}
+						c.search = search.Options{MaxCount: -1, Report: report, LineNumbers: size > 0, Before: int(size / 2500)}
+						want, _ := c.gnu(t, grep, path)
+						if got := c.ours(t, mounts, filepath.Base(path), path); want != got {
+							t.Errorf("grep %q %s: %d bytes with status %d, want %d with %d", c.args(), path, len(got.out), got.status, len(want.out), want.status)
+						}
+					}
+				}
+			}
+		}
+	}
+}
+
 func randomTrial(r *rand.Rand) *trial {
 	c := &trial{}
 	c.match.Syntax = match.Syntax(r.IntN(3))
