@@ -161,20 +161,17 @@ func (l *loop) read() error {
 // has to hear first what reached it in time.
 func (l *loop) drain() {
 	_ = l.conn.SetReadDeadline(time.Time{})
-	for range drainMax {
-		var size int
-		var from unix.Sockaddr
-		var err error
-		readErr := l.raw.Read(func(fd uintptr) bool {
-			size, from, err = unix.Recvfrom(int(fd), l.in, unix.MSG_DONTWAIT)
-			return true // never wait
-		})
-		if readErr != nil || err != nil {
-			return // nothing there, or the next read will say
+	_ = l.raw.Read(func(fd uintptr) bool { // if that fails, the next read says why
+		for range drainMax {
+			size, from, err := unix.Recvfrom(int(fd), l.in, unix.MSG_DONTWAIT)
+			if err != nil {
+				break // nothing there, or the next read will say
+			}
+			l.receive(addrPortOf(from), l.in[:size])
+			l.act()
 		}
-		l.receive(addrPortOf(from), l.in[:size])
-		l.act()
-	}
+		return true // never wait
+	})
 }
 
 func addrPortOf(sa unix.Sockaddr) netip.AddrPort {

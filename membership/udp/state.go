@@ -53,6 +53,9 @@ func parseState(content string) (known []netip.AddrPort) {
 
 // keep has the view written in a while. It does not block.
 func (s *stateFile) keep(v View) {
+	if s.path == "" {
+		return
+	}
 	select {
 	case <-s.views: // an older one that has not been written
 	default:
@@ -69,9 +72,6 @@ func (s *stateFile) close() {
 func (s *stateFile) write() {
 	defer close(s.done)
 	for v := range s.views {
-		if s.path == "" {
-			continue
-		}
 		// Without the file only a gateway that restarts alone is worse off, so failing to
 		// write it is no reason to stop.
 		_ = renameio.WriteFile(s.path, formatState(v), 0o600)

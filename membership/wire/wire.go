@@ -18,6 +18,7 @@ import (
 	"fmt"
 	"math"
 	"net/netip"
+	"slices"
 	"time"
 
 	"github.com/aksinghdce/cluster-membership-service/membership"
@@ -34,25 +35,30 @@ var ErrMalformed = errors.New("malformed packet")
 // Append appends the datagram of m to buf. A message larger than PacketBytesMax, which
 // package membership never makes, is a programmer's error, and panics.
 func Append(buf []byte, m *membership.Message) []byte {
-	p := packet(m)
+	if m.Kind == membership.Heartbeat {
+		// Nearly all messages are heartbeats. Made here, they stay off the heap.
+		return appendPacket(buf, m.Kind, &wirepb.Packet{Heartbeat: &wirepb.Heartbeat{
+			Sender: m.Short, Stamp: micros(m.Stamp), Seq: m.Seq, Digest: uint32(m.Digest),
+		}})
+	}
+	return appendPacket(buf, m.Kind, packet(m))
+}
+
+func appendPacket(buf []byte, kind membership.Kind, p *wirepb.Packet) []byte {
 	size := p.Size()
 	if size > PacketBytesMax {
-		panic(fmt.Sprintf("wire: %v message of %d bytes", m.Kind, size))
+		panic(fmt.Sprintf("wire: %v message of %d bytes", kind, size))
 	}
 	start := len(buf)
-	buf = append(buf, make([]byte, size)...)
+	buf = slices.Grow(buf, size)[:start+size]
 	if _, err := p.MarshalToSizedBuffer(buf[start:]); err != nil {
-		panic(fmt.Sprintf("wire: encode %v: %v", m.Kind, err)) // only for a buffer that is too small
+		panic(fmt.Sprintf("wire: encode %v: %v", kind, err)) // only for a buffer that is too small
 	}
 	return buf
 }
 
+// packet is for all kinds but heartbeats.
 func packet(m *membership.Message) *wirepb.Packet {
-	if m.Kind == membership.Heartbeat {
-		return &wirepb.Packet{Heartbeat: &wirepb.Heartbeat{
-			Sender: m.Short, Stamp: micros(m.Stamp), Seq: m.Seq, Digest: uint32(m.Digest),
-		}}
-	}
 	p := &wirepb.Packet{Sender: id(m.Sender)}
 	switch m.Kind {
 	case membership.Probe:
@@ -125,11 +131,14 @@ func Decode(data []byte, m *membership.Message) error {
 	if len(data) > PacketBytesMax {
 		return fmt.Errorf("%w: %d bytes, at most %d are allowed", ErrMalformed, len(data), PacketBytesMax)
 	}
+	*m = membership.Message{Entries: m.Entries[:0], Ranges: m.Ranges[:0]}
 	var d decoder
+	if isHeartbeat(data) {
+		return d.heartbeat(m, data[2:])
+	}
 	if err := d.packet.Unmarshal(data); err != nil {
 		return fmt.Errorf("%w: %v", ErrMalformed, err)
 	}
-	*m = membership.Message{Entries: m.Entries[:0], Ranges: m.Ranges[:0]}
 	if kinds := d.content(m); kinds != 1 {
 		d.fail("%d messages in a packet", kinds)
 	}
@@ -137,6 +146,13 @@ func Decode(data []byte, m *membership.Message) error {
 		m.Sender = d.id(d.packet.Sender)
 	}
 	return d.problem
+}
+
+// isHeartbeat reports whether the datagram is a heartbeat with nothing before or after it, as
+// nearly all are. Those are read without anything being put on the heap.
+func isHeartbeat(data []byte) bool {
+	const tag = 1<<3 | 2 // of Packet.heartbeat, whose length follows in one byte
+	return len(data) >= 2 && data[0] == tag && data[1] < 0x80 && int(data[1]) == len(data)-2
 }
 
 // decoder reads one packet, and remembers the first thing that is wrong with it.
@@ -151,6 +167,21 @@ func (d *decoder) fail(format string, args ...any) {
 	}
 }
 
+// heartbeat reads a Heartbeat that is not in a Packet any more.
+func (d *decoder) heartbeat(m *membership.Message, data []byte) error {
+	var h wirepb.Heartbeat
+	if err := h.Unmarshal(data); err != nil {
+		return fmt.Errorf("%w: %v", ErrMalformed, err)
+	}
+	d.setHeartbeat(m, &h)
+	return d.problem
+}
+
+func (d *decoder) setHeartbeat(m *membership.Message, h *wirepb.Heartbeat) {
+	m.Kind, m.Seq = membership.Heartbeat, h.Seq
+	m.Short, m.Stamp, m.Digest = h.Sender, d.duration(h.Stamp), uint64(h.Digest)
+}
+
 // content fills m in, and returns how many kinds of message the packet holds.
 func (d *decoder) content(m *membership.Message) (kinds int) {
 	p := &d.packet
@@ -159,8 +190,8 @@ func (d *decoder) content(m *membership.Message) (kinds int) {
 		m.Kind, m.Seq = kind, seq
 	}
 	if h := p.Heartbeat; h != nil {
-		set(membership.Heartbeat, h.Seq)
-		m.Short, m.Stamp, m.Digest = h.Sender, d.duration(h.Stamp), uint64(h.Digest)
+		kinds++
+		d.setHeartbeat(m, h)
 	}
 	if x := p.Probe; x != nil {
 		set(membership.Probe, x.Seq)
