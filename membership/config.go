@@ -141,6 +141,7 @@ const (
 	leaveTimeout = 1500 * time.Millisecond
 
 	settleTime   = 800 * time.Millisecond // how long digests may differ before lists are compared
+	unsettledMax = 4 * settleTime         // ... also while changes come in
 	syncEvery    = 300 * time.Millisecond // least time between two comparisons a node begins
 	pagesMax     = 16                     // Entries messages in answer to one range
 	answersMax   = 32                     // messages in answer to one Ranges message

@@ -21,8 +21,10 @@ type syncer struct {
 
 // difference is a peer whose digest was not this node's.
 type difference struct {
-	peer  netip.AddrPort
-	since time.Duration
+	peer    netip.AddrPort
+	first   time.Duration // when the digests differed first
+	since   time.Duration // ... with this version of this node's list
+	version uint64
 }
 
 // differencesMax bounds the peers that are remembered; a member hears the digests of its
@@ -40,7 +42,9 @@ func (n *Node) compareDigest(peer netip.AddrPort, digest uint64) {
 }
 
 // differ takes note that a peer has another list. If it has had one for longer than a
-// multicast needs, the two are compared, and what is news is told to the neighbours.
+// multicast needs, the two are compared, and what is news is told to the neighbours. While
+// changes come in one after the other, the lists differ all the time and are none the worse
+// for it, so each of them starts the clock again, for a while.
 func (n *Node) differ(peer netip.AddrPort) {
 	s := &n.syncer
 	i := slices.IndexFunc(s.differs, func(d difference) bool { return d.peer == peer })
@@ -49,7 +53,9 @@ func (n *Node) differ(peer netip.AddrPort) {
 		if len(s.differs) == differencesMax {
 			s.differs = slices.Delete(s.differs, 0, 1)
 		}
-		s.differs = append(s.differs, difference{peer: peer, since: n.now.Mono})
+		s.differs = append(s.differs, difference{peer: peer, first: n.now.Mono, since: n.now.Mono, version: n.list.version})
+	case s.differs[i].version != n.list.version && n.now.Mono-s.differs[i].first < unsettledMax:
+		s.differs[i].since, s.differs[i].version = n.now.Mono, n.list.version
 	case n.now.Mono-s.differs[i].since >= settleTime:
 		n.compareLists(peer, true)
 	}
