@@ -117,6 +117,8 @@ const (
 
 	probeEvery = 100 * time.Millisecond
 	probesMin  = 3 // that go unanswered before a member is declared failed
+	// heldProbeEvery is how often a node that is cut off looks whether it still is.
+	heldProbeEvery = time.Second
 	// relaysMax bounds the askers for whom a node passes a newer stamp on, relayFor how long it does.
 	relaysMax = 64
 	relayFor  = 500 * time.Millisecond

@@ -9,11 +9,18 @@ import (
 // detector is this node's part in the extended ring: heartbeats to its successors, and a
 // monitor for each of its predecessors.
 type detector struct {
-	successors []*Member
+	successors []successor
 	monitors   []monitor
-	nextBeat   time.Duration
+	nextBeat   time.Duration // of the next heartbeat, to one of the successors
 	beatSeq    uint64
 	relays     []relay
+	held       bool // a verdict is held back, because this node may be cut off
+}
+
+// successor is a member that this node sends its heartbeats to.
+type successor struct {
+	*Member
+	last time.Duration // Mono of the last heartbeat to it; 0: there was none yet
 }
 
 // monitor watches one predecessor.
@@ -30,6 +37,7 @@ type monitor struct {
 	base   baseDelay
 
 	doubting  bool
+	since     time.Duration // the doubt began, or begins anew
 	nextProbe time.Duration
 	// ripe is when probesMin probes have gone unanswered long enough; never before.
 	ripe    time.Duration
@@ -148,8 +156,8 @@ func (b *baseDelay) min(now time.Duration) time.Duration {
 // followList makes the detector watch and feed the neighbours that the list gives it now.
 func (n *Node) followList() {
 	d := &n.detector
-	d.successors = n.list.ring.Successors(d.successors[:0], n.position, n.cfg.MaxFailures)
 	var buf [maxFailuresMax]*Member
+	d.follow(n.list.ring.Successors(buf[:0], n.position, n.cfg.MaxFailures))
 	targets := n.list.ring.Predecessors(buf[:0], n.position, n.cfg.MaxFailures)
 	monitors := make([]monitor, 0, len(targets)+len(d.monitors))
 	for _, t := range targets {
@@ -166,6 +174,20 @@ func (n *Node) followList() {
 		}
 	}
 	d.monitors = monitors
+}
+
+// follow takes up the successors, and keeps when the old ones among them were sent to.
+func (d *detector) follow(members []*Member) {
+	old := d.successors
+	d.successors = make([]successor, len(members))
+	for i, m := range members {
+		d.successors[i].Member = m
+		for _, s := range old {
+			if s.Addr == m.Addr {
+				d.successors[i].last = s.last
+			}
+		}
+	}
 }
 
 // lingerersMax bounds the members that are watched beyond the predecessors.
@@ -192,11 +214,20 @@ func (d *detector) monitor(id ID) *monitor {
 	return nil
 }
 
-func (d *detector) restore(w Watched) {
-	if m := d.monitor(w.ID); m != nil {
-		m.stamp, m.fresh = w.Stamp, w.Fresh
-		if w.HasBase {
-			m.base.add(w.Base, w.Fresh)
+func (d *detector) restore(s Snapshot) {
+	for _, b := range s.Beats {
+		for i := range d.successors {
+			if d.successors[i].Addr == b.Addr {
+				d.successors[i].last = b.At
+			}
+		}
+	}
+	for _, w := range s.Watched {
+		if m := d.monitor(w.ID); m != nil {
+			m.stamp, m.fresh = w.Stamp, w.Fresh
+			if w.HasBase {
+				m.base.add(w.Base, w.Fresh)
+			}
 		}
 	}
 }
@@ -204,9 +235,10 @@ func (d *detector) restore(w Watched) {
 // startOver forgets the unanswered probes: the node was late, and what it did not hear
 // meanwhile proves nothing.
 func (d *detector) startOver(now time.Duration) {
+	d.held = false
 	for i := range d.monitors {
 		m := &d.monitors[i]
-		m.probes, m.answers, m.ripe, m.nextProbe = 0, 0, never, now
+		m.since, m.nextProbe, m.ripe, m.probes, m.answers = now, now, never, 0, 0
 	}
 }
 
@@ -255,26 +287,36 @@ func (n *Node) tickDetector() {
 	}
 }
 
+// tickHeartbeat sends a heartbeat to the successor that has waited longest. The successors
+// take turns, so that the freshest stamp among the three monitors is never older than a third
+// of an interval: a member that then pauses for a second is not taken for dead, since the
+// monitors tell each other. It costs no more than sending to all three at once. A single
+// successor gets the turns of all.
 func (n *Node) tickHeartbeat() {
 	d := &n.detector
 	if n.now.Mono < d.nextBeat || len(d.successors) == 0 {
 		return
 	}
-	d.nextBeat += n.bounds.Interval
+	turn := n.bounds.Interval / time.Duration(n.cfg.MaxFailures)
+	d.nextBeat += turn
 	if d.nextBeat <= n.now.Mono {
-		d.nextBeat = n.now.Mono + n.bounds.Interval
+		d.nextBeat = n.now.Mono + turn
 	}
 	if n.phase != InGroup {
 		return
 	}
+	next := &d.successors[0]
+	for i := range d.successors {
+		if d.successors[i].last < next.last {
+			next = &d.successors[i]
+		}
+	}
+	next.last = n.now.Mono
 	d.beatSeq++
-	beat := Message{
+	n.send(next.Addr, Message{
 		Kind: Heartbeat, Short: n.self.Short(), Seq: d.beatSeq,
 		Stamp: n.stamp(), Digest: uint64(uint32(n.list.digest)),
-	}
-	for _, s := range d.successors {
-		n.send(s.Addr, beat)
-	}
+	})
 }
 
 // tickMonitor reports whether it declared its target failed.
@@ -286,14 +328,20 @@ func (n *Node) tickMonitor(m *monitor) (declared bool) {
 		return false
 	}
 	if !m.doubting {
-		m.doubting, m.nextProbe, m.ripe, m.probes, m.answers = true, now, never, 0, 0
+		m.doubting, m.since, m.nextProbe, m.ripe, m.probes, m.answers = true, now, now, never, 0, 0
 		if m.until == 0 { // else it sends its heartbeats elsewhere
 			n.emit(Event{Kind: EventSuspect, Peer: m.target.ID, Silent: silent})
 		}
 	}
-	if silent >= n.bounds.Deadline && now >= m.ripe && !n.isolated() {
-		n.declare(m, silent)
-		return true
+	if silent >= n.bounds.Deadline && now >= m.ripe {
+		if !n.isolated(m) {
+			n.declare(m, silent)
+			return true
+		}
+		n.detector.held = true
+		n.probe(m)
+		m.nextProbe = now + heldProbeEvery
+		m.ripe = m.nextProbe
 	}
 	if now >= m.nextProbe {
 		n.probe(m)
@@ -311,12 +359,15 @@ func (n *Node) trust(m *monitor, silent time.Duration) {
 	}
 }
 
-// isolated reports whether this node has heard nothing from anyone for as long as a member
-// may be silent, though more members should be there than may fail at once. It is probably
-// the one that is cut off, and declares nobody.
-func (n *Node) isolated() bool {
+// isolated reports whether this node is probably the one that is cut off, and so should
+// declare nobody: it has heard nothing from anyone for as long as a member may be silent,
+// though more members should be there than may fail at once. In a group of more than twice as
+// many, where the probes of a doubt reach several members that must be alive, it is enough
+// that none of them has answered.
+func (n *Node) isolated(m *monitor) bool {
 	others := n.list.ring.Live() - 1
-	return others > n.cfg.MaxFailures && n.now.Mono-n.lastHeard >= n.bounds.Deadline
+	unanswered := n.lastHeard <= m.since && others > 2*n.cfg.MaxFailures
+	return unanswered || n.now.Mono-n.lastHeard >= n.bounds.Deadline && others > n.cfg.MaxFailures
 }
 
 // probe asks the target itself and its other monitors. Where that does not end the doubt, it
@@ -329,12 +380,17 @@ func (n *Node) probe(m *monitor) {
 	if m.probes++; m.probes == probesMin {
 		m.ripe = now + probeEvery
 	}
-	for _, c := range n.monitorsOf(m.target) {
+	if m.until > 0 && m.probes < probesMin {
+		return // it was relieved, and no heartbeat was due; nobody is in doubt yet
+	}
+	monitors := n.monitorsOf(m.target)
+	for _, c := range monitors {
 		n.query(c, m)
 	}
 	if m.probes > 1 {
-		n.query(n.anyone(m.target), m)
-		n.query(n.anyone(m.target), m)
+		but := append(monitors, m.target)
+		n.query(n.anyone(but...), m)
+		n.query(n.anyone(but...), m)
 	}
 }
 
@@ -381,10 +437,8 @@ func (n *Node) stepHeartbeat(from netip.AddrPort, m *Message) {
 func (n *Node) stepStrangersHeartbeat(from netip.AddrPort, m *Message) {
 	known := n.list.get(from)
 	switch {
-	case known == nil:
-		n.compareLists(from)
-	case known.ID.Short() != m.Short:
-		n.compareLists(from)
+	case known == nil || known.ID.Short() != m.Short:
+		n.differ(from)
 	case known.State != Alive:
 		n.recall(known)
 	default:

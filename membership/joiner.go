@@ -277,6 +277,9 @@ func (n *Node) finishPulling() {
 func (n *Node) learnBeforeJoin(entries []Entry) {
 	for _, e := range entries {
 		if e.Addr == n.self.Addr {
+			if !plausible(e) {
+				continue
+			}
 			n.self.Incarnation = max(n.self.Incarnation, e.Incarnation+1)
 			continue
 		}
@@ -301,13 +304,13 @@ func (n *Node) stepWelcome(m *Message) {
 			j.forming = append(j.forming, formed{addr: m.Sender.Addr, at: n.now.Mono})
 		}
 	case j.stage != knocking || m.Seq != j.knockSeq:
-	case m.Verdict == Stale:
+	case m.Verdict == Stale && m.Incarnation <= incarnationMax:
 		n.self.Incarnation = max(n.self.Incarnation+1, m.Incarnation)
 		n.beginKnocking(j.contact)
 	case m.Verdict == Admitted:
 		n.learnBeforeJoin(m.Entries)
 		n.enterGroup()
-		n.compareLists(j.contact) // for what changed since the list was pulled
+		n.compareLists(j.contact, false) // for what changed since the list was pulled
 	}
 }
 
@@ -318,7 +321,7 @@ func (n *Node) stepProofOfAdmission(from netip.AddrPort, m *Message) {
 		m.Kind == Update && slices.Contains(m.Entries, Entry{ID: n.self, State: Alive})
 	if n.joiner.stage == knocking && admitted {
 		n.enterGroup()
-		n.compareLists(n.joiner.contact)
+		n.compareLists(n.joiner.contact, false)
 		n.step(from, m)
 	}
 }

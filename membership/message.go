@@ -90,7 +90,7 @@ type Message struct {
 	Entries  []Entry       // Update, Entries, Welcome
 	Hops     int           // Update: of the multicast, this one included; 0: told to one member only
 	Reply    bool          // Entries: the receiver is asked for its own
-	Flood    bool          // Update: whoever learns something new here tells its neighbours
+	Flood    bool          // Update, Ranges, Entries: whoever learns something new here tells its neighbours
 
 	Ranges []Range // Ranges
 
@@ -127,11 +127,17 @@ func (m *Message) String() string {
 		add("seq=%d", m.Seq)
 	case Ranges:
 		add("seq=%d", m.Seq)
+		if m.Flood {
+			add("flood")
+		}
 		for _, r := range m.Ranges {
 			add("%016x-%016x:%d:%016x", uint64(r.From), uint64(r.To), r.Count, r.Digest)
 		}
 	case Entries:
 		add("seq=%d range=%016x-%016x reply=%t", m.Seq, uint64(m.From), uint64(m.To), m.Reply)
+		if m.Flood {
+			add("flood")
+		}
 	case Welcome:
 		add("seq=%d verdict=%v", m.Seq, m.Verdict)
 		if m.Verdict == Stale {

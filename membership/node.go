@@ -107,10 +107,17 @@ type Snapshot struct {
 	Phase   Phase
 	Epoch   time.Duration // Mono at which stamps begin
 	Seq     uint64        // of the last message that asked for an answer
-	BeatSeq uint64        // of the last heartbeat round
-	Beat    time.Duration // Mono of the next heartbeat round
+	BeatSeq uint64        // of the last heartbeat
+	Beat    time.Duration // Mono of the next heartbeat
+	Beats   []Beat        // when each successor was sent its last heartbeat
 	Rows    []*Member     // in ring order; shared, not copied
 	Watched []Watched     // the members this node monitors
+}
+
+// Beat is when a successor was sent its last heartbeat.
+type Beat struct {
+	Addr netip.AddrPort
+	At   time.Duration // Mono
 }
 
 // Watched is what a monitor knows of a member.
@@ -151,9 +158,7 @@ func RestoreNode(cfg Config, s Snapshot, crashed bool, now Now) (*Node, error) {
 	n.joiner = joiner{}
 	n.startGateway()
 	n.followList()
-	for _, w := range s.Watched {
-		n.detector.restore(w)
-	}
+	n.detector.restore(s)
 	n.wake = n.nextWake()
 	return n, nil
 }
@@ -164,6 +169,9 @@ func (n *Node) Snapshot() Snapshot {
 		Self: n.self, Phase: n.phase, Epoch: n.epoch, Seq: n.seq,
 		BeatSeq: n.detector.beatSeq, Beat: n.detector.nextBeat,
 		Rows: slices.Clone(n.list.ring.Points()),
+	}
+	for _, x := range n.detector.successors {
+		s.Beats = append(s.Beats, Beat{Addr: x.Addr, At: x.last})
 	}
 	for i := range n.detector.monitors {
 		s.Watched = append(s.Watched, n.detector.monitors[i].watched())
@@ -228,8 +236,8 @@ func (n *Node) Tick(now Now) {
 func (n *Node) Step(now Now, from netip.AddrPort, m *Message) {
 	n.enter(now)
 	if n.phase != Gone {
-		if now.Mono-n.lastHeard >= n.bounds.Deadline {
-			n.detector.startOver(now.Mono) // this node was cut off until now
+		if n.detector.held {
+			n.detector.startOver(now.Mono) // it was cut off until now
 		}
 		n.lastHeard = now.Mono
 		n.step(from, m)
@@ -285,6 +293,7 @@ func (n *Node) Leave(now Now) {
 		n.change(Entry{ID: n.self, State: Left}, ViaSelf, Event{})
 		n.spread(Entry{ID: n.self, State: Left})
 		n.flush()
+		n.handOver()
 		n.tickLeave()
 	}
 	n.exit()
@@ -378,11 +387,9 @@ func (n *Node) change(e Entry, via Via, event Event) bool {
 	return true
 }
 
-// acceptable rejects what no member would say in earnest: addresses nobody can be reached
-// at, and lists without end.
+// acceptable rejects what would make the list grow without end.
 func (n *Node) acceptable(e Entry) bool {
-	ip := e.Addr.Addr()
-	if !ip.IsValid() || ip.IsUnspecified() || ip.IsMulticast() || e.Addr.Port() == 0 || e.State > Left {
+	if !plausible(e) {
 		return false
 	}
 	if n.list.get(e.Addr) != nil {
@@ -392,6 +399,16 @@ func (n *Node) acceptable(e Entry) bool {
 		return n.list.ring.Live() < membersMax
 	}
 	return n.list.ring.Len()-n.list.ring.Live() < terminalsMax
+}
+
+// incarnationMax is the year 2262. Nobody could come back after a higher one.
+const incarnationMax = math.MaxInt64
+
+// plausible rejects what no member would say in earnest.
+func plausible(e Entry) bool {
+	ip := e.Addr.Addr()
+	reachable := ip.IsValid() && !ip.IsUnspecified() && !ip.IsMulticast() && e.Addr.Port() != 0
+	return reachable && e.Incarnation <= incarnationMax && e.State <= Left
 }
 
 // learn merges what another member said, and returns what was news. An entry about this

@@ -111,7 +111,7 @@ func (n *Node) stepRecall(from netip.AddrPort, m *Message) {
 func (n *Node) hearAboutSelf(e Entry) {
 	r := &n.recaller
 	void := e.supersedes(Entry{ID: n.self, State: Alive})
-	if n.phase != InGroup || !void {
+	if n.phase != InGroup || !void || !plausible(e) {
 		return
 	}
 	r.above = max(r.above, e.Incarnation)
@@ -136,7 +136,7 @@ func (n *Node) rejoin() {
 	if m := n.list.get(contact); m != nil {
 		// The contact has a list that lacks this node, so it tells those on it.
 		n.launch(flight{head: m, arc: ring.Around(n.position), entries: []Entry{alive}})
-		n.compareLists(contact)
+		n.compareLists(contact, true)
 	}
 }
 

@@ -213,12 +213,12 @@ func (n *Node) sendAround(f *flight) {
 	}
 }
 
-// anyone returns a random live member other than this node and the given one, or nil.
-func (n *Node) anyone(but *Member) *Member {
+// anyone returns a random live member other than this node and the given ones, or nil.
+func (n *Node) anyone(but ...*Member) *Member {
 	points := n.list.ring.Points()
-	for range 8 { // tries; where hardly anyone is live, nil will do
+	for range 16 { // tries; where hardly anyone is live, nil will do
 		m := points[n.cfg.Rand.IntN(len(points))]
-		if m.Live() && m != but && m.position != n.position {
+		if m.Live() && m.position != n.position && !slices.Contains(but, m) {
 			return m
 		}
 	}
@@ -268,10 +268,8 @@ func (n *Node) flood(news []Entry, but netip.AddrPort) {
 	if len(news) == 0 {
 		return
 	}
-	neighbours := slices.Clone(n.detector.successors)
-	for i := range n.detector.monitors {
-		neighbours = append(neighbours, n.detector.monitors[i].target)
-	}
+	neighbours := n.list.ring.Successors(nil, n.position, n.cfg.MaxFailures)
+	neighbours = n.list.ring.Predecessors(neighbours, n.position, n.cfg.MaxFailures)
 	for entries := range slices.Chunk(news, EntriesMax) {
 		for _, m := range neighbours {
 			if m.Addr != but {

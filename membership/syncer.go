@@ -32,30 +32,39 @@ const differencesMax = maxFailuresMax + gatewaysMax
 // compareDigest looks at the low 32 bits of a peer's digest.
 func (n *Node) compareDigest(peer netip.AddrPort, digest uint64) {
 	s := &n.syncer
+	if uint32(digest) == uint32(n.list.digest) {
+		s.differs = slices.DeleteFunc(s.differs, func(d difference) bool { return d.peer == peer })
+		return
+	}
+	n.differ(peer)
+}
+
+// differ takes note that a peer has another list. If it has had one for longer than a
+// multicast needs, the two are compared, and what is news is told to the neighbours.
+func (n *Node) differ(peer netip.AddrPort) {
+	s := &n.syncer
 	i := slices.IndexFunc(s.differs, func(d difference) bool { return d.peer == peer })
 	switch {
-	case uint32(digest) == uint32(n.list.digest):
-		if i >= 0 {
-			s.differs = slices.Delete(s.differs, i, i+1)
-		}
 	case i < 0:
 		if len(s.differs) == differencesMax {
 			s.differs = slices.Delete(s.differs, 0, 1)
 		}
 		s.differs = append(s.differs, difference{peer: peer, since: n.now.Mono})
 	case n.now.Mono-s.differs[i].since >= settleTime:
-		n.compareLists(peer)
+		n.compareLists(peer, true)
 	}
 }
 
-// compareLists begins a comparison with a peer, unless one was begun just now.
-func (n *Node) compareLists(peer netip.AddrPort) {
+// compareLists begins a comparison with a peer, unless one was begun just now. With flood,
+// what either side learns it tells its neighbours; without, it is news to a newcomer only,
+// or on its way to everyone already.
+func (n *Node) compareLists(peer netip.AddrPort, flood bool) {
 	s := &n.syncer
 	if s.begun && n.now.Mono-s.last < syncEvery {
 		return
 	}
 	s.begun, s.last = true, n.now.Mono
-	n.send(peer, Message{Kind: Ranges, Seq: n.nextSeq(), Ranges: n.cut(0, ^ring.Position(0))})
+	n.send(peer, Message{Kind: Ranges, Seq: n.nextSeq(), Flood: flood, Ranges: n.cut(0, ^ring.Position(0))})
 }
 
 // cut divides a range into RangesMax parts and summarises each.
@@ -85,26 +94,26 @@ func (n *Node) stepRanges(from netip.AddrPort, m *Message) {
 		if ours == theirs {
 			continue
 		}
-		budget -= n.answerRange(from, m.Seq, theirs, ours)
+		budget -= n.answerRange(from, m, theirs, ours)
 	}
 }
 
 // answerRange answers a range that differs, and returns how many messages that took.
-func (n *Node) answerRange(to netip.AddrPort, seq uint64, theirs, ours Range) int {
+func (n *Node) answerRange(to netip.AddrPort, m *Message, theirs, ours Range) int {
 	if theirs.Count == 0 || max(theirs.Count, ours.Count) <= EntriesMax || theirs.To-theirs.From < RangesMax {
-		return n.sendEntries(to, seq, theirs.From, theirs.To)
+		return n.sendEntries(to, m, theirs.From, theirs.To)
 	}
-	n.send(to, Message{Kind: Ranges, Seq: seq, Ranges: n.cut(theirs.From, theirs.To)})
+	n.send(to, Message{Kind: Ranges, Seq: m.Seq, Flood: m.Flood, Ranges: n.cut(theirs.From, theirs.To)})
 	return 1
 }
 
 // sendEntries states what the list holds in a range, in pages that say how far each
 // reaches, at most pagesMax of them. It returns their number.
-func (n *Node) sendEntries(to netip.AddrPort, seq uint64, first, last ring.Position) int {
+func (n *Node) sendEntries(to netip.AddrPort, asked *Message, first, last ring.Position) int {
 	rows := n.list.rows(first, last)
 	for page := 1; ; page++ {
 		count := min(len(rows), EntriesMax)
-		m := Message{Kind: Entries, Seq: seq, From: first, To: last, Reply: true}
+		m := Message{Kind: Entries, Seq: asked.Seq, Flood: asked.Flood, From: first, To: last, Reply: true}
 		for _, row := range rows[:count] {
 			m.Entries = append(m.Entries, row.Entry)
 		}
@@ -126,10 +135,13 @@ func (n *Node) stepEntries(from netip.AddrPort, m *Message) {
 	}
 	if m.Reply {
 		for entries := range slices.Chunk(n.newerThan(m), EntriesMax) {
-			n.send(from, Message{Kind: Entries, Seq: m.Seq, From: m.From, To: m.To, Entries: entries})
+			n.send(from, Message{Kind: Entries, Seq: m.Seq, Flood: m.Flood, From: m.From, To: m.To, Entries: entries})
 		}
 	}
-	n.flood(n.learn(m.Entries, ViaSync), from)
+	news := n.learn(m.Entries, ViaSync)
+	if m.Flood {
+		n.flood(news, from)
+	}
 }
 
 // newerThan returns what the list holds in the message's range that would be news to its

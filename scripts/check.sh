@@ -52,6 +52,14 @@ generated() {
   diff -r "$copy/before" "$copy/shared/proto"
 }
 
+# nested_modules checks the modules of their own below this one, which ./... leaves out.
+nested_modules() {
+  local module
+  for module in $(work_tree_files '*/go.mod'); do
+    (cd "${module%/go.mod}" && go vet ./... && go mod tidy -diff) || return 1
+  done
+}
+
 cross_build() {
   GOOS=${1%/*} GOARCH=${1#*/} CGO_ENABLED=0 go vet ./... &&
     GOOS=${1%/*} GOARCH=${1#*/} CGO_ENABLED=0 go build ./...
@@ -71,6 +79,7 @@ check 'staticcheck' 'mend what it reports; go tool staticcheck -explain CODE say
 check 'house rules' 'each message names the line, the reason and the way out' go test -count=1 ./scripts/houserules
 check 'generated code' 'scripts/generate.sh, and commit what it changes' generated
 check 'go mod tidy' 'go mod tidy, and commit go.mod and go.sum' go mod tidy -diff
+check 'nested modules' 'mend what go vet reports; go mod tidy in the module' nested_modules
 for platform in "${platforms[@]}"; do
   check "build for $platform" "GOOS=${platform%/*} GOARCH=${platform#*/} CGO_ENABLED=0 go build ./... shows the same" cross_build "$platform"
 done

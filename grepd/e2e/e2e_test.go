@@ -44,6 +44,8 @@ func run(m *testing.M) int {
 		fmt.Fprintln(os.Stderr, "e2e:", err)
 		return 2
 	}
+	// A program with the race detector sleeps for a second before it exits, each dgrep too.
+	os.Setenv("GORACE", "atexit_sleep_ms=0")
 	status := m.Run()
 	if left := killLeftovers(); len(left) > 0 {
 		fmt.Fprintln(os.Stderr, "e2e: processes were left behind:", left)

@@ -112,12 +112,13 @@ func viewOf(m *membership.Member) view {
 	return view{m.Incarnation, m.State}
 }
 
-// covers reports whether the list that v is from has got as far as the change.
+// covers reports whether the list that v is from has got as far as the change. A member
+// whose leave was not heard of is rightly said to have failed.
 func (v view) covers(c *Change) bool {
 	if v.incarnation != c.ID.Incarnation {
 		return v.incarnation > c.ID.Incarnation
 	}
-	return v.state >= c.State
+	return v.state >= c.State || v.state != membership.Alive && c.State != membership.Alive
 }
 
 // checker compares what the nodes say with what was done to them.
@@ -267,11 +268,15 @@ func (c *checker) find(subject *host, id membership.ID, state membership.State) 
 func (c *checker) begin(h, subject *host, e *membership.Event, state membership.State) {
 	change := c.add(subject, e.Peer, state)
 	isUp := subject.up() && subject.id == e.Peer && subject.phase != membership.Leaving
-	if state != membership.Failed || !isUp || change.Unbounded {
+	if state != membership.Failed || !isUp {
 		return
 	}
-	if c.sim.lastTwo() && c.sim.spikes(h, subject) {
-		change.Unbounded = true // no detector could know better
+	subject.changedAt = c.sim.now // it has to find out, and to come back
+	if change.Unbounded {
+		return
+	}
+	if !c.sim.steady(h, subject) {
+		c.excuse() // no detector could know better
 		return
 	}
 	change.False = true
@@ -279,16 +284,30 @@ func (c *checker) begin(h, subject *host, e *membership.Event, state membership.
 	c.violate(RuleFalseFail, "%s is up: %v", nodeName(subject.index), e)
 }
 
-// lastTwo reports whether no more than two hosts are in the group, so that there is no way
-// around the link between them.
-func (s *Sim) lastTwo() bool {
-	members := 0
-	for _, h := range s.hosts {
-		if h.inGroup() {
-			members++
+// excuse suspends the bounds: somebody was declared failed who could not be told from the
+// dead, and comes back, which costs those their time whom he watched.
+func (c *checker) excuse() {
+	for _, changes := range c.changes {
+		for _, change := range changes {
+			if c.sim.now-change.At < spreadWithin {
+				change.Unbounded = true
+			}
 		}
 	}
-	return members <= 2
+	for _, h := range c.sim.hosts {
+		h.disturbedUntil = max(h.disturbedUntil, c.sim.now+settleWithin)
+	}
+}
+
+// steady reports whether there is a way without spikes from one host to another and back:
+// straight, or by way of a third one in the group.
+func (s *Sim) steady(a, b *host) bool {
+	if s.Network.SpikeLinks == 0 || !s.spikes(a, b) {
+		return true
+	}
+	return slices.ContainsFunc(s.hosts, func(h *host) bool {
+		return h != a && h != b && h.inGroup() && !s.spikes(a, h) && !s.spikes(h, b)
+	})
 }
 
 // spikes reports whether the link between two hosts is one of those that have spikes, in
@@ -329,7 +348,10 @@ func (c *checker) leaving(h *host) {
 // add notes a change that begins now, and has it checked when all lists must have it.
 func (c *checker) add(h *host, id membership.ID, state membership.State) *Change {
 	c.grow()
-	change := &Change{ID: id, Host: h.index, State: state, At: c.sim.now, Unbounded: h.disturbed(c.sim.now)}
+	change := &Change{
+		ID: id, Host: h.index, State: state, At: c.sim.now,
+		Unbounded: c.sim.options.Unbounded || h.disturbed(c.sim.now),
+	}
 	c.changes[h.index] = append(c.changes[h.index], change)
 	c.sim.After(spreadWithin, func() { c.checkSpread(change) })
 	return change

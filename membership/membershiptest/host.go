@@ -31,7 +31,8 @@ type host struct {
 
 	wakeAt      time.Duration // what the node asked for, as an instant
 	scheduledAt time.Duration // the instant of its wakeEvent that counts; never: there is none
-	ticks       int           // without time passing in between
+	tickedAt    time.Duration // when the node was ticked last
+	ticks       int           // how often at that instant
 	spinning    bool          // it has had too many of them
 
 	paused       bool
@@ -53,7 +54,7 @@ const (
 	// small datagram takes of it beyond its own length.
 	socketBytesMax      = 212_992
 	packetOverheadBytes = 704
-	// ticksMax is how often a node may ask to be called again at once.
+	// ticksMax is how often a node may want to be ticked at one instant.
 	ticksMax = 100
 	// pauseMax is the longest pause of a host that the protocol makes nothing of.
 	pauseMax = time.Second
@@ -107,12 +108,6 @@ func (h *host) unchanged(now time.Duration) bool { return now-h.changedAt >= spr
 // nothing for, or has had no time to get over it.
 func (h *host) disturbed(now time.Duration) bool {
 	return now < h.disturbedUntil || h.paused && now > h.pausedAt+pauseMax
-}
-
-// run puts a node on the host.
-func (h *host) run(node *membership.Node, now time.Duration) {
-	h.node, h.startedAt = node, now
-	h.scheduledAt, h.ticks = never, 0
 }
 
 // life is the number of the life with this incarnation, from 1.

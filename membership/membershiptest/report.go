@@ -30,11 +30,12 @@ func (s *Sim) Report() Report {
 	return r
 }
 
-// Crashes are the changes that began with a crash and that some list has.
+// Crashes are the changes that began with a crash, that some list has, and for which the
+// bounds hold.
 func (r Report) Crashes() []Change {
 	var crashes []Change
 	for _, c := range r.Changes {
-		if c.Crashed && c.Lists > 0 {
+		if c.Crashed && c.Lists > 0 && !c.Unbounded {
 			crashes = append(crashes, c)
 		}
 	}

@@ -32,6 +32,9 @@ type Options struct {
 	Messages   bool
 	// PacketsMax is how many packets a host may send in a second. Zero means 2,000.
 	PacketsMax int
+	// Unbounded suspends the rules that a fault may break (detection, spreading, false
+	// failures), so that any faults at all can be tried.
+	Unbounded bool
 	// Record keeps the last packets for Sim.Replay.
 	Record bool
 }
@@ -177,7 +180,7 @@ func (s *Sim) restore(h *host, snapshot membership.Snapshot) {
 		s.checker.violate(RuleDriver, "%s cannot be restored: %v", nodeName(h.index), err)
 		return
 	}
-	h.run(node, s.now)
+	s.run(h, node)
 	s.afterStep(h)
 }
 
@@ -197,8 +200,17 @@ func (s *Sim) boot(h *host) {
 		s.checker.violate(RuleDriver, "%s cannot start: %v", nodeName(h.index), err)
 		return
 	}
-	h.run(node, s.now)
+	s.run(h, node)
 	s.tick(h)
+}
+
+// run puts a node on a host.
+func (s *Sim) run(h *host, node *membership.Node) {
+	h.node, h.startedAt = node, s.now
+	h.scheduledAt, h.ticks = never, 0
+	if node.Phase() == membership.Joining {
+		s.checker.forget(h) // it begins with a new list
+	}
 }
 
 func (s *Sim) configure(h *host) membership.Config {
@@ -261,6 +273,10 @@ func (s *Sim) wake(h *host) {
 }
 
 func (s *Sim) tick(h *host) {
+	if h.tickedAt != s.now {
+		h.tickedAt, h.ticks = s.now, 0
+	}
+	h.ticks++
 	h.node.Tick(h.clock.now(s.now))
 	s.afterStep(h)
 }
@@ -285,11 +301,9 @@ func (s *Sim) afterStep(h *host) {
 // schedule makes sure that the host is woken when its node wants it.
 func (s *Sim) schedule(h *host) {
 	h.wakeAt = max(s.now, h.clock.when(h.node.Wake()))
-	if h.wakeAt > s.now {
-		h.ticks = 0
-	} else if h.ticks++; h.ticks > ticksMax {
+	if h.ticks > ticksMax {
 		s.checker.spins(h)
-		h.wakeAt = s.now + time.Millisecond
+		h.wakeAt = max(h.wakeAt, s.now+time.Millisecond)
 	}
 	if h.wakeAt < h.scheduledAt {
 		h.scheduledAt = h.wakeAt

@@ -23,7 +23,7 @@ func TestSizesAreThoseOfTheDocumentation(t *testing.T) {
 	id := membership.ID{Addr: addr, Incarnation: 1795389671056590167}
 	entries := []membership.Entry{{ID: id, State: membership.Failed}}
 	full := membership.Message{
-		Sender: id, Short: 1 << 31, Seq: 72_000, Stamp: 24 * time.Hour, Digest: 1 << 31, Target: id,
+		Sender: id, Short: 1 << 31, Seq: 216_000, Stamp: 24 * time.Hour, Digest: 1 << 31, Target: id,
 		Age: time.Second, From: 1 << 63, To: ^ring.Position(0), Hops: 2, Incarnation: id.Incarnation,
 		State: membership.Failed, Leader: addr, Count: 1000,
 	}

@@ -29,6 +29,9 @@ func AppendSnapshot(buf []byte, s membership.Snapshot) []byte {
 			SinceUnixNanos: row.Since.UnixNano(),
 		})
 	}
+	for _, b := range s.Beats {
+		p.Beats = append(p.Beats, wirepb.Beat{Addr: addr(b.Addr), AtNanos: int64(b.At)})
+	}
 	for _, w := range s.Watched {
 		p.Watched = append(p.Watched, wirepb.Watched{
 			Id: id(w.ID), StampNanos: int64(w.Stamp), FreshNanos: int64(w.Fresh),
@@ -64,6 +67,9 @@ func DecodeSnapshot(data []byte) (membership.Snapshot, error) {
 			State: d.state(r.Entry.State),
 		}
 		s.Rows = append(s.Rows, membership.NewMember(e, time.Unix(0, r.SinceUnixNanos).UTC()))
+	}
+	for _, b := range p.Beats {
+		s.Beats = append(s.Beats, membership.Beat{Addr: d.addr(b.Addr), At: time.Duration(b.AtNanos)})
 	}
 	for _, w := range p.Watched {
 		s.Watched = append(s.Watched, membership.Watched{

@@ -77,10 +77,10 @@ func packet(m *membership.Message) *wirepb.Packet {
 	case membership.Ack:
 		p.Ack = &wirepb.Ack{Seq: m.Seq}
 	case membership.Ranges:
-		p.Ranges = &wirepb.Ranges{Seq: m.Seq, Ranges: ranges(m.Ranges)}
+		p.Ranges = &wirepb.Ranges{Seq: m.Seq, Ranges: ranges(m.Ranges), Flood: m.Flood}
 	case membership.Entries:
 		p.Entries = &wirepb.Entries{
-			Seq: m.Seq, From: uint64(m.From), To: uint64(m.To), Entries: entries(m.Entries), Reply: m.Reply,
+			Seq: m.Seq, From: uint64(m.From), To: uint64(m.To), Entries: entries(m.Entries), Reply: m.Reply, Flood: m.Flood,
 		}
 	case membership.Join:
 		p.Join = &wirepb.Join{Seq: m.Seq}
@@ -220,11 +220,13 @@ func (d *decoder) content(m *membership.Message) (kinds int) {
 	}
 	if x := p.Ranges; x != nil {
 		set(membership.Ranges, x.Seq)
+		m.Flood = x.Flood
 		d.ranges(m, x.Ranges)
 	}
 	if x := p.Entries; x != nil {
 		set(membership.Entries, x.Seq)
-		m.From, m.To, m.Reply = ring.Position(x.From), ring.Position(x.To), x.Reply
+		m.From, m.To = ring.Position(x.From), ring.Position(x.To)
+		m.Reply, m.Flood = x.Reply, x.Flood
 		d.entries(m, x.Entries)
 	}
 	if x := p.Join; x != nil {

@@ -61,12 +61,13 @@ func randomMessage(r *rand.Rand, kind membership.Kind) membership.Message {
 		m.From, m.To, m.Hops, m.Flood = position(), position(), r.IntN(100), r.IntN(2) == 0
 		entries()
 	case membership.Ranges:
+		m.Flood = r.IntN(2) == 0
 		for range r.IntN(4) {
 			a, b := position(), position()
 			m.Ranges = append(m.Ranges, membership.Range{From: min(a, b), To: max(a, b), Digest: r.Uint64(), Count: r.IntN(20000)})
 		}
 	case membership.Entries:
-		m.From, m.To, m.Reply = position(), position(), r.IntN(2) == 0
+		m.From, m.To, m.Reply, m.Flood = position(), position(), r.IntN(2) == 0, r.IntN(2) == 0
 		entries()
 	case membership.Welcome:
 		m.Verdict, m.Incarnation = membership.Verdict(r.IntN(3)), r.Uint64()
@@ -136,7 +137,7 @@ func TestHeartbeatIsSmall(t *testing.T) {
 	for _, age := range []time.Duration{time.Minute, 9 * time.Hour, 24 * 365 * time.Hour} {
 		m := membership.Message{
 			Kind: membership.Heartbeat, Short: ^uint32(0), Stamp: age,
-			Seq: uint64(age / (1200 * time.Millisecond)), Digest: 0xffffffff,
+			Seq: uint64(age / (400 * time.Millisecond)), Digest: 0xffffffff,
 		}
 		size := len(Append(nil, &m))
 		t.Logf("after %v: %d bytes", age, size)

@@ -48,8 +48,10 @@ func (f goFile) isGenerated() bool { return ast.IsGenerated(f.File) }
 
 // at gives the place of a node in the form that editors jump to.
 func (f goFile) at(node ast.Node) string {
-	return f.path + ":" + strconv.Itoa(f.fset.Position(node.Pos()).Line)
+	return f.path + ":" + strconv.Itoa(f.line(node))
 }
+
+func (f goFile) line(node ast.Node) int { return f.fset.Position(node.Pos()).Line }
 
 // localName is what the file calls the package that it imports from importPath, or "".
 func (f goFile) localName(importPath string) string {

@@ -99,6 +99,8 @@ const (
 	KeyStderr   = "stderr"   // the last lines that a process wrote there
 	// KeyRestartInMS is when a plugin that ended will be started again.
 	KeyRestartInMS = "restart_in_ms"
+	// KeyGapUS is how long nobody was at work during a reload.
+	KeyGapUS = "gap_us"
 )
 
 // The values of KeyDir.

@@ -131,6 +131,22 @@ func TestTimeRefusesOtherLines(t *testing.T) {
 	}
 }
 
+func FuzzTimeAgreesWithTheStandardLibrary(f *testing.F) {
+	f.Add("2026-11-22T06:40:00.123456789Z")
+	f.Add("2024-02-29T23:59:59.000000000Z")
+	f.Add("2023-02-29T23:59:60.000000000Z")
+	f.Add("0000-00-00T00:00:00.000000000Z")
+	f.Fuzz(func(t *testing.T, text string) {
+		got, ok := Time([]byte(`{"time":"` + text + `"`))
+		want, err := time.Parse(timeLayout, text)
+		// The library takes a comma for the point; the log has none.
+		wantOK := err == nil && len(text) == len(timeLayout) && !strings.Contains(text, ",")
+		if ok != wantOK || ok && !got.Equal(want) {
+			t.Errorf("Time of %q: %v, %t, want %v, %t", text, got, ok, want, err)
+		}
+	})
+}
+
 // allLines returns the lines of the log and of its rotated files, in any order.
 func allLines(t *testing.T, dir string) (lines []string, plain, zipped int) {
 	t.Helper()

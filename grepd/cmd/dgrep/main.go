@@ -7,16 +7,17 @@
 //	dgrep: 5 of 5 members answered
 //	dgrep: 4 of 5 members answered; 127.0.0.1:7121 failed during the query
 //
-// With -s it is not printed, and with -q only if the answer is incomplete and nothing was found; with --json it
-// is part of the last line of the output. What it says is in the exit status as well:
-// an incomplete answer gives 2, except with -q when a line was selected.
+// With -s it is not printed, with -q only if the answer is incomplete and nothing was found,
+// and with --json it is part of the output's last line. What it says is in the exit status
+// as well: an incomplete answer gives 2, except with -q when a line was selected. A live
+// list that has had no membership service for 6 s or more makes an answer incomplete too.
 //
 // What differs from GNU grep 3.8, besides what package match says of patterns:
 //
 //   - A glob counts as several files for the names before lines, whatever it matches.
 //   - -v with -o and context prints nothing; grep prints "--" between groups of no lines.
 //   - -v with context and colours does not colour the matches in lines of context.
-//   - -m 0 finds no fault with files that cannot be read, as it reads none.
+//   - -m 0 reads and lists no file, not even with -L, and -v with an empty pattern does.
 //   - -d, -D, -R, -T, -U, -z, --exclude-from, --label and --group-separator are missing.
 package main
 

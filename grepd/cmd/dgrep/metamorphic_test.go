@@ -10,6 +10,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"regexp"
+	"slices"
 	"strings"
 	"testing"
 
@@ -130,9 +131,12 @@ func (w *world) command() []string {
 	}
 	pattern := pick(w.random, "a", "ab", "b", "", "é", "^a", "b$", "a.b", "[ab]b", "aa*", "bbbbbb", "a\nA", ".", "B", "__", "^$")
 	matchesNothing := pattern == "" || pattern == "^$"
+	inverted := maybe(15, "-v")
+	if pattern == "" && inverted { // where grep does not even begin
+		pattern = "b"
+	}
 	maybe(40, "-E", "-F", "-G")
 	maybe(25, "-i")
-	inverted := maybe(15, "-v")
 	maybe(15, "-w", "-x")
 	listed := maybe(10, "-l", "-L")
 	maybe(15, "-c", "-q")
@@ -145,14 +149,17 @@ func (w *world) command() []string {
 	case w.single:
 		args = append(args, "-H")
 	}
-	maybe(10, "-Z")
 	maybe(10, "-s")
-	maybe(15, "-m1", "-m3", "-m0", "-m 5", "-nm2")
-	maybe(10, "-a", "-I")
-	if !w.binary && !(parts && (inverted || matchesNothing)) {
-		maybe(40, "-A1", "-B2", "-C1", "-2", "-A0", "-n1")
+	maybe(15, "-m1", "-m3", "-m 5", "-nm2")
+	if !listed { // names that end in zero bytes are no lines to be sorted
+		maybe(10, "-Z")
+		maybe(5, "-m0")
 	}
-	maybe(15, "--color=always")
+	maybe(10, "-a", "-I")
+	context := !w.binary && !(parts && (inverted || matchesNothing)) && maybe(40, "-A1", "-B2", "-C1", "-2", "-A0", "-n1")
+	if !(context && inverted) {
+		maybe(15, "--color=always")
+	}
 	maybe(20, "-e", "--regexp")
 	return append(args, pattern)
 }
@@ -164,11 +171,15 @@ func (w *world) compare(t *testing.T, grep string) {
 	for _, path := range w.paths {
 		files = append(files, w.onNode[path]...)
 	}
-	wantOut, wantErr, wantStatus := w.grep(t, grep, append(args, files...))
+	grepArgs := slices.Concat(args, files)
+	if !w.single { // grep cannot know that there are nodes which lack the file
+		grepArgs = slices.Insert(grepArgs, 0, "-H")
+	}
+	wantOut, wantErr, wantStatus := w.grep(t, grep, grepArgs)
 
 	var stdout, stderr bytes.Buffer
 	via := "--via=" + w.cluster.Nodes[0].Addr
-	gotStatus := run(append([]string{via}, append(args, w.paths...)...), strings.NewReader(""), &stdout, &stderr, noEnv)
+	gotStatus := run(slices.Concat([]string{via}, args, w.paths), strings.NewReader(""), &stdout, &stderr, noEnv)
 	got := answerText{sorted(stdout.Bytes()), sorted(withoutCoverage(stderr.Bytes())), gotStatus}
 	want := answerText{sorted(wantOut), sorted(bytes.ReplaceAll(wantErr, []byte("grep: "), []byte("dgrep: "))), wantStatus}
 	if got != want {

@@ -266,13 +266,12 @@ func (p *parser) assemble(files []string, stdout io.Writer, getenv func(string) 
 	p.text.Program, p.text.Report, p.text.Invert = "dgrep", s.Report, s.Invert
 	p.text.OneFile = len(files) < 2 && !s.Recursive && !strings.ContainsAny(strings.Join(files, ""), `*?[{`)
 	p.text.Groups = max(p.before, p.after, p.context) > unset
-	p.text.ContextLines = uint64(s.BeforeContext) + uint64(s.AfterContext)
+	p.text.Adjacent = p.text.Groups && s.BeforeContext == 0 && s.AfterContext == 0
 	if p.color == "always" || p.color == "auto" && isTerminal(stdout, getenv) {
 		p.text.Colors = printer.ParseColors(getenv("GREP_COLORS"))
 	}
 
-	// Without lines of context the nodes mark no groups: they are told by the numbers.
-	s.LineNumbers = p.text.LineNumbers || p.text.Groups || p.json
+	s.LineNumbers = p.text.LineNumbers || p.text.Adjacent || p.json
 	s.ByteOffsets = p.text.ByteOffsets || p.json
 	s.Spans = p.text.Colors != nil || p.json
 	if err := p.checkJSON(); err != nil {

@@ -20,8 +20,9 @@ import (
 const (
 	// statusTimeout bounds asking the plugin how it is.
 	statusTimeout = time.Second
-	// changeTimeout bounds what changes something: leaving, reloading.
-	changeTimeout = 30 * time.Second
+	// changeTimeout bounds what changes something: leaving, reloading. It is longer than
+	// a plugin may take to start.
+	changeTimeout = time.Minute
 	// stateUnknown is the state of a node that a person has listed.
 	stateUnknown = "unknown"
 )

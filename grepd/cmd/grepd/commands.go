@@ -71,6 +71,9 @@ func command(name, usage string, flags []cli.Flag, action cli.ActionFunc) *cli.C
 // operands refuses more of them than the command has.
 func operands(c *cli.Context, most int) error {
 	if c.Args().Len() > most {
+		if extra := c.Args().Get(most); strings.HasPrefix(extra, "-") {
+			return fmt.Errorf("%s: options go before operands: %q", c.Command.Name, extra)
+		}
 		return fmt.Errorf("%s: %q is one operand too many", c.Command.Name, c.Args().Get(most))
 	}
 	return nil

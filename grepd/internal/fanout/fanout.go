@@ -14,23 +14,23 @@
 // Nothing is queued. Each target has one goroutine, which receives a step, waits for the
 // floor, and sends the step on while it holds the floor. While the client's terminal is
 // slow, the floor is held, nobody receives, and gRPC's flow control stops every target's
-// disk; what can pile up is one window a target. A target whose step says that a
-// group of lines goes on (Chunk.More) keeps the floor for its next step, so that a
-// group is never torn apart.
+// disk; what can pile up is one window a target. A target whose step says that a group of
+// lines goes on (Chunk.More) keeps the floor for its next step, so that no group is ever
+// torn apart.
 //
 // # How a wait ends
 //
-// A target that ends its search has answered, whatever the member list says of it. Otherwise the wait for it
-// ends as soon as its connection breaks, or the member list says that it failed or
-// left; and when it has been silent for the query's timeout, counted only while
-// somebody listens to it. Targets with nothing to say send Progress steps, so the
-// timeout need not be as long as the longest search.
+// A target that ends its search has answered, whatever the member list says of it.
+// Otherwise the wait for it ends as soon as its connection breaks, or the member list says
+// that it failed or left; and when it has been silent for the query's timeout, counted only
+// while somebody listens to it. Targets with nothing to say send Progress steps, so that
+// the timeout need not be as long as the longest search.
 //
 // # Concurrency
 //
 // A Fanout may be used by any number of goroutines. Query calls send from several
-// goroutines, one call at a time. Everything that Query starts has ended when it
-// returns.
+// goroutines, one call at a time. Everything that Query starts has ended when it returns,
+// except for the connections to peers, which wait for the next query.
 package fanout
 
 import (
@@ -49,7 +49,7 @@ const (
 	TimeoutMax = time.Hour
 	// drainTime is how long each step of a target that was declared failed may take: what
 	// it said before is on its way, or here already.
-	drainTime = 50 * time.Millisecond
+	drainTime = 200 * time.Millisecond
 )
 
 // Searcher searches this node's own files.
@@ -74,9 +74,9 @@ func New(members Members, local Searcher) *Fanout {
 // Close closes the connections to peers. No query may be running.
 func (f *Fanout) Close() { f.pool.retain(func(string) bool { return false }) }
 
-// Query asks the targets and hands the merged stream to send. The request's limits have
-// been checked by the caller. The error is that of send, or of ctx: that
-// targets did not answer is not an error but part of the stream.
+// Query asks the targets and hands the merged stream to send. The caller has checked the
+// request's limits. The error is that of send, or of ctx: that targets did not answer is no
+// error but part of the stream.
 func (f *Fanout) Query(ctx context.Context, request *greppb.QueryRequest, send func(*greppb.QueryReply) error) error {
 	changed := f.members.Changed()
 	list := f.members.Targets()
@@ -208,7 +208,8 @@ func (q *query) take(ctx context.Context) error {
 	}
 }
 
-func (q *query) giveFloor() { <-q.floor }
+// give hands the floor to the next.
+func (q *query) give() { <-q.floor }
 
 // roll is a list of members by address.
 type roll map[string]State

@@ -28,12 +28,13 @@ const (
 	idleTime = 2 * time.Minute
 
 	// windowBytes is how much of a target's output may wait here while others have their
-	// turn: this much for each target is all the memory that a query takes. A
-	// target a round trip of t away is read at windowBytes/t at most.
+	// turn: this much for each target, and the step in hand, is all the memory that a query
+	// takes. A target a round trip of t away is read at windowBytes/t at most.
 	windowBytes = 128 << 10
 
-	// ReplyBytesMax bounds one step of a search. It has to hold one line.
-	ReplyBytesMax = 64 << 20
+	// ReplyBytesMax bounds one step of a search. It has to hold the longest line
+	// (search.LineBytesMax) and what is said about it.
+	ReplyBytesMax = 80 << 20
 
 	keepaliveTime    = 15 * time.Second
 	keepaliveTimeout = 10 * time.Second
@@ -48,7 +49,7 @@ type pool struct {
 	conns map[string]*conn
 }
 
-// conn is a connection in the pool. The fields below mu in pool are guarded by it.
+// conn is a connection in the pool.
 type conn struct {
 	*grpc.ClientConn
 	addr    string

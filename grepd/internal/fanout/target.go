@@ -24,7 +24,8 @@ type target struct {
 	ended    bool // its SearchEnd came
 	begun    bool // something came
 	partial  bool // some of its output was sent on
-	reason   string
+
+	reason string // why it could not be connected to, if that is known
 }
 
 // ask searches the target and says how that ended.
@@ -42,7 +43,7 @@ func (q *query) ask(ctx context.Context, t *target) {
 	}
 	if t.speaking {
 		t.speaking = false
-		q.giveFloor()
+		q.give()
 	}
 	q.sendEnd(ctx, t, err)
 }
@@ -53,7 +54,7 @@ func (q *query) sendEnd(ctx context.Context, t *target, err error) {
 	if q.ctx.Err() != nil || q.take(q.ctx) != nil {
 		return
 	}
-	defer q.giveFloor()
+	defer q.give()
 	if end.Outcome == greppb.NodeEnd_ANSWERED {
 		q.answered++
 	}
@@ -62,8 +63,8 @@ func (q *query) sendEnd(ctx context.Context, t *target, err error) {
 	}
 }
 
-// askSelf searches this node's files. Its patience is not tried: a search in
-// process cannot be abandoned, and a client has a patience of its own.
+// askSelf searches this node's files. There is no patience to be lost: a search in process
+// cannot be abandoned, and a client has a patience of its own.
 func (q *query) askSelf(ctx context.Context, t *target) error {
 	return q.fanout.local.Search(ctx, q.request, func(reply *greppb.SearchReply) error {
 		return q.relay(ctx, t, reply)
@@ -139,7 +140,7 @@ func (q *query) relay(ctx context.Context, t *target, reply *greppb.SearchReply)
 	}
 	if !goesOn {
 		t.speaking = false
-		q.giveFloor()
+		q.give()
 	}
 	return err
 }

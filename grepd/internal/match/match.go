@@ -17,12 +17,24 @@
 //   - Collating elements are single characters, and ranges go by code point.
 //   - Case folds by Unicode's simple folding, which differs from the C library's in a few
 //     letters of which one case has no partner (as the dotless i).
+//   - A repetition of nothing, as in (*a), and one after an anchor, as in ^*, are read one way only; the two
+//     engines inside grep disagree on them.
+//   - With -w and -o, words are found that grep passes over when it looks on after a word it had to refuse.
 //   - A pattern that needs more than [StepsMax] automaton steps is refused.
+//
+// # How it works
+//
+// A pattern becomes a small tree, whatever its syntax, and that an automaton over symbols: characters, or
+// single bytes that are not UTF-8. Lines are found in whole blocks by the cheapest means that
+// the pattern allows: by literals that each selected line must hold (their two rarest bytes, or several by
+// the nibble tables of Hyperscan's Teddy, with AVX2 where there is it); by a DFA made as it is needed in a
+// bounded cache, which takes four parts of the block in lock-step; or, where that cache does not pay, by
+// a Pike machine. Only the last finds where in a line a match is.
 //
 // # Concurrency
 //
 // A Matcher does not change after Compile; all its methods may be called by any number of
-// goroutines at once.
+// goroutines at once. A Scanner serves one goroutine.
 package match
 
 import "fmt"

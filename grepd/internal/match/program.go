@@ -53,7 +53,7 @@ func compileProgram(e *expr, asciiWords, backward bool) (*program, error) {
 	match := c.add(step{op: stepMatch})
 	start := c.expr(e, match)
 	if c.full {
-		return nil, fmt.Errorf("Regular expression too big: it needs more than %d steps, or %d for its intervals",
+		return nil, fmt.Errorf("the regular expression is too big: it needs more than %d steps, or %d for its intervals",
 			StepsMax, copiedStepsMax)
 	}
 	return &program{steps: c.steps, start: start, asciiWords: asciiWords}, nil

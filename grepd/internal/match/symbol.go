@@ -2,6 +2,7 @@ package match
 
 import (
 	"slices"
+	"sync"
 	"unicode"
 	"unicode/utf8"
 )
@@ -133,17 +134,40 @@ func (s set) without(r symbol) set {
 // foldedMax is the last character that has another case, with room for those to come.
 const foldedMax = 0x1e943
 
+// folding are the characters that have another case.
+var folding = sync.OnceValue(func() []symbol {
+	var rs []symbol
+	for r := symbol(0); r <= foldedMax; r++ {
+		if unicode.SimpleFold(r) != r {
+			rs = append(rs, r)
+		}
+	}
+	return rs
+})
+
 // fold adds the other cases of all members.
 func (s set) fold() set {
 	f := slices.Clone(s)
-	for i := 0; i < len(s); i += 2 {
-		for r := s[i]; r <= min(s[i+1], foldedMax); r++ {
-			for o := unicode.SimpleFold(r); o != r; o = unicode.SimpleFold(o) {
-				f = append(f, o, o)
-			}
+	if r, ok := s.single(); ok {
+		return union(appendFolds(f, r))
+	}
+	for _, r := range folding() {
+		if s.has(r) {
+			f = appendFolds(f, r)
 		}
 	}
 	return union(f)
+}
+
+// appendFolds appends the other cases of r.
+func appendFolds(s set, r symbol) set {
+	if r > unicode.MaxRune {
+		return s
+	}
+	for o := unicode.SimpleFold(r); o != r; o = unicode.SimpleFold(o) {
+		s = append(s, o, o)
+	}
+	return s
 }
 
 // ofTables gives the characters of Unicode tables.

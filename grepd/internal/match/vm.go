@@ -11,6 +11,25 @@ type vm struct {
 	seen    []uint32 // by step: the round in which it was added
 	round   uint32
 	stack   []int32
+
+	done    <-chan struct{} // ends the work; then nothing is found any more
+	turns   uint
+	stopped bool
+}
+
+// turnsUnchecked is how many symbols are read between two looks at done: a step may be as dear as the program is long.
+const turnsUnchecked = 1 << 7
+
+// stop tells whether the work is to end.
+func (v *vm) stop() bool {
+	if v.turns++; v.turns%turnsUnchecked == 0 {
+		select {
+		case <-v.done:
+			v.stopped = true
+		default:
+		}
+	}
+	return v.stopped
 }
 
 // thread is a step that has been reached, and where its match began.
@@ -41,7 +60,7 @@ func (v *vm) run(line []byte, from int, anchored bool, end func(int)) (found Ran
 		before, _ = decodeLast(line[:from])
 	}
 	v.reading = v.reading[:0]
-	for pos := from; ; {
+	for pos := from; !v.stop(); {
 		after, size := endOfLine, 0
 		if pos < len(line) {
 			after, size = decode(line[pos:])
@@ -59,6 +78,7 @@ func (v *vm) run(line []byte, from int, anchored bool, end func(int)) (found Ran
 		}
 		before, pos = after, pos+size
 	}
+	return Range{}, false
 }
 
 // enter makes v.threads: all steps that can be reached from those that have read the last symbol, and from

@@ -74,6 +74,9 @@ type Service interface {
 	// Attend runs in a goroutine of its own while the plugin is at work. It returns soon
 	// after ctx ends.
 	Attend(ctx context.Context)
+	// Lost says, after Attend, that the plugin works no more, since it crashed, hung or
+	// was retired. It is not called when another process goes on with the work.
+	Lost()
 }
 
 // Config says what to run and how.
@@ -95,13 +98,14 @@ type Config struct {
 
 // Timing bounds everything that a host waits for. Zero fields get the defaults.
 type Timing struct {
-	Launch     time.Duration // from the start of a process until it is healthy; 10 s
+	Launch     time.Duration // from the start of a process until it is healthy; 30 s
 	Call       time.Duration // Start, Freeze; 2 s
 	Retire     time.Duration // Retire; 3 s
 	Grace      time.Duration // from being asked to end until being killed; 2 s
 	CheckEvery time.Duration // between two Snapshots; 500 ms
 	// Check is the deadline of a Snapshot, and so how long a plugin may hang before it is
-	// restarted; 1.5 s. A lower one restarts plugins of machines that are only busy.
+	// restarted; 3 s. A member that hangs is declared failed before that anyway, and a
+	// shorter deadline would restart the plugins of machines that are only busy.
 	Check time.Duration
 	// RestartFirst and RestartMax bound the wait before a restart, the first one apart,
 	// which is made at once; 100 ms and 30 s.
@@ -119,12 +123,12 @@ func (t Timing) withDefaults() Timing {
 			*d = value
 		}
 	}
-	set(&t.Launch, 10*time.Second)
+	set(&t.Launch, 30*time.Second)
 	set(&t.Call, 2*time.Second)
 	set(&t.Retire, 3*time.Second)
 	set(&t.Grace, 2*time.Second)
 	set(&t.CheckEvery, 500*time.Millisecond)
-	set(&t.Check, 1500*time.Millisecond)
+	set(&t.Check, 3*time.Second)
 	set(&t.RestartFirst, 100*time.Millisecond)
 	set(&t.RestartMax, 30*time.Second)
 	set(&t.Stable, 30*time.Second)

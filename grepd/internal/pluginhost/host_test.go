@@ -30,8 +30,8 @@ import (
 // quick is Timing for tests: plugins that hang are found out sooner, and nothing that
 // works is given less time than a busy machine may need.
 var quick = Timing{
-	Launch: 20 * time.Second, Call: 2 * time.Second, Grace: 5 * time.Second,
-	CheckEvery: 20 * time.Millisecond, Check: 2 * time.Second,
+	Launch: time.Minute, Call: 5 * time.Second, Grace: 5 * time.Second,
+	CheckEvery: 20 * time.Millisecond, Check: 5 * time.Second,
 	RestartFirst: 10 * time.Millisecond, RestartMax: 50 * time.Millisecond, Settle: 30 * time.Millisecond,
 }
 
@@ -284,6 +284,25 @@ func TestHungPluginIsRestarted(t *testing.T) {
 	}
 }
 
+func TestStateThatNoProgramCanLiveWithIsGivenUp(t *testing.T) {
+	r := newRig(t, refusesState)
+	pid := r.Info().PID
+	r.eventually("a snapshot is taken", func() bool {
+		taken := false
+		r.host.do(context.Background(), func() error { taken = r.host.snapshot != nil; return nil })
+		return taken
+	})
+	syscall.Kill(pid, syscall.SIGKILL)
+	r.row("a start without a state", func(m pluginpb.Member) bool { return m.Incarnation == 1 && m.Addr == "crashed" })
+	if !r.logged("action=restart", "no mood to start") {
+		t.Errorf("the log does not tell of it: %q", r.logs)
+	}
+}
+
+// windowMax bounds the datagrams that wait to be echoed: fewer than a socket holds, so that
+// none is lost however long a busy machine lets a plugin wait.
+const windowMax = 100
+
 // pump sends numbered datagrams to the socket and collects who has echoed which.
 type pump struct {
 	stop   chan struct{}
@@ -309,13 +328,13 @@ func (p *pump) run(conn net.Conn) {
 	buf := make([]byte, 64)
 	var drainUntil time.Time
 	for stop := p.stop; ; {
-		if drainUntil.IsZero() {
+		if drainUntil.IsZero() && p.sent-uint64(len(p.echoes)) < windowMax {
 			conn.Write(binary.BigEndian.AppendUint64(nil, p.sent))
 			p.sent++
 		}
 		select {
 		case <-stop:
-			stop, drainUntil = nil, time.Now().Add(10*time.Second)
+			stop, drainUntil = nil, time.Now().Add(30*time.Second)
 		default:
 		}
 		conn.SetReadDeadline(time.Now().Add(time.Millisecond))
@@ -349,8 +368,10 @@ func (p *pump) finish() (pids map[int]bool) {
 }
 
 func TestReloadLosesNoDatagramAndKeepsTheState(t *testing.T) {
-	const reloads = 6
+	const reloads = 4
 	r := newRig(t, works)
+	r.row("the first list", func(pluginpb.Member) bool { return true })
+	stale := r.watchForStale()
 	p := startPump(t, r.conn.LocalAddr())
 	for i := range reloads {
 		old := r.Info().PID
@@ -364,6 +385,9 @@ func TestReloadLosesNoDatagramAndKeepsTheState(t *testing.T) {
 		}
 	}
 	pids := p.finish()
+	if stale() {
+		t.Error("the member list was marked stale during a reload")
+	}
 	if uint64(len(p.echoes)) != p.sent || p.twice != 0 {
 		t.Errorf("%d of %d datagrams were echoed, %d of them twice", len(p.echoes), p.sent, p.twice)
 	}
@@ -376,6 +400,26 @@ func TestReloadLosesNoDatagramAndKeepsTheState(t *testing.T) {
 	if info := r.Info(); info.Restarts != 0 {
 		t.Errorf("reloads are counted as restarts: %+v", info)
 	}
+}
+
+// watchForStale looks at every list from now on; what it returns ends that, and says
+// whether one was stale.
+func (r *rig) watchForStale() (end func() bool) {
+	stop, result := make(chan struct{}), make(chan bool)
+	go func() {
+		stale := false
+		for {
+			changed := r.Roster().Changed()
+			stale = stale || !r.Roster().List().StaleSince.IsZero()
+			select {
+			case <-changed:
+			case <-stop:
+				result <- stale
+				return
+			}
+		}
+	}()
+	return func() bool { close(stop); return <-result }
 }
 
 func TestLaunchLeavesTheSocketNonBlocking(t *testing.T) {
@@ -435,6 +479,9 @@ func TestPluginThatDoesNotFreezeIsReplacedFromItsSnapshot(t *testing.T) {
 	r.install(works)
 	r.eventually("another process", func() bool { info := r.Info(); return info.State == Running && info.PID != pid })
 	r.row("a start as after a crash", func(m pluginpb.Member) bool { return m.Addr == "crashed" })
+	if !r.logged("action=exit", "it did not give its state for a reload") {
+		t.Errorf("the log does not tell of it: %q", r.logs)
+	}
 	if alive(pid) {
 		t.Errorf("process %d is alive", pid)
 	}

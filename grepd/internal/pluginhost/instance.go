@@ -68,7 +68,7 @@ func launch(ctx context.Context, cfg *Config, p program, runDir string) (_ *inst
 	defer stop()
 	connection, err := i.client.Client()
 	if err != nil {
-		return nil, fmt.Errorf("handshake: %w", oneLine(err))
+		return nil, fmt.Errorf("handshake with %s: %w", filepath.Join(cfg.Dir, cfg.Kind.Name), oneLine(err))
 	}
 	if err := checkHealth(ctx, connection); err != nil {
 		return nil, fmt.Errorf("health: %w", err)
@@ -128,7 +128,7 @@ func (i *instance) clientConfig(cfg *Config) *plugin.ClientConfig {
 		AutoMTLS:         true,
 		SkipHostEnv:      true,
 		GRPCDialOptions:  pluginapi.DialOptions(),
-		StartTimeout:     cfg.Timing.Launch,
+		StartTimeout:     2 * cfg.Timing.Launch, // launch's own deadline is to be the first
 		UnixSocketConfig: &plugin.UnixSocketConfig{TempDir: i.dir},
 		Stderr:           i.stderr,
 		SyncStderr:       i.stderr,

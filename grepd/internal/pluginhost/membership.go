@@ -134,7 +134,6 @@ func (s *membershipService) Retire(ctx context.Context) error {
 // Attend feeds the roster while the process is at work.
 func (s *membershipService) Attend(ctx context.Context) {
 	m := s.owner
-	defer m.roster.markStale()
 	for {
 		first := true
 		err := s.Watch(ctx, func(update *pluginpb.MembersUpdate) error {
@@ -157,6 +156,8 @@ func (s *membershipService) Attend(ctx context.Context) {
 		}
 	}
 }
+
+func (s *membershipService) Lost() { s.owner.roster.markStale() }
 
 func describe(err error) string {
 	if err == nil {

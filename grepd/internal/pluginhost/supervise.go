@@ -20,6 +20,13 @@ const (
 	actionStop    = "stop"    // ended for good
 )
 
+// freshAfter is how many restarts in a row may fail before the plugin is started without
+// a state: it may be the state that it cannot live with.
+const freshAfter = 5
+
+// exitTimeout is how much later than its connection's end a process's may be seen.
+const exitTimeout = time.Second
+
 // owned is what the owner goroutine has for itself. There is a current instance exactly
 // while the state is Running.
 type owned struct {
@@ -119,15 +126,17 @@ func (h *Host) setToWork(i *instance, state []byte, crashed bool) error {
 }
 
 // become makes i, which is at work, the current instance.
-func (h *Host) become(i *instance, action string) {
+func (h *Host) become(i *instance, action string, attrs ...slog.Attr) {
 	h.current, h.program = i, i.program
 	removeOthers(h.runDir.path, h.cfg.Kind.Name, h.program)
 	i.attend()
 	h.retry.Stop()
 	h.check.Reset(h.cfg.Timing.CheckEvery)
 	h.publish(Running)
-	h.log(slog.LevelInfo, action, slog.String(eventlog.KeyVersion, i.program.version),
-		slog.String(eventlog.KeyChecksum, i.program.hex()), slog.Int(eventlog.KeyPID, i.process.pid))
+	h.log(slog.LevelInfo, action, append([]slog.Attr{
+		slog.String(eventlog.KeyVersion, i.program.version),
+		slog.String(eventlog.KeyChecksum, i.program.hex()), slog.Int(eventlog.KeyPID, i.process.pid),
+	}, attrs...)...)
 }
 
 // publish shows the host's state to Info.
@@ -153,7 +162,19 @@ func (h *Host) checkUp() {
 		h.check.Reset(h.cfg.Timing.CheckEvery)
 	case h.ctx.Err() != nil: // Stop was called meanwhile, and will be next
 	default:
+		if !errors.Is(err, context.DeadlineExceeded) {
+			h.awaitExit()
+		}
 		h.crashed(fmt.Sprintf("no snapshot: %v", err))
+	}
+}
+
+// awaitExit gives a process whose connection broke the time to be seen to have ended, so
+// that how it ended is told, and not that the connection broke.
+func (h *Host) awaitExit() {
+	select {
+	case <-h.exited():
+	case <-time.After(exitTimeout):
 	}
 }
 
@@ -163,6 +184,7 @@ func (h *Host) crashed(why string) {
 	i := h.current
 	exitedAlone := why == "" || isClosed(i.process.exited)
 	i.end(0)
+	i.service.Lost()
 	h.current = nil
 	h.check.Stop()
 	h.lastExit = i.process.exit
@@ -192,6 +214,9 @@ func isClosed(c <-chan struct{}) bool {
 // restart starts the program that worked last, from the last snapshot.
 func (h *Host) restart() {
 	h.restarts++
+	if h.backoff.attempts > freshAfter {
+		h.snapshot = nil
+	}
 	err := h.startNew(h.program, actionRestart, h.snapshot, true)
 	if err == nil || h.ctx.Err() != nil {
 		return
@@ -241,12 +266,13 @@ func (h *Host) replaceBy(p program) error {
 		h.become(next, actionReload)
 		return nil
 	}
+	frozenAt := time.Now()
 	state, frozen := h.freeze(old)
 	if err := h.setToWork(next, state, !frozen); err != nil {
 		next.end(0)
 		return errors.Join(err, h.resume(old, state, frozen))
 	}
-	h.become(next, actionReload)
+	h.become(next, actionReload, slog.Int64(eventlog.KeyGapUS, time.Since(frozenAt).Microseconds()))
 	old.end(h.cfg.Timing.Grace)
 	return nil
 }
@@ -261,6 +287,9 @@ func (h *Host) freeze(i *instance) (state []byte, frozen bool) {
 	if err != nil {
 		i.process.kill()
 		<-i.process.exited
+		h.lastExit = fmt.Sprintf("it did not give its state for a reload: %v", err)
+		h.log(slog.LevelWarn, actionExit, slog.Int(eventlog.KeyPID, i.process.pid),
+			slog.String(eventlog.KeyDetail, h.lastExit), slog.String(eventlog.KeyStderr, i.stderr.String()))
 		return h.snapshot, false
 	}
 	return state, true
@@ -291,6 +320,7 @@ func (h *Host) retire() error {
 		err = i.service.Retire(ctx)
 		cancel()
 		i.end(h.cfg.Timing.Grace)
+		i.service.Lost()
 		h.current = nil
 		h.lastExit = i.process.exit
 		level, attrs := slog.LevelInfo, []slog.Attr{slog.Int(eventlog.KeyPID, i.process.pid)}

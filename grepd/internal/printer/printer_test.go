@@ -114,9 +114,9 @@ func TestText(t *testing.T) {
 			[]*greppb.QueryReply{begin("n1", "n2"), file(1, "logs/a"), fileEnd(1, 1, false)}, "logs/a\n"},
 		{"-LZ", printer.TextOptions{Null: true, Report: greppb.Report_FILES_WITHOUT_MATCH},
 			[]*greppb.QueryReply{begin("n1", "n2"), file(0, "logs/a"), fileEnd(0, 0, false), file(1, "logs/a"), fileEnd(1, 1, false)}, "n1:logs/a\x00"},
-		{"groups", printer.TextOptions{Groups: true, ContextLines: 2}, groups,
+		{"groups", printer.TextOptions{Groups: true}, groups,
 			"n1:logs/a-before\nn1:logs/a:hit\nn1:logs/a-after\n--\nn1:logs/a:hit\n--\nn2:logs/b:y\n"},
-		{"-A0", printer.TextOptions{Groups: true, OneFile: true},
+		{"-A0", printer.TextOptions{Groups: true, Adjacent: true, OneFile: true},
 			[]*greppb.QueryReply{begin("n1"), file(0, "logs/a"), chunk(0, numbered)}, "x\ny\n--\nz\n"},
 		{"binary", printer.TextOptions{OneFile: true},
 			[]*greppb.QueryReply{begin("n1"), file(0, "logs/a"), chunk(0, lines("x")), fileEnd(0, 2, true)}, "x\ndgrep: n1:logs/a: binary file matches\n"},
@@ -171,7 +171,9 @@ func TestExitStatusAndCoverage(t *testing.T) {
 	complete := []*greppb.QueryReply{nodeEnd(0, answered, ""), nodeEnd(1, answered, ""), end()}
 	incomplete := []*greppb.QueryReply{nodeEnd(0, answered, ""), nodeEnd(1, failed, ""), end()}
 	unreadable := fileError(0, "logs/b", "Permission denied", false)
-	missing := func(node uint32) *greppb.QueryReply { return fileError(node, "logs/c", "No such file or directory", true) }
+	missing := func(node uint32) *greppb.QueryReply {
+		return fileError(node, "logs/c", "No such file or directory", true)
+	}
 	stale := func(d time.Duration) *greppb.QueryReply {
 		reply := begin("n1", "n2")
 		reply.GetBegin().Stale, reply.GetBegin().StaleNanos = true, int64(d)

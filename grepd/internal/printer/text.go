@@ -20,12 +20,13 @@ type TextOptions struct {
 	Null        bool // -Z: names end in a zero byte
 	NoMessages  bool // -s
 	// Groups says that context was asked for, if only of 0 lines: "--" stands between
-	// groups of lines. Where nodes do not mark groups (with 0 lines, and with
-	// PARTS), they have to be asked for line numbers.
-	Groups       bool
-	ContextLines uint64 // before and after together
-	Invert bool    // -v
-	Colors *Colors // nil: none
+	// groups of lines.
+	Groups bool
+	// Adjacent says that it was of 0 lines. Then groups are not marked by the nodes but
+	// made of adjacent lines, which need numbers.
+	Adjacent bool
+	Invert   bool    // -v
+	Colors   *Colors // nil: none
 }
 
 // Text prints an answer as grep would.
@@ -207,10 +208,7 @@ func (t *Text) appendLine(file *textFile, line *lines) {
 // appendGap prints "--" where a group of lines begins that is not the first one printed,
 // of whatever file.
 func (t *Text) appendGap(file *textFile, line *lines) {
-	gap := !file.printed || line.kind&kindGap != 0
-	if t.options.ContextLines == 0 || t.options.Report == greppb.Report_PARTS {
-		gap = gap || line.number > file.last+1+t.options.ContextLines
-	}
+	gap := !file.printed || line.kind&kindGap != 0 || t.options.Adjacent && line.number > file.last+1
 	if gap && t.printed {
 		t.buf = t.options.Colors.paint(t.buf, t.sgr().separator, "--")
 		t.buf = append(t.buf, '\n')

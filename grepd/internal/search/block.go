@@ -2,12 +2,14 @@ package search
 
 import (
 	"bytes"
+	"context"
 	"errors"
 	"fmt"
 	"io"
 	"math"
 	"os"
 	"sync/atomic"
+	"unicode/utf8"
 
 	"github.com/aksinghdce/cluster-membership-service/grepd/internal/match"
 )
@@ -72,41 +74,41 @@ func terminator(b []byte, text bool) int {
 	return n
 }
 
-// read reads the lines that start within the block. Where the file has become shorter, there
-// are fewer or none.
+// read reads the block's lines: those that start after its first byte, up to the one that starts after its last, so
+// that no byte before it is needed and reads stay aligned to pages, which are copied several times
+// faster. The first block also has the line that starts with its first byte. Where the file
+// has become shorter, there are fewer or none.
 func (b *block) read(size int64, text bool) error {
 	begin := b.index * size
 	end := min(begin+size, b.file.size)
-	// The byte before tells whether a line starts where the block does.
-	from := max(begin-1, 0)
 	b.data, b.offset = nil, begin
-	if err := b.fill(from, int(min(end+blockSlackBytes, b.file.size)-from), 0); err != nil {
+	if err := b.fill(begin, int(min(end+blockSlackBytes, b.file.size)-begin), 0); err != nil {
 		return err
 	}
 	if len(b.buffer) == 0 {
 		return nil
 	}
-	start := 0
+	start, length := 0, int(end-begin)
 	if begin > 0 {
-		n := terminator(b.buffer, text)
-		if n < 0 || n+1 > int(end-1-from) {
+		n := terminator(b.buffer[:min(length, len(b.buffer))], text)
+		if n < 0 {
 			return nil // one long line, or nothing left
 		}
 		start = n + 1
 	}
-	stop, err := b.lastLineEnd(from, min(int(end-1-from), len(b.buffer)), text)
+	stop, err := b.lastLineEnd(begin, min(length, len(b.buffer)), text)
 	if err != nil {
 		return err
 	}
 	if stop-start > LineBytesMax && bytes.IndexByte(b.buffer[start:stop-1], '\n') < 0 {
 		return errLineTooLong
 	}
-	b.data, b.offset = b.buffer[start:stop], from+int64(start)
+	b.data, b.offset = b.buffer[start:stop], begin+int64(start)
 	return nil
 }
 
-// lastLineEnd gives where the line ends that holds the block's last byte, at index in the buffer. It reads
-// on as far as needed.
+// lastLineEnd gives where the line ends that holds the byte at index in the buffer, the first after the block. It
+// reads on as far as needed.
 func (b *block) lastLineEnd(from int64, index int, text bool) (int, error) {
 	for scanned := index; ; {
 		if n := terminator(b.buffer[scanned:], text); n >= 0 {
@@ -153,7 +155,10 @@ type worker struct {
 	parts   []match.Range
 }
 
-func newWorker(o *Options) *worker { return &worker{o: o, scanner: o.Matcher.NewScanner()} }
+// newWorker makes a worker of which the results mean nothing once ctx has ended.
+func newWorker(ctx context.Context, o *Options) *worker {
+	return &worker{o: o, scanner: o.Matcher.NewScanner(ctx.Done())}
+}
 
 // search finds the selected lines of b.data.
 func (w *worker) search(b *block) {
@@ -241,8 +246,17 @@ func lineEnd(data []byte, pos int) int {
 	return len(data)
 }
 
+// validateMin is the number of lines from which on it is better to look once whether the whole
+// block is UTF-8.
+const validateMin = 32
+
 // copyLines puts lines of b into b.out as they are to be handed out, their numbers counted from b's start.
 func (w *worker) copyLines(b *block, lines []match.Range) {
+	b.out.valid = w.o.Binary == BinaryText || len(lines) >= validateMin && utf8.Valid(b.data)
+	if b.out.valid && w.o.plain() {
+		b.out.addRuns(b.data, lines)
+		return
+	}
 	number, counted := uint64(1), 0
 	for _, l := range lines {
 		if w.o.LineNumbers {
@@ -251,6 +265,11 @@ func (w *worker) copyLines(b *block, lines []match.Range) {
 		}
 		w.add(&b.out, b.data[l.Start:l.End], KindSelected, number, uint64(b.offset)+uint64(l.Start))
 	}
+}
+
+// plain tells whether nothing is wanted but the lines themselves.
+func (o *Options) plain() bool {
+	return o.Report == Lines && !o.LineNumbers && !o.ByteOffsets && !o.Spans && !o.context()
 }
 
 // add adds a line, or its parts, to out, and tells whether it added anything. Parts are those of the

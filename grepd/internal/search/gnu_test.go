@@ -240,10 +240,52 @@ func TestRandomSearchesEqualGNUGrep(t *testing.T) {
 		if c.match.IgnoreCase && (want.status == 2) != (got.status == 2) {
 			comparable = false // grep folds the ends of a range before it compares them
 		}
+		if c.search.Report == search.Parts && (c.match.Word && c.match.Syntax != match.Fixed || c.match.Line && c.search.Invert) {
+			// Looking for further words grep passes some over, and it finds parts in lines that do not match.
+			want.out, got.out = "", ""
+		}
 		if comparable && want != got {
 			t.Errorf("trial %d: %v\ngrep %v\nours %v", i, c, want, got)
 			if failures++; failures == 10 {
 				t.FailNow()
+			}
+		}
+	}
+}
+
+// logsEnv names a directory of real logs.
+const logsEnv = "GREPD_TEST_LOGS"
+
+func TestSearchesOfRealLogsEqualGNUGrep(t *testing.T) {
+	grep := gnuGrep(t)
+	dir := os.Getenv(logsEnv)
+	if dir == "" {
+		t.Skipf("%s does not name a directory of logs", logsEnv)
+	}
+	paths, err := filepath.Glob(filepath.Join(dir, "*.log"))
+	if err != nil || len(paths) == 0 {
+		t.Fatalf("no logs in %s: %v", dir, err)
+	}
+	mounts, err := search.OpenMounts([]string{"m=" + dir})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer mounts.Close()
+	for _, path := range paths {
+		for _, pattern := range []string{"error", "WARN|ERROR|FATAL", `[0-9]+\.[0-9]+\.[0-9]+\.[0-9]+`, `^[A-Z][a-z]{2} +[0-9]+`, `\<user=?\w*`,
+			`[^ -~]`, `(failed|failure).*[0-9]$`, `[[:upper:]]{4,}`, "", "(.)(.)x"} {
+			for _, report := range []search.Report{search.Lines, search.Parts, search.Count} {
+				for _, options := range []match.Options{{}, {IgnoreCase: true}, {Word: true}} {
+					for _, size := range []int64{0, 5000} {
+						options.Syntax = match.Extended
+						c := &trial{patterns: []string{pattern}, match: options, blockBytes: size}
+						c.search = search.Options{MaxCount: -1, Report: report, LineNumbers: size > 0, Before: int(size / 2500)}
+						want, _ := c.gnu(t, grep, path)
+						if got := c.ours(t, mounts, filepath.Base(path), path); want != got {
+							t.Errorf("grep %q %s: %d bytes with status %d, want %d with %d", c.args(), path, len(got.out), got.status, len(want.out), want.status)
+						}
+					}
+				}
 			}
 		}
 	}
@@ -279,7 +321,7 @@ func randomTrial(r *rand.Rand) *trial {
 		if c.match.Syntax == match.Fixed {
 			c.patterns = append(c.patterns, randomText(r, 4))
 		} else {
-			c.patterns = append(c.patterns, randomPattern(r, c.match.Syntax == match.Extended, 3))
+			c.patterns = append(c.patterns, randomPattern(r, c.match.Syntax == match.Extended, depthMax))
 		}
 	}
 	context := c.search.Before > 0 || c.search.After > 0
@@ -313,6 +355,9 @@ func randomText(r *rand.Rand, most int) string {
 	}
 	return b.String()
 }
+
+// depthMax is how deep groups nest.
+const depthMax = 3
 
 // randomPattern writes a regular expression, sometimes an odd or a wrong one.
 func randomPattern(r *rand.Rand, extended bool, depth int) string {
@@ -352,6 +397,9 @@ func randomPattern(r *rand.Rand, extended bool, depth int) string {
 		case 10:
 			b.WriteString([]string{`\w`, `\W`, `\s`, `\S`}[r.IntN(4)])
 		case 11:
+			if depth < depthMax {
+				continue // in groups that repeat grep gets words wrong
+			}
 			b.WriteString([]string{`\<`, `\>`, `\b`, `\B`, "\\`", `\'`}[r.IntN(6)])
 		case 12, 13:
 			b.WriteString(".")

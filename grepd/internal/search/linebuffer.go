@@ -11,18 +11,37 @@ type lineBuffer struct {
 	chunk Chunk
 	// withheld says that lines were left out because they are not UTF-8.
 	withheld bool
+	// valid says that no line needs to be looked at for that.
+	valid bool
 }
 
 func (l *lineBuffer) reset() {
 	c := &l.chunk
 	*c = Chunk{Data: c.Data[:0], Lengths: c.Lengths[:0], LineNumbers: c.LineNumbers[:0],
 		ByteOffsets: c.ByteOffsets[:0], Kinds: c.Kinds[:0], Spans: c.Spans[:0]}
-	l.withheld = false
+	l.withheld, l.valid = false, false
+}
+
+// addRuns adds lines of data of which only the text is wanted. Neighbours are copied together.
+func (l *lineBuffer) addRuns(data []byte, lines []match.Range) {
+	c := &l.chunk
+	for i := 0; i < len(lines); {
+		from, to := lines[i].Start, lines[i].Start
+		for ; i < len(lines) && lines[i].Start == to; i++ {
+			to = lines[i].End
+			c.Lengths = append(c.Lengths, uint32(to-lines[i].Start))
+		}
+		c.Data = append(c.Data, data[from:to]...)
+	}
+	if n := len(c.Data); n > 0 && c.Data[n-1] != '\n' {
+		c.Data = append(c.Data, '\n')
+		c.Lengths[len(c.Lengths)-1]++
+	}
 }
 
 // add adds a line, given without its newline, and tells whether it did so.
 func (l *lineBuffer) add(o *Options, body []byte, kind byte, number, offset uint64, parts []match.Range) bool {
-	if o.Binary != BinaryText && !utf8.Valid(body) {
+	if !l.valid && o.Binary != BinaryText && !utf8.Valid(body) {
 		l.withheld = true
 		return false
 	}

@@ -216,6 +216,8 @@ func fileError(shown string, err error) FileError {
 		e.Message, e.Missing = "No such file or directory", true
 	case errors.Is(err, fs.ErrPermission):
 		e.Message = "Permission denied"
+	case err.Error() == "path escapes from parent": // os.Root has no value to compare with
+		e.Message = "leads outside its mount"
 	default:
 		e.Message = capitalised(err.Error())
 	}

@@ -13,7 +13,7 @@ func Reader(ctx context.Context, r io.Reader, label string, o Options, sink Sink
 	if err := o.check(); err != nil {
 		return Stats{}, err
 	}
-	e := &emitter{o: &o, sink: sink, w: newWorker(&o)}
+	e := &emitter{o: &o, sink: sink, w: newWorker(ctx, &o)}
 	if o.MaxCount == 0 {
 		return e.stats, nil
 	}
@@ -52,7 +52,7 @@ func readAll(ctx context.Context, r io.Reader, label string, e *emitter) error {
 				stop = 0
 			}
 		}
-		if failed := searchPart(e, b, stop); failed != nil {
+		if failed := searchPart(ctx, e, b, stop); failed != nil {
 			if errors.Is(failed, errContextTooLong) || errors.Is(failed, errLineTooLong) {
 				if failed = e.fail(fileError(label, failed)); failed == nil {
 					failed = e.end()
@@ -68,10 +68,13 @@ func readAll(ctx context.Context, r io.Reader, label string, e *emitter) error {
 }
 
 // searchPart searches the first bytes of b.buffer, and drops them.
-func searchPart(e *emitter, b *block, size int) error {
+func searchPart(ctx context.Context, e *emitter, b *block, size int) error {
 	b.data = b.buffer[:size]
 	if size > 0 {
 		e.w.search(b)
+		if err := ctx.Err(); err != nil {
+			return err
+		}
 		if err := e.add(b, true); err != nil {
 			return err
 		}

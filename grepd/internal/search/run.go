@@ -24,7 +24,7 @@ func Run(ctx context.Context, m *Mounts, paths []string, o Options, sink Sink) (
 	if o.blockBytes == 0 {
 		o.blockBytes = BlockBytes
 	}
-	e := &emitter{o: &o, sink: sink, w: newWorker(&o)}
+	e := &emitter{o: &o, sink: sink, w: newWorker(ctx, &o)}
 	if o.MaxCount == 0 {
 		return e.stats, nil
 	}
@@ -149,11 +149,12 @@ func (p *pipeline) cut(f *os.File, path string, size int64) error {
 
 // work reads and searches blocks until there are no more.
 func (p *pipeline) work() {
-	w := newWorker(p.o)
+	w := newWorker(p.ctx, p.o)
 	for b := range p.todo {
 		if b.err = p.ctx.Err(); b.err == nil && !b.file.finished.Load() {
 			if b.err = b.read(p.o.blockBytes, p.o.Binary == BinaryText); b.err == nil {
 				w.search(b)
+				b.err = p.ctx.Err()
 			}
 		}
 		b.done <- struct{}{}

@@ -25,7 +25,8 @@
 // Memory does not depend on the length of a file or of an answer: blocks of [BlockBytes]
 // pass through a fixed window. A line must fit in memory, so one longer than [LineBytesMax]
 // ends the search of its file with a [FileError], and so do lines of context before a selected
-// line that are together longer than that.
+// line that are together longer than that. The one thing that grows with a line is the list of its parts,
+// with Parts or Spans: 16 bytes for each.
 //
 // # Concurrency
 //

@@ -56,9 +56,9 @@ func (l *local) Search(ctx context.Context, request *greppb.SearchRequest, send 
 	}
 }
 
-// SearchReader searches a stream with a node's engine, and hands the answer to send as if it
-// were that of a query to a single node without an address. A reply is valid only until
-// send returns.
+// SearchReader searches a stream with a node's engine, and hands the answer to send as if
+// it were a query's to a single node without an address. A reply is valid only until send
+// returns.
 func SearchReader(ctx context.Context, r io.Reader, label string, request *greppb.SearchRequest, send func(*greppb.QueryReply) error) error {
 	o, err := searchOptions(request)
 	if err != nil {

@@ -1,0 +1,426 @@
+package match
+
+import (
+	"bytes"
+	"encoding/binary"
+	"slices"
+	"unsafe"
+)
+
+const (
+	// dfaStatesMax and dfaItemsMax bound the cache of a dfa: states of 1 KiB each, and steps in all of
+	// them together. A full cache is emptied.
+	dfaStatesMax = 2048
+	dfaItemsMax  = 1 << 20
+	// dfaWideMax bounds the cached transitions on symbols beyond ASCII.
+	dfaWideMax = 1 << 16
+	// dfaPayBytes is how many bytes a state must have served, on average, for the cache to
+	// pay; dfaPoorMax times in a row it may fail to before the dfa is given up.
+	dfaPayBytes = 16
+	dfaPoorMax  = 4
+)
+
+// Values in the table of a dfa that are not states.
+const (
+	special = 1 << 31
+	unknown = special     // not computed yet
+	wide    = special | 1 // a byte beyond ASCII: the whole symbol must be decoded
+	matched = special | 2 // the line matches
+	dead    = special | 3 // the line cannot match any more
+)
+
+// dfa runs a program as a deterministic automaton whose states, sets of steps, are made as they are
+// reached and kept in a bounded cache. It finds whether and where a line matches first, not where a match
+// starts. It serves one goroutine.
+//
+// A state holds the steps that may read the next symbol, and the assertions that wait for that
+// symbol to be decided.
+type dfa struct {
+	program *program
+	table   []uint32 // by state + byte, where a state is 256 times its number
+	states  []dfaState
+	ids     map[string]uint32
+	wides   map[wideKey]uint32
+	items   int
+	start   uint32 // the state in which a line begins, or matched, or dead
+
+	generation uint32 // counts how often the cache was emptied
+	served     int    // bytes since then, roughly
+	poor       int
+	thrashing  bool // the cache does not pay for this program on this text
+
+	mark    []uint32
+	round   uint32
+	stack   []int32
+	key     []byte
+	steps   []int32 // being collected
+	settled []int32
+}
+
+type dfaState struct {
+	steps   []int32
+	before  symbol // one of its kind, where an assertion is among the steps
+	asserts bool
+}
+
+type wideKey struct {
+	state  uint32
+	symbol symbol
+}
+
+func newDFA(p *program) *dfa {
+	d := &dfa{program: p, mark: make([]uint32, len(p.steps)), ids: make(map[string]uint32), wides: make(map[wideKey]uint32)}
+	d.reset()
+	return d
+}
+
+// reset empties the cache, all but the start.
+func (d *dfa) reset() {
+	d.generation++
+	d.table, d.states, d.items, d.served = d.table[:0], d.states[:0], 0, 0
+	clear(d.ids)
+	clear(d.wides)
+	d.begin()
+	if d.close(d.program.start, endOfLine) {
+		d.start = matched
+		return
+	}
+	d.start = d.state(endOfLine)
+}
+
+// begin starts the collection of a set of steps.
+func (d *dfa) begin() {
+	if d.round++; d.round == 0 {
+		clear(d.mark)
+		d.round = 1
+	}
+	d.steps = d.steps[:0]
+}
+
+// close adds the steps that are reached from i without reading, up to assertions. It tells whether one of them
+// is a match.
+func (d *dfa) close(i int32, before symbol) bool {
+	d.stack = append(d.stack[:0], i)
+	for len(d.stack) > 0 {
+		i := d.stack[len(d.stack)-1]
+		d.stack = d.stack[:len(d.stack)-1]
+		if d.mark[i] == d.round {
+			continue
+		}
+		d.mark[i] = d.round
+		switch s := &d.program.steps[i]; s.op {
+		case stepMatch:
+			return true
+		case stepSplit:
+			d.stack = append(d.stack, s.other, s.next)
+		case stepAssert:
+			if s.assert != lineStart || before == endOfLine {
+				d.steps = append(d.steps, i)
+			}
+		default:
+			if s.op == stepSymbol || len(s.set) > 0 {
+				d.steps = append(d.steps, i)
+			}
+		}
+	}
+	return false
+}
+
+// state gives the state of the collected steps, after a symbol of the kind of before.
+func (d *dfa) state(before symbol) uint32 {
+	if len(d.steps) == 0 {
+		return dead
+	}
+	slices.Sort(d.steps)
+	asserts := slices.ContainsFunc(d.steps, func(i int32) bool { return d.program.steps[i].op == stepAssert })
+	d.key = d.key[:0]
+	if asserts {
+		d.key = binary.LittleEndian.AppendUint32(d.key, uint32(before))
+	}
+	for _, i := range d.steps {
+		d.key = binary.LittleEndian.AppendUint32(d.key, uint32(i))
+	}
+	if id, ok := d.ids[string(d.key)]; ok {
+		return id
+	}
+	id := uint32(len(d.states)) * 256
+	d.ids[string(d.key)] = id
+	d.states = append(d.states, dfaState{slices.Clone(d.steps), before, asserts})
+	d.items += len(d.steps)
+	d.table = slices.Grow(d.table, 256)[:len(d.table)+256]
+	row := d.table[id:]
+	for b := range row {
+		row[b] = unknown
+		if b >= 0x80 {
+			row[b] = wide
+		}
+	}
+	return id
+}
+
+// kindOf gives a symbol that stands for all that are like r before an assertion.
+func (d *dfa) kindOf(r symbol) symbol {
+	if isWord(r, d.program.asciiWords) {
+		return 'a'
+	}
+	return ' '
+}
+
+// next gives the state after reading r, which may be endOfLine, in state s. The cache may be emptied, by which
+// all states but the given one become void.
+func (d *dfa) next(s uint32, r symbol) uint32 {
+	from := &d.states[s/256]
+	steps := from.steps
+	if from.asserts {
+		var match bool
+		if steps, match = d.settle(from, r); match {
+			return matched
+		}
+	}
+	if r == endOfLine {
+		return d.start
+	}
+	d.begin()
+	before := d.kindOf(r)
+	for _, i := range steps {
+		if step := &d.program.steps[i]; step.reads(r) && d.close(step.next, before) {
+			return matched
+		}
+	}
+	// A match may begin after any symbol. Its steps are added even where a dead end is all they lead to.
+	if d.close(d.program.start, before) {
+		return matched
+	}
+	if len(d.states) >= dfaStatesMax || d.items > dfaItemsMax || len(d.wides) > dfaWideMax {
+		d.flush()
+	}
+	return d.state(before)
+}
+
+// settle decides the assertions among the steps of a state, now that the symbol after them is
+// known. It gives the steps that can read that symbol.
+func (d *dfa) settle(from *dfaState, after symbol) (steps []int32, match bool) {
+	d.begin()
+	d.settled = d.settled[:0]
+	d.stack = append(d.stack[:0], from.steps...)
+	for len(d.stack) > 0 {
+		i := d.stack[len(d.stack)-1]
+		d.stack = d.stack[:len(d.stack)-1]
+		if d.mark[i] == d.round {
+			continue
+		}
+		d.mark[i] = d.round
+		switch s := &d.program.steps[i]; s.op {
+		case stepMatch:
+			return nil, true
+		case stepSplit:
+			d.stack = append(d.stack, s.other, s.next)
+		case stepAssert:
+			if s.assert.holds(from.before, after, d.program.asciiWords) {
+				d.stack = append(d.stack, s.next)
+			}
+		default:
+			d.settled = append(d.settled, i)
+		}
+	}
+	return d.settled, false
+}
+
+// flush empties the full cache, but for the steps that are being collected.
+func (d *dfa) flush() {
+	if d.poor++; d.served >= dfaPayBytes*len(d.states) {
+		d.poor = 0
+	}
+	d.thrashing = d.poor >= dfaPoorMax
+	steps := slices.Clone(d.steps)
+	d.reset()
+	d.steps = append(d.steps[:0], steps...)
+}
+
+// step gives the state after the symbol at b[i] in state s, and the index after it. A newline is
+// the end of a line.
+func (d *dfa) step(s uint32, b []byte, i int) (uint32, int) {
+	c := b[i]
+	x := d.table[s+uint32(c)]
+	switch x {
+	case wide:
+		r, n := decode(b[i:])
+		key := wideKey{s, r}
+		x, ok := d.wides[key]
+		if !ok {
+			generation := d.generation
+			x = d.next(s, r)
+			if d.generation == generation {
+				d.wides[key] = x
+			}
+		}
+		return x, i + n
+	case unknown:
+		r, generation := symbol(c), d.generation
+		if c == '\n' {
+			r = endOfLine
+		}
+		if x = d.next(s, r); d.generation == generation {
+			d.table[s+uint32(c)] = x
+		}
+	}
+	return x, i + 1
+}
+
+// find looks for the first line of b, which starts with a line, that matches. It gives an index in that
+// line, its newline included, or the length of b, where the end decides; or -1. Once it is
+// thrashing, it may give a line that does not match.
+func (d *dfa) find(b []byte) int {
+	s := d.start
+	for i := 0; ; {
+		switch s {
+		case matched:
+			return i
+		case dead:
+			n := bytes.IndexByte(b[i:], '\n')
+			if n < 0 {
+				return -1
+			}
+			if s, i = d.start, i+n+1; s == dead {
+				return -1
+			}
+			continue
+		}
+		from, t := i, d.table
+		for i < len(b) {
+			x := t[s+uint32(b[i])]
+			if x >= special {
+				break
+			}
+			s = x
+			i++
+		}
+		d.served += i - from
+		if i == len(b) {
+			if d.next(s, endOfLine) == matched && i > 0 && b[i-1] != '\n' {
+				return i
+			}
+			return -1
+		}
+		at := i
+		if s, i = d.step(s, b, i); s == matched || d.thrashing {
+			return at
+		}
+	}
+}
+
+// streamsBytesMin is the size below which a text is not worth splitting.
+const streamsBytesMin = 4 << 10
+
+// stream is one of the parts of a text that lines steps through at once.
+type stream struct {
+	pos, end int
+	line     int // no match ends before it in its line; a line starts there
+	state    uint32
+	found    []Range
+}
+
+// streams finds all matching lines of b, which starts with a line, in up to four parts at once: a
+// processor that must wait for the table's entry of one part can load those of the others. Lines are
+// appended, moved by offset, unless lines is nil. It gives up where the cache is emptied on the way.
+func (d *dfa) streams(b []byte, parts *[4]stream, offset int, lines *[]Range) (count int, ok bool) {
+	end := 0
+	for k := range parts {
+		p := &parts[k]
+		*p = stream{pos: end, line: end, state: d.start, found: p.found[:0]}
+		if end = max(end, (k+1)*len(b)/4); k == 3 || end == len(b) {
+			end = len(b)
+		} else {
+			end = endOfLineAt(b, end)
+		}
+		p.end = end
+	}
+	generation := d.generation
+	for {
+		n := len(b)
+		for k := range parts {
+			n = min(n, parts[k].end-parts[k].pos)
+		}
+		if n == 0 {
+			break
+		}
+		k := d.lockstep(b, parts, n)
+		d.served += 4 * k
+		if k == n {
+			continue
+		}
+		// Some part has met something special. Each does one step by itself.
+		for i := range parts {
+			if d.single(b, &parts[i]); d.generation != generation {
+				return 0, false
+			}
+		}
+	}
+	for k := range parts {
+		p := &parts[k]
+		for p.pos < p.end {
+			if d.single(b, p); d.generation != generation {
+				return 0, false
+			}
+		}
+		if p.line < p.end && b[p.end-1] != '\n' && d.next(p.state, endOfLine) == matched {
+			p.found = append(p.found, lineAt(b, p.line, p.end))
+		}
+	}
+	for k := range parts {
+		count += len(parts[k].found)
+		for _, r := range parts[k].found {
+			if lines != nil {
+				*lines = append(*lines, Range{r.Start + offset, r.End + offset})
+			}
+		}
+	}
+	return count, true
+}
+
+// single takes one part one symbol on, or to its next line where that symbol decides this one.
+func (d *dfa) single(b []byte, p *stream) {
+	at := p.pos
+	switch p.state, p.pos = d.step(p.state, b, at); p.state {
+	case matched:
+		line := lineAt(b, p.line, at)
+		p.found = append(p.found, line)
+		p.pos, p.line, p.state = line.End, line.End, d.start
+	case dead:
+		p.pos = endOfLineAt(b, p.pos)
+		p.line, p.state = p.pos, d.start
+	}
+}
+
+// lockstep takes all parts on by up to n bytes, as long as none meets anything special, and tells by
+// how many. All have n bytes left.
+func (d *dfa) lockstep(b []byte, parts *[4]stream, n int) int {
+	// Without bounds checks: a state is an index of a row of 256 entries in the table, and i is below n.
+	table, text := unsafe.Pointer(unsafe.SliceData(d.table)), unsafe.Pointer(unsafe.SliceData(b))
+	entry := func(state uint32, p unsafe.Pointer, i int) uint32 {
+		return *(*uint32)(unsafe.Add(table, uintptr(state+uint32(*(*byte)(unsafe.Add(p, i))))*4))
+	}
+	p0, p1, p2, p3 := unsafe.Add(text, parts[0].pos), unsafe.Add(text, parts[1].pos), unsafe.Add(text, parts[2].pos), unsafe.Add(text, parts[3].pos)
+	s0, s1, s2, s3 := parts[0].state, parts[1].state, parts[2].state, parts[3].state
+	i := 0
+	for ; i < n; i++ {
+		x0, x1, x2, x3 := entry(s0, p0, i), entry(s1, p1, i), entry(s2, p2, i), entry(s3, p3, i)
+		if x0|x1|x2|x3 >= special {
+			break
+		}
+		s0, s1, s2, s3 = x0, x1, x2, x3
+	}
+	for k, s := range [...]uint32{s0, s1, s2, s3} {
+		parts[k].state = s
+		parts[k].pos += i
+	}
+	return i
+}
+
+// matches tells whether a line, given without its newline, matches. Once d is thrashing, it may be wrong.
+func (d *dfa) matches(line []byte) bool {
+	if len(line) == 0 {
+		return d.start == matched || d.start != dead && d.next(d.start, endOfLine) == matched
+	}
+	return d.find(line) >= 0
+}

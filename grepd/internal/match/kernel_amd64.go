@@ -1,0 +1,22 @@
+package match
+
+import "golang.org/x/sys/cpu"
+
+var hasAVX2 = cpu.X86.HasAVX2
+
+// pairIndex gives the first i below n with b[i+first]|maskA == a and b[i+second]|maskB == c, or n. n is a
+// multiple of 32, and all bytes up to b[n-1+first] and b[n-1+second] are there.
+//
+//go:noescape
+func pairIndex(b *byte, n, first, second int, a, c, maskA, maskB byte) int
+
+// teddyIndex gives the first i below n at which some bucket of masks has its three bytes, or n. n is a
+// multiple of 32, and b has n+2 bytes.
+//
+//go:noescape
+func teddyIndex(b *byte, n int, masks *[6][32]byte) int
+
+// lastNewlineIndex gives the last i below n with a newline at b[i], or -1. n is a multiple of 32.
+//
+//go:noescape
+func lastNewlineIndex(b *byte, n int) int

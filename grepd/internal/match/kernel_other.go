@@ -1,0 +1,17 @@
+//go:build !amd64
+
+package match
+
+var hasAVX2 = false
+
+func pairIndex(b *byte, n, first, second int, a, c, maskA, maskB byte) int {
+	panic("match: pairIndex without AVX2")
+}
+
+func teddyIndex(b *byte, n int, masks *[6][32]byte) int {
+	panic("match: teddyIndex without AVX2")
+}
+
+func lastNewlineIndex(b *byte, n int) int {
+	panic("match: lastNewlineIndex without AVX2")
+}

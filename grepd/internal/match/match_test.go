@@ -1,0 +1,345 @@
+package match
+
+import (
+	"bytes"
+	"errors"
+	"flag"
+	"fmt"
+	"math/rand/v2"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+)
+
+var (
+	seedFlag   = flag.Uint64("seed", 0, "of the random tests; 0: by the clock")
+	trialsFlag = flag.Int("trials", 3000, "cases of each random test")
+)
+
+// source gives the randomness of a trial.
+func source(seed uint64, trial int) *rand.Rand { return rand.New(rand.NewPCG(seed, uint64(trial))) }
+
+// seed gives the seed of a random test, and prints it.
+func seed(t testing.TB) uint64 {
+	s := *seedFlag
+	if s == 0 {
+		s = uint64(time.Now().UnixNano())
+	}
+	t.Logf("-seed %d", s)
+	return s
+}
+
+func mustCompile(t testing.TB, o Options, patterns ...string) *Matcher {
+	t.Helper()
+	m, err := Compile(patterns, o)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return m
+}
+
+func TestPatternsSelectLines(t *testing.T) {
+	for _, c := range []struct {
+		syntax  Syntax
+		pattern string
+		yes, no string // lines, separated by |
+	}{
+		{Basic, `*a`, "*a", "a"},
+		{Basic, `\(*a\)`, "*a", "a"},
+		{Basic, `^*a`, "*a|*ab", "x*a"},
+		{Basic, `a\|*b`, "a|*b", "b"},
+		{Basic, `a^b$c`, "a^b$c", "abc"},
+		{Basic, `x\(^a\)`, "", "xa|a"},
+		{Basic, `a\{2\}`, "aa", "a"},
+		{Basic, `\{1\}a`, "{1}a", "a"},
+		{Basic, `a+b?`, "a+b?", "aab"},
+		{Basic, `a\+b\?c`, "aac|abc", "bc"},
+		{Basic, `[]a]b`, "]b|ab", "b"},
+		{Basic, `[^]a]b`, "xb", "]b|ab|b"},
+		{Basic, `[a\]b`, `ab|\b`, "b"},
+		{Basic, `[[.-.]x]`, "-|x", "a"},
+		{Basic, `[a-]`, "a|-", "b"},
+		{Basic, `[[=a=]]b`, "ab", "b"},
+		{Basic, `\<b\>`, "a b c|b", "ab|bc"},
+		{Basic, "a\\`b", "", "ab"},
+		{Basic, `[[:alpha:]]\{3\}`, "éÉa", "é1a"},
+		{Extended, `a{1`, "a{1", "a"},
+		{Extended, `a{,2}b`, "b|aab", "a"},
+		{Extended, `a|`, "a|b", ""},
+		{Extended, `(a|b)c`, "ac|bc", "c"},
+		{Extended, `a)`, "a)", "a"},
+		{Extended, `*a`, "a", "b"},
+		{Extended, `\w+é\W`, "aé.", "aéb"},
+		{Extended, `^.$`, "é|a", "\xc3|ab"},
+		{Extended, `()`, "a", ""},
+		{Fixed, `a.*`, "xa.*", "ab"},
+		{Fixed, "a\nb", "a|b", "c"},
+		{Perl, `a\d+?b`, "a12b", "ab"},
+		{Perl, `(?i)fail`, "FAIL|fail", "fai"},
+		{Perl, `^a\z`, "a", "ab"},
+	} {
+		s := mustCompile(t, Options{Syntax: c.syntax}, c.pattern).NewScanner(nil)
+		for want, lines := range map[bool]string{true: c.yes, false: c.no} {
+			for _, line := range strings.Split(lines, "|") {
+				if lines != "" && s.Match([]byte(line)) != want {
+					t.Errorf("%v %q selects %q: want %v", c.syntax, c.pattern, line, want)
+				}
+			}
+		}
+	}
+}
+
+func TestErrorsNamePatternAndPlace(t *testing.T) {
+	for _, c := range []struct {
+		syntax  Syntax
+		pattern string
+		offset  int
+		message string
+	}{
+		{Basic, `ab\(c`, 2, `Unmatched ( or \(`},
+		{Basic, `ab\)`, 2, `Unmatched ) or \)`},
+		{Basic, `x[a`, 1, unmatchedBracket},
+		{Basic, `x[[:foo:]]`, 2, `Invalid character class name "foo"`},
+		{Basic, `[:space:]`, 0, "character class syntax is [[:space:]], not [:space:]"},
+		{Basic, `[b-a]`, 3, "Invalid range end"},
+		{Basic, `a\{2,1\}`, 1, `Invalid content of \{\}`},
+		{Basic, `a\{1`, 1, `Unmatched \{`},
+		{Basic, `a\`, 1, "Trailing backslash"},
+		{Basic, `\(a\)\1`, 5, "back-references such as \\1 are not supported: write the repeated text out"},
+		{Extended, `(a)\2`, 3, "Invalid back reference: there is no group 2 before it"},
+		{Extended, `a{32768}`, 1, "Regular expression too big: a count may be 32767 at most"},
+		{Perl, `a(?=b)`, 1, "invalid or unsupported Perl syntax: look-around and the like are not supported, -P takes RE2's syntax"},
+		{Perl, `(a)\1`, 3, "invalid escape sequence: back-references are not supported, write the repeated text out"},
+	} {
+		_, err := Compile([]string{"fine\n" + c.pattern}, Options{Syntax: c.syntax})
+		var e *Error
+		if !errors.As(err, &e) {
+			t.Errorf("%v %q: got %v, want an Error", c.syntax, c.pattern, err)
+		} else if want := (Error{c.pattern, c.offset, c.message}); *e != want {
+			t.Errorf("%v %q: got %+v, want %+v", c.syntax, c.pattern, *e, want)
+		}
+	}
+}
+
+func TestTooBigAPatternIsRefused(t *testing.T) {
+	for _, pattern := range []string{`((a{1000}){1000}){1000}`, `(((^){32767}){32767}){32767}`} {
+		if _, err := Compile([]string{pattern}, Options{Syntax: Extended}); err == nil || !strings.Contains(err.Error(), "too big") {
+			t.Errorf("%q: got %v", pattern, err)
+		}
+	}
+}
+
+func TestWarnings(t *testing.T) {
+	m := mustCompile(t, Options{Syntax: Extended}, `*a\d`)
+	if want := []string{"* at start of expression", `stray \ before d`}; !slices.Equal(m.Warnings(), want) {
+		t.Errorf("got %q, want %q", m.Warnings(), want)
+	}
+}
+
+func TestPartsAreLeftmostLongestButFirstInPerl(t *testing.T) {
+	for _, c := range []struct {
+		o       Options
+		pattern string
+		line    string
+		want    string
+	}{
+		{Options{Syntax: Extended}, `a|ab|abc`, "xabcab", "abc ab"},
+		{Options{Syntax: Perl}, `a|ab|abc`, "xabcab", "a a"},
+		{Options{Syntax: Perl}, `<.*?>`, "<a><b>", "<a> <b>"},
+		{Options{Syntax: Extended}, `x*`, "axxbx", "xx x"},
+		{Options{Syntax: Extended, Word: true}, `[ab]+`, "ab abc aab", "ab aab"},
+		{Options{Syntax: Extended, Word: true}, `b*`, "a b", "b"},
+		{Options{Syntax: Basic}, `^a`, "aaa", "a"},
+	} {
+		s := mustCompile(t, c.o, c.pattern).NewScanner(nil)
+		var got []string
+		for _, r := range s.Parts([]byte(c.line), nil) {
+			got = append(got, c.line[r.Start:r.End])
+		}
+		if strings.Join(got, " ") != c.want {
+			t.Errorf("%+v %q on %q: got %q, want %q", c.o, c.pattern, c.line, got, c.want)
+		}
+	}
+}
+
+// TestScannerEqualsMachineLineByLine compares the search of whole blocks with the plain automaton applied to one
+// line after the other.
+func TestScannerEqualsMachineLineByLine(t *testing.T) {
+	for _, vectors := range []bool{hasAVX2, false} {
+		t.Run(fmt.Sprintf("AVX2 %v", vectors), func(t *testing.T) {
+			defer func(v bool) { hasAVX2 = v }(hasAVX2)
+			hasAVX2 = vectors
+			scannerEqualsMachine(t)
+		})
+	}
+}
+
+func scannerEqualsMachine(t *testing.T) {
+	s := seed(t)
+	for i := range *trialsFlag {
+		r := source(s, i)
+		o := Options{Syntax: Syntax(r.IntN(4)), IgnoreCase: r.IntN(3) == 0, Word: r.IntN(6) == 0, Line: r.IntN(8) == 0}
+		var patterns []string
+		for range 1 + r.IntN(3) {
+			patterns = append(patterns, randomPattern(r, o.Syntax))
+		}
+		m, err := Compile(patterns, o)
+		if err != nil || len(m.retried) > 0 {
+			continue
+		}
+		block := randomBlock(r)
+		scanner, machine := m.NewScanner(nil), newVM(m.program, true)
+		var want []Range
+		for pos := 0; pos < len(block); {
+			line := lineAt(block, pos, pos)
+			if _, ok := machine.find(trimNewline(block[line.Start:line.End]), 0); ok {
+				want = append(want, line)
+			}
+			pos = line.End
+		}
+		for range 2 { // the second time with a warm cache
+			if got := scanner.Lines(block, nil, -1); !slices.Equal(got, want) {
+				t.Fatalf("trial %d: %+v %q on %q:\ngot  %v\nwant %v", i, o, patterns, block, got, want)
+			}
+			if n := scanner.Count(block, -1); n != len(want) {
+				t.Fatalf("trial %d: %+v %q on %q: counted %d, want %d", i, o, patterns, block, n, len(want))
+			}
+		}
+	}
+}
+
+// randomPattern writes a pattern in which literals are frequent.
+func randomPattern(r *rand.Rand, syntax Syntax) string {
+	words := []string{"FAIL", "fail", "skip", "é", "10", "a", "Ab", "\xff", "日本", "mask"}
+	var b strings.Builder
+	for range 1 + r.IntN(4) {
+		switch n := r.IntN(14); {
+		case n < 7 || syntax == Fixed:
+			b.WriteString(words[r.IntN(len(words))])
+		case n == 7:
+			b.WriteString([]string{".*", "[0-9]", "[a-f]", "[^a]", ".", "x*"}[r.IntN(6)])
+		case n == 8:
+			b.WriteString([]string{"^", "$", `\b`, `\B`}[r.IntN(4)])
+		case n == 9 && syntax != Basic:
+			b.WriteString("(" + words[r.IntN(len(words))] + "|" + words[r.IntN(len(words))] + ")")
+		case n == 10 && syntax != Basic:
+			b.WriteString("|")
+		case n == 11 && syntax != Basic:
+			b.WriteString([]string{"+", "?", "{2}", "{1,3}"}[r.IntN(4)])
+		default:
+			b.WriteString([]string{`\w`, `\s`, " ", `\.`}[r.IntN(4)])
+		}
+	}
+	return b.String()
+}
+
+func randomBlock(r *rand.Rand) []byte {
+	words := []string{"FAIL", "fail", "Fail", "SKIP", "ſkip", "sKip", "é", "É", "10", "a", "ab", " ", ".", "x", "\xff", "\xc3", "日本", "\n", "\n",
+		"a long stretch of text between one thing and another, so that vectors are used", "maſK"}
+	var b bytes.Buffer
+	for range r.IntN(60) {
+		b.WriteString(words[r.IntN(len(words))])
+	}
+	return b.Bytes()
+}
+
+// TestThrashingScannerIsStillRight uses a pattern with far more states than the cache holds.
+func TestThrashingScannerIsStillRight(t *testing.T) {
+	r := source(seed(t), 0)
+	m := mustCompile(t, Options{Syntax: Extended}, `(a|b)*a(a|b){14}c`)
+	var block bytes.Buffer
+	for range 4000 {
+		for range r.IntN(80) {
+			block.WriteByte("abababababababababababababc"[r.IntN(27)])
+		}
+		block.WriteByte('\n')
+	}
+	scanner, machine := m.NewScanner(nil), newVM(m.program, true)
+	want := 0
+	for line := range bytes.Lines(block.Bytes()) {
+		if _, ok := machine.find(trimNewline(line), 0); ok {
+			want++
+		}
+	}
+	if got := scanner.Count(block.Bytes(), -1); got != want || want == 0 {
+		t.Errorf("got %d lines, want %d", got, want)
+	}
+	if !scanner.dfa.thrashing {
+		t.Error("the cache did not thrash, so that the test shows nothing")
+	}
+	if n := len(scanner.dfa.states); n > dfaStatesMax+1 {
+		t.Errorf("%d states in the cache", n)
+	}
+}
+
+func TestDoneEndsASlowSearch(t *testing.T) {
+	m := mustCompile(t, Options{Syntax: Extended}, `(.{1,1000}){1,30}[0-9]`)
+	done := make(chan struct{})
+	close(done)
+	block := bytes.Repeat([]byte("abcdefgh\u00e9"), 30000)
+	start := time.Now()
+	m.NewScanner(done).Count(block, -1)
+	if took := time.Since(start); took > 15*time.Second {
+		t.Errorf("took %v", took)
+	}
+}
+
+// TestKernelsEqualPortableSearch puts literals at every place of a buffer.
+func TestKernelsEqualPortableSearch(t *testing.T) {
+	if !hasAVX2 {
+		t.Skip("no AVX2 here: there are no kernels to compare")
+	}
+	for _, fold := range []bool{false, true} {
+		for _, set := range [][]string{{"x"}, {"needle"}, {"ab", "needle", "no"}} {
+			search := newLiteralSearch(literals{strings: set, fold: fold}).tuned([]byte("neither need nor noodle"))
+			for size := range 300 {
+				for at := 0; at+6 <= size; at += 1 + size/40 {
+					b := bytes.Repeat([]byte("."), size)
+					copy(b[at:], set[len(set)/2])
+					if fold {
+						copy(b[at:], strings.ToUpper(set[len(set)/2]))
+					}
+					if got := search.index(b); got != at {
+						t.Fatalf("%q, fold %v, in %d bytes at %d: got %d", set, fold, size, at, got)
+					}
+					if search.teddy == nil {
+						if got := search.pair.portable(b, 0); got != at {
+							t.Fatalf("portable: %q, fold %v, in %d bytes at %d: got %d", set, fold, size, at, got)
+						}
+					}
+				}
+				if got := search.index(bytes.Repeat([]byte("n"), size)); got != -1 {
+					t.Fatalf("%q in %d bytes without it: got %d", set, size, got)
+				}
+			}
+		}
+	}
+}
+
+func FuzzCompile(f *testing.F) {
+	for _, p := range []string{`a\{1,2\}`, `[[:alpha:]-z]`, `\(^*\)`, `[[.a.]]`, `(a|b){2,3}`, "[", `\`, "a\nb"} {
+		for syntax := range 4 {
+			f.Add(p, uint8(syntax))
+		}
+	}
+	f.Fuzz(func(t *testing.T, pattern string, syntax uint8) {
+		m, err := Compile([]string{pattern}, Options{Syntax: Syntax(syntax % 4), IgnoreCase: syntax&4 != 0, Word: syntax&8 != 0})
+		if err != nil {
+			if e := (*Error)(nil); !errors.As(err, &e) {
+				t.Fatalf("%v is no Error", err)
+			}
+			return
+		}
+		m.NewScanner(nil).Lines([]byte("a line\nanother é\n"+pattern[:min(len(pattern), 100)]), nil, -1)
+	})
+}
+
+func ExampleCompile() {
+	m, _ := Compile([]string{"FAIL"}, Options{IgnoreCase: true})
+	block := []byte("one failed\nanother not\n")
+	for _, r := range m.NewScanner(nil).Lines(block, nil, -1) {
+		fmt.Printf("%s", block[r.Start:r.End])
+	}
+	// Output: one failed
+}

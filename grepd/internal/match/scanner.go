@@ -1,0 +1,229 @@
+package match
+
+import (
+	"bytes"
+	"slices"
+)
+
+// Scanner applies a Matcher. It keeps working memory from call to call, and serves one goroutine.
+type Scanner struct {
+	m       *Matcher
+	vm      *vm
+	dfa     *dfa
+	retried []*vm
+	parts   [4]stream
+
+	literals *literalSearch // m's, tuned to the first large block
+	tuned    bool
+}
+
+// NewScanner makes a scanner, which is best used for many blocks. When done is closed, calls in progress
+// return soon, and from then on results mean nothing. It may be nil.
+func (m *Matcher) NewScanner(done <-chan struct{}) *Scanner {
+	s := &Scanner{m: m, vm: newVM(m.program, m.longest), dfa: newDFA(m.program), literals: m.literals}
+	for _, p := range m.retried {
+		s.retried = append(s.retried, newVM(p, m.longest))
+	}
+	for _, v := range append(s.retried, s.vm) {
+		v.done = done
+	}
+	return s
+}
+
+// Lines appends to lines those of block that are selected, their newlines included, until there
+// are max more. Below 0, max is no limit.
+func (s *Scanner) Lines(block []byte, lines []Range, max int) []Range {
+	s.scan(block, max, &lines)
+	return lines
+}
+
+// Count gives the number of lines of block that are selected, but at most max. Below 0, max is no limit.
+func (s *Scanner) Count(block []byte, max int) int { return s.scan(block, max, nil) }
+
+const (
+	// Literals that are found more often than every candidateGapMin bytes, over candidatesMin of them, are
+	// not worth searching for when each find must be checked: the automaton alone is faster.
+	candidateGapMin = 96
+	candidatesMin   = 32
+)
+
+// scan counts the selected lines, and appends them to lines where that is not nil.
+func (s *Scanner) scan(block []byte, max int, lines *[]Range) int {
+	if s.m.literals == nil || len(s.retried) > 0 {
+		return s.scanAll(block, 0, max, lines)
+	}
+	if !s.tuned && len(block) >= tuneBytesMin {
+		s.literals, s.tuned = s.literals.tuned(block), true
+	}
+	n := 0
+	for pos, candidates := 0, 1; pos < len(block) && n != max; candidates++ {
+		at := s.literals.index(block[pos:])
+		if at < 0 {
+			break
+		}
+		if s.m.exact && lines == nil {
+			n, pos = n+1, endOfLineAt(block, pos+at)
+			continue
+		}
+		line := lineAt(block, pos, pos+at)
+		if s.m.exact || s.Match(trimNewline(block[line.Start:line.End])) {
+			if n++; lines != nil {
+				*lines = append(*lines, line)
+			}
+		}
+		pos = line.End
+		if !s.m.exact && candidates >= candidatesMin && pos < candidates*candidateGapMin {
+			return n + s.scanAll(block, pos, max-n, lines)
+		}
+	}
+	return n
+}
+
+// scanAll is scan from a line's start on, without the help of literals.
+func (s *Scanner) scanAll(block []byte, pos, max int, lines *[]Range) int {
+	if max < 0 && s.streamable(block[pos:]) {
+		if n, ok := s.dfa.streams(block[pos:], &s.parts, pos, lines); ok {
+			return n
+		}
+	}
+	n := 0
+	for pos < len(block) && n != max {
+		at, sure := 0, false
+		if len(s.retried) == 0 {
+			at = s.dfa.find(block[pos:])
+			sure = !s.dfa.thrashing
+		}
+		if at < 0 {
+			break
+		}
+		line := lineAt(block, pos, pos+at)
+		if sure || s.Match(trimNewline(block[line.Start:line.End])) {
+			if n++; lines != nil {
+				*lines = append(*lines, line)
+			}
+		}
+		pos = line.End
+	}
+	return n
+}
+
+// streamable tells whether the automaton alone finds the lines of block, and in several parts.
+func (s *Scanner) streamable(block []byte) bool {
+	return len(s.retried) == 0 && len(block) >= streamsBytesMin && s.dfa.start < special && !s.dfa.thrashing
+}
+
+// lineAt gives the line around block[at], which does not start before from.
+func lineAt(block []byte, from, at int) Range {
+	return Range{from + lastNewline(block[from:at]) + 1, endOfLineAt(block, at)}
+}
+
+// endOfLineAt gives the end of the line around block[at], its newline included.
+func endOfLineAt(block []byte, at int) int {
+	if n := bytes.IndexByte(block[at:], '\n'); n >= 0 {
+		return at + n + 1
+	}
+	return len(block)
+}
+
+// lastNewline gives the index of the last newline of b, or -1.
+func lastNewline(b []byte) int {
+	if !hasAVX2 {
+		return bytes.LastIndexByte(b, '\n')
+	}
+	for len(b) >= 32 {
+		vectors := len(b) &^ 31
+		if n := lastNewlineIndex(&b[len(b)-vectors], vectors); n >= 0 {
+			return len(b) - vectors + n
+		}
+		b = b[:len(b)-vectors]
+	}
+	return bytes.LastIndexByte(b, '\n')
+}
+
+func trimNewline(line []byte) []byte { return bytes.TrimSuffix(line, []byte{'\n'}) }
+
+// Match tells whether line, without its newline, is selected.
+func (s *Scanner) Match(line []byte) bool {
+	matches := s.dfa.matches(line)
+	if s.dfa.thrashing {
+		_, matches = s.vm.find(line, 0)
+	}
+	return matches || slices.ContainsFunc(s.retried, func(v *vm) bool {
+		_, ok := v.findWord(line, 0, s.m.program.asciiWords)
+		return ok
+	})
+}
+
+// Parts appends to parts those of line, without its newline, that match. Empty matches are none.
+func (s *Scanner) Parts(line []byte, parts []Range) []Range {
+	for pos := 0; pos < len(line); {
+		r, ok := s.next(line, pos)
+		if !ok {
+			break
+		}
+		if pos = r.End; r.Start < r.End {
+			parts = append(parts, r)
+		} else if pos < len(line) {
+			_, n := decode(line[pos:])
+			pos += n
+		}
+	}
+	return parts
+}
+
+// next gives the leftmost match at or after from.
+func (s *Scanner) next(line []byte, from int) (Range, bool) {
+	best, ok := s.vm.find(line, from)
+	for _, v := range s.retried {
+		r, found := v.findWord(line, from, s.m.program.asciiWords)
+		if found && (!ok || r.Start < best.Start || r.Start == best.Start && r.End > best.End) {
+			best, ok = r, true
+		}
+	}
+	return best, ok
+}
+
+// findWord finds a match between non-word characters of a program that matches the empty string too. As in
+// grep, where the longest match at a place has a word character beside it shorter
+// ones are tried, but not the empty one.
+func (v *vm) findWord(line []byte, from int, asciiWords bool) (Range, bool) {
+	for pos := from; pos <= len(line); {
+		r, ok := v.find(line, pos)
+		if !ok {
+			break
+		}
+		if noWordBefore.holds(symbolBefore(line, r.Start), endOfLine, asciiWords) {
+			best := -1
+			v.ends(line, r.Start, func(end int) {
+				if (end > r.Start || r.End == r.Start) && noWordAfter.holds(endOfLine, symbolAfter(line, end), asciiWords) {
+					best = max(best, end)
+				}
+			})
+			if best >= 0 {
+				return Range{r.Start, best}, true
+			}
+		}
+		if r.Start == len(line) {
+			break
+		}
+		_, n := decode(line[r.Start:])
+		pos = r.Start + n
+	}
+	return Range{}, false
+}
+
+func symbolBefore(line []byte, pos int) symbol {
+	if pos == 0 {
+		return endOfLine
+	}
+	r, _ := decodeLast(line[:pos])
+	return r
+}
+
+func symbolAfter(line []byte, pos int) symbol {
+	if pos == len(line) {
+		return endOfLine
+	}
+	r, _ := decode(line[pos:])
+	return r
+}

@@ -1,0 +1,394 @@
+package search_test
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"syscall"
+	"testing"
+
+	"go.uber.org/goleak"
+
+	"github.com/aksinghdce/cluster-membership-service/grepd/internal/match"
+	"github.com/aksinghdce/cluster-membership-service/grepd/internal/search"
+)
+
+func TestMain(m *testing.M) {
+	if pattern, ok := os.LookupEnv(speedPatternEnv); ok {
+		os.Exit(runAsGrep(pattern))
+	}
+	goleak.VerifyTestMain(m)
+}
+
+// recorder is a Sink that keeps what it gets, as text.
+type recorder struct {
+	steps []string
+	onAny func() error
+}
+
+var _ search.Sink = (*recorder)(nil)
+
+func (r *recorder) add(format string, args ...any) error {
+	r.steps = append(r.steps, fmt.Sprintf(format, args...))
+	if r.onAny != nil {
+		return r.onAny()
+	}
+	return nil
+}
+
+func (r *recorder) Begin(path string) error { return r.add("begin %s", path) }
+func (r *recorder) Chunk(c *search.Chunk) error {
+	return r.add("chunk %q %v spans %v more %v", c.Data, c.Kinds, c.Spans, c.More)
+}
+func (r *recorder) End(s search.FileStats) error {
+	return r.add("end %d %v %d", s.Matches, s.Binary, s.Bytes)
+}
+func (r *recorder) Error(e search.FileError) error { return r.add("error %v %v", e, e.Missing) }
+
+// tree makes files below a new directory, mounted as "logs".
+func tree(t *testing.T, files map[string]string) (*search.Mounts, string) {
+	t.Helper()
+	dir := t.TempDir()
+	for name, text := range files {
+		path := filepath.Join(dir, name)
+		if err := os.MkdirAll(filepath.Dir(path), 0o700); err != nil {
+			t.Fatal(err)
+		}
+		if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	m, err := search.OpenMounts([]string{"logs=" + dir})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { m.Close() })
+	return m, dir
+}
+
+func options(t testing.TB, pattern string) search.Options {
+	t.Helper()
+	m, err := match.Compile([]string{pattern}, match.Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return search.Options{Matcher: m, MaxCount: -1}
+}
+
+// begun searches and gives the paths that were begun, and the errors.
+func begun(t *testing.T, m *search.Mounts, o search.Options, paths ...string) (files, errs []string) {
+	t.Helper()
+	r := &recorder{}
+	if _, err := search.Run(context.Background(), m, paths, o, r); err != nil {
+		t.Fatal(err)
+	}
+	for _, s := range r.steps {
+		if path, ok := strings.CutPrefix(s, "begin "); ok {
+			files = append(files, path)
+		}
+		if e, ok := strings.CutPrefix(s, "error "); ok {
+			errs = append(errs, e)
+		}
+	}
+	return files, errs
+}
+
+func TestPathsAreFoundInsideTheMountsOnly(t *testing.T) {
+	m, dir := tree(t, map[string]string{"a.log": "x", "b.log": "x", ".hidden": "x", "sub/c.log": "x", "sub/deep/d.log": "x", "odd[1].log": "x"})
+	outside := t.TempDir()
+	if err := os.WriteFile(filepath.Join(outside, "secret"), []byte("x"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	for name, target := range map[string]string{"escape": outside + "/secret", "up": "../../../../../../etc/passwd", "inside": "sub/c.log"} {
+		if err := os.Symlink(target, filepath.Join(dir, name)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := syscall.Mkfifo(filepath.Join(dir, "pipe"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	for _, c := range []struct{ path, files, err string }{
+		{"logs/a.log", "logs/a.log", ""},
+		{"logs/*.log", "logs/a.log logs/b.log logs/odd[1].log", ""},
+		{"logs/{b,a}.log", "logs/a.log logs/b.log", ""},
+		{"logs/**/*.log", "logs/a.log logs/b.log logs/odd[1].log logs/sub/c.log logs/sub/deep/d.log", ""},
+		{"*/a.log", "logs/a.log", ""},
+		{"logs/odd[1].log", "logs/odd[1].log", ""},
+		{"logs/inside", "logs/inside", ""},
+		{"logs/none", "", "logs/none: No such file or directory true"},
+		{"logs/none*", "", "logs/none*: No such file or directory true"},
+		{"logs/a.log/x", "", "logs/a.log/x: No such file or directory true"},
+		{"logs/sub", "", "logs/sub: Is a directory false"},
+		{"logs/pipe", "", "logs/pipe: not a regular file false"},
+		{"logs/escape", "", "logs/escape: leads outside its mount false"},
+		{"logs/up", "", "logs/up: leads outside its mount false"},
+		{"logs/../a.log", "", "logs/../a.log: outside the mounts: a path is mount/name, and the mounts are logs false"},
+		{"/etc/passwd", "", "/etc/passwd: outside the mounts: a path is mount/name, and the mounts are logs false"},
+		{"other/a.log", "", `other/a.log: no mount "other" here, and the mounts are logs true`},
+	} {
+		files, errs := begun(t, m, options(t, "x"), c.path)
+		if got := strings.Join(files, " "); got != c.files {
+			t.Errorf("%s: searched %q, want %q", c.path, got, c.files)
+		}
+		if got := strings.Join(errs, " "); got != c.err {
+			t.Errorf("%s: errors %q, want %q", c.path, got, c.err)
+		}
+	}
+}
+
+func TestRecursionAppliesGlobsToNames(t *testing.T) {
+	m, dir := tree(t, map[string]string{"a.log": "", "b.txt": "", "sub/c.log": "", "old/d.log": "", "sub/old/e.log": ""})
+	if err := os.Symlink("a.log", filepath.Join(dir, "link.log")); err != nil {
+		t.Fatal(err)
+	}
+	o := options(t, "x")
+	o.Recursive = true
+	for _, c := range []struct {
+		include, exclude, excludeDir []string
+		path, files                  string
+	}{
+		{nil, nil, nil, "logs", "a.log b.txt old/d.log sub/c.log sub/old/e.log"},
+		{[]string{"*.log"}, nil, nil, "logs", "a.log old/d.log sub/c.log sub/old/e.log"},
+		{nil, []string{"*.log"}, nil, "logs", "b.txt"},
+		{nil, nil, []string{"old/"}, "logs/", "a.log b.txt sub/c.log"},
+		{nil, nil, []string{"old"}, "logs/old", ""},
+		{nil, []string{"sub/*"}, nil, "logs/sub/c.log", ""},
+	} {
+		o.Include, o.Exclude, o.ExcludeDir = c.include, c.exclude, c.excludeDir
+		files, errs := begun(t, m, o, c.path)
+		if got := strings.ReplaceAll(strings.Join(files, " "), "logs/", ""); got != c.files || len(errs) > 0 {
+			t.Errorf("%+v: searched %q, errors %q", c, got, errs)
+		}
+	}
+}
+
+func TestStepsOfASearch(t *testing.T) {
+	m, _ := tree(t, map[string]string{"a": "one x\ntwo\nx x\nend", "b": "x\x00\n", "c": "no\n"})
+	o := options(t, "x")
+	o.Spans, o.After = true, 1
+	r := &recorder{}
+	stats, err := search.Run(context.Background(), m, []string{"logs/a", "logs/gone", "logs/b", "logs/c"}, o, r)
+	if err != nil {
+		t.Fatal(err)
+	}
+	want := []string{
+		"begin logs/a", `chunk "one x\ntwo\nx x\nend\n" [2 1 0 1] spans [1 4 1 2 0 1 2 1] more false`, "end 2 false 17",
+		"error logs/gone: No such file or directory true",
+		"begin logs/b", "end 1 true 3", "begin logs/c", "end 0 false 3",
+	}
+	if !slices.Equal(r.steps, want) {
+		t.Errorf("got\n%s\nwant\n%s", strings.Join(r.steps, "\n"), strings.Join(want, "\n"))
+	}
+	if want := (search.Stats{Matches: 3, Files: 3, Bytes: 23, Errors: 1}); stats != want {
+		t.Errorf("got %+v, want %+v", stats, want)
+	}
+}
+
+func TestQuietEndsAtTheFirstMatch(t *testing.T) {
+	m, _ := tree(t, map[string]string{"a": "no", "b": "x", "c": "x"})
+	o := options(t, "x")
+	o.Report = search.Quiet
+	if files, _ := begun(t, m, o, "logs/*"); !slices.Equal(files, []string{"logs/a", "logs/b"}) {
+		t.Errorf("searched %q", files)
+	}
+}
+
+// bigFile gives a text of many blocks.
+func bigFile() string {
+	var b strings.Builder
+	for i := range 60000 {
+		fmt.Fprintf(&b, "%d a line like any other, with word%d in it\n", i, i%1000)
+	}
+	return b.String()
+}
+
+func TestChunksOfABigFileAreBoundedAndComplete(t *testing.T) {
+	text := bigFile()
+	m, _ := tree(t, map[string]string{"a": text})
+	for _, around := range []int{0, 2} {
+		o := options(t, "line")
+		o.LineNumbers, o.ByteOffsets, o.Before = true, true, around
+		c := &checker{t: t, text: text}
+		if _, err := search.Run(context.Background(), m, []string{"logs/a"}, o, c); err != nil {
+			t.Fatal(err)
+		}
+		if c.lines != 60000 {
+			t.Errorf("got %d lines", c.lines)
+		}
+	}
+}
+
+// checker is a Sink that expects every line of text.
+type checker struct {
+	recorder
+	t     *testing.T
+	text  string
+	lines uint64
+}
+
+func (c *checker) Chunk(k *search.Chunk) error {
+	if len(k.Data) > search.ChunkBytes {
+		c.t.Errorf("a chunk of %d bytes", len(k.Data))
+	}
+	pos := 0
+	for i, n := range k.Lengths {
+		c.lines++
+		if k.LineNumbers[i] != c.lines {
+			c.t.Fatalf("line %d has number %d", c.lines, k.LineNumbers[i])
+		}
+		if line := string(k.Data[pos : pos+int(n)]); !strings.HasPrefix(c.text[k.ByteOffsets[i]:], line) {
+			c.t.Fatalf("line %d is %q, and not that at %d", c.lines, line, k.ByteOffsets[i])
+		}
+		pos += int(n)
+	}
+	return nil
+}
+
+func TestSinkErrorAndCancellationEndTheSearch(t *testing.T) {
+	m, _ := tree(t, map[string]string{"a": bigFile(), "b": bigFile()})
+	broken := errors.New("broken pipe")
+	for _, step := range []int{1, 2, 5} {
+		r := &recorder{}
+		r.onAny = func() error {
+			if len(r.steps) == step {
+				return broken
+			}
+			return nil
+		}
+		if _, err := search.Run(context.Background(), m, []string{"logs/*"}, options(t, "line"), r); !errors.Is(err, broken) || len(r.steps) != step {
+			t.Errorf("got %v after %d steps, want the sink's error after %d", err, len(r.steps), step)
+		}
+		ctx, cancel := context.WithCancel(context.Background())
+		r = &recorder{}
+		r.onAny = func() error {
+			if len(r.steps) == step {
+				cancel()
+			}
+			return nil
+		}
+		if _, err := search.Run(ctx, m, []string{"logs/*"}, options(t, "line"), r); !errors.Is(err, context.Canceled) {
+			t.Errorf("got %v, want the context's error", err)
+		}
+		cancel()
+	}
+}
+
+func TestFileCutShortMeanwhileEndsThere(t *testing.T) {
+	m, dir := tree(t, map[string]string{"a": strings.Repeat("a line\n", 2_000_000)})
+	r := &recorder{}
+	r.onAny = func() error {
+		if len(r.steps) == 1 {
+			return os.Truncate(filepath.Join(dir, "a"), 10)
+		}
+		return nil
+	}
+	o := options(t, "line")
+	o.Report = search.Count
+	stats, err := search.Run(context.Background(), m, []string{"logs/a"}, o, r)
+	if err != nil || stats.Errors != 0 || stats.Matches == 0 || stats.Matches == 2_000_000 {
+		t.Errorf("got %+v, %v", stats, err)
+	}
+}
+
+func TestTooLongALineIsAnError(t *testing.T) {
+	m, dir := tree(t, map[string]string{"a": "x\n", "b": "x\n"})
+	f, err := os.OpenFile(filepath.Join(dir, "a"), os.O_APPEND|os.O_WRONLY, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for range search.LineBytesMax>>20 + 2 {
+		if _, err := f.WriteString(strings.Repeat("y", 1<<20)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	f.Close()
+	files, errs := begun(t, m, options(t, "x"), "logs/*")
+	if len(files) != 2 || len(errs) != 1 || errs[0] != "logs/a: A line is longer than 67108864 bytes false" {
+		t.Errorf("searched %q, errors %q", files, errs)
+	}
+}
+
+func TestReaderHandsOutLinesAsTheyArrive(t *testing.T) {
+	in, out := io.Pipe()
+	arrived := make(chan string, 10)
+	r := &recorder{}
+	r.onAny = func() error {
+		arrived <- r.steps[len(r.steps)-1]
+		return nil
+	}
+	done := make(chan error)
+	go func() {
+		_, err := search.Reader(context.Background(), in, "(standard input)", options(t, "x"), r)
+		done <- err
+	}()
+	expect := func(want string) {
+		t.Helper()
+		if got := <-arrived; got != want {
+			t.Errorf("got %s, want %s", got, want)
+		}
+	}
+	expect("begin (standard input)")
+	io.WriteString(out, "x one\nx t")
+	expect(`chunk "x one\n" [] spans [] more false`)
+	io.WriteString(out, "wo\nnot\nx end")
+	expect(`chunk "x two\n" [] spans [] more false`)
+	out.Close()
+	expect(`chunk "x end\n" [] spans [] more false`)
+	expect("end 3 false 21")
+	if err := <-done; err != nil {
+		t.Error(err)
+	}
+}
+
+func TestReaderReturnsWhenCancelledThoughAReadHangs(t *testing.T) {
+	in, out := io.Pipe()
+	ctx, cancel := context.WithCancel(context.Background())
+	r := &recorder{onAny: func() error { cancel(); return nil }}
+	if _, err := search.Reader(ctx, in, "-", options(t, "x"), r); !errors.Is(err, context.Canceled) {
+		t.Errorf("got %v", err)
+	}
+	out.Close() // lets the read end
+}
+
+// TestReaderEqualsRun searches the same texts as a stream and as a file.
+func TestReaderEqualsRun(t *testing.T) {
+	text := bigFile()
+	m, _ := tree(t, map[string]string{"a": text})
+	for _, around := range []int{0, 3} {
+		o := options(t, "word99")
+		o.LineNumbers, o.ByteOffsets, o.Before, o.After = true, true, around, around
+		file, stream := &printer{o: o}, &printer{o: o}
+		if _, err := search.Run(context.Background(), m, []string{"logs/a"}, o, file); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := search.Reader(context.Background(), strings.NewReader(text), "a", o, stream); err != nil {
+			t.Fatal(err)
+		}
+		if file.out.Len() == 0 || !bytes.Equal(file.out.Bytes(), stream.out.Bytes()) {
+			t.Errorf("context %d: %d bytes from the file, %d from the stream, or they differ", around, file.out.Len(), stream.out.Len())
+		}
+	}
+}
+
+func TestOpenMountsNamesTheWrongPair(t *testing.T) {
+	dir := t.TempDir()
+	for pair, want := range map[string]string{
+		"logs":            "want name=directory",
+		"a/b=" + dir:      "may not be",
+		"..=" + dir:       "may not be",
+		"x=" + dir + "/y": "no such file",
+	} {
+		if _, err := search.OpenMounts([]string{pair}); err == nil || !strings.Contains(err.Error(), want) || !strings.Contains(err.Error(), fmt.Sprintf("%q", pair)) {
+			t.Errorf("%s: got %v", pair, err)
+		}
+	}
+	if _, err := search.OpenMounts([]string{"a=" + dir, "a=" + dir}); err == nil || !strings.Contains(err.Error(), "twice") {
+		t.Errorf("got %v", err)
+	}
+}

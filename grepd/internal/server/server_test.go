@@ -1,0 +1,305 @@
+package server
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"os"
+	"path/filepath"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	"go.uber.org/goleak"
+	"google.golang.org/grpc"
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/credentials/insecure"
+	"google.golang.org/grpc/status"
+
+	"github.com/aksinghdce/cluster-membership-service/grepd/internal/fanout"
+	"github.com/aksinghdce/cluster-membership-service/grepd/internal/search"
+	"github.com/aksinghdce/cluster-membership-service/shared/gogocodec"
+	"github.com/aksinghdce/cluster-membership-service/shared/proto/greppb"
+)
+
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+
+// node is a server under test and a connection to it.
+type node struct {
+	*Server
+	dir    string
+	client *grpc.ClientConn
+}
+
+// start serves a new directory; configure may change the configuration.
+func start(t *testing.T, configure func(*Config)) *node {
+	t.Helper()
+	n := &node{dir: t.TempDir()}
+	mounts, err := search.OpenMounts([]string{"logs=" + n.dir})
+	if err != nil {
+		t.Fatal(err)
+	}
+	listener, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	config := Config{Mounts: mounts, Members: fanout.NewStatic(listener.Addr().String(), nil)}
+	if configure != nil {
+		configure(&config)
+	}
+	if n.Server, err = New(config); err != nil {
+		t.Fatal(err)
+	}
+	served := make(chan error, 1)
+	go func() { served <- n.Serve(listener) }()
+	n.client, err = grpc.NewClient("passthrough:///"+listener.Addr().String(), gogocodec.DialOption(),
+		grpc.WithTransportCredentials(insecure.NewCredentials()), grpc.WithStaticStreamWindowSize(64<<10))
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		n.client.Close()
+		n.Stop(t.Context()) // done by now, so it waits for nothing
+		if err := errors.Join(<-served, mounts.Close()); err != nil {
+			t.Error(err)
+		}
+	})
+	return n
+}
+
+func (n *node) write(t *testing.T, name, text string) {
+	t.Helper()
+	if err := os.WriteFile(filepath.Join(n.dir, name), []byte(text), 0o600); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// query asks for lines with x in all files.
+func query() *greppb.QueryRequest {
+	q := &greppb.QueryRequest{}
+	q.Search.Pattern.Patterns = []string{"x"}
+	q.Search.Paths = []string{"logs/*"}
+	return q
+}
+
+// open begins a query and returns its stream after the first reply.
+func (n *node) open(t *testing.T, ctx context.Context, q *greppb.QueryRequest) greppb.Grep_QueryClient {
+	t.Helper()
+	stream, err := greppb.NewGrepClient(n.client).Query(ctx, q)
+	if err == nil {
+		_, err = stream.Recv()
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	return stream
+}
+
+// drain reads a stream to its end.
+func drain(stream greppb.Grep_QueryClient) (replies int, err error) {
+	for {
+		if _, err := stream.Recv(); errors.Is(err, io.EOF) {
+			return replies, nil
+		} else if err != nil {
+			return replies, err
+		}
+		replies++
+	}
+}
+
+func TestLimits(t *testing.T) {
+	n := start(t, nil)
+	many := func(count int, text string) []string {
+		return strings.Split(strings.Repeat(text+"\n", count-1)+text, "\n")
+	}
+	for _, test := range []struct {
+		spoil func(*greppb.QueryRequest)
+		want  string
+	}{
+		{func(q *greppb.QueryRequest) { q.Search.Pattern.Patterns = many(PatternBytesMax/2+1, "x") },
+			"patterns of 1048578 bytes, at most 1048576 are possible"},
+		{func(q *greppb.QueryRequest) { q.Search.Paths = nil }, "no file named"},
+		{func(q *greppb.QueryRequest) { q.Search.Paths = many(PathsMax+1, "logs/a") },
+			"1001 paths named, at most 1000 are possible; a glob in quotes is one path"},
+		{func(q *greppb.QueryRequest) { q.Search.Paths = []string{strings.Repeat("a", PathBytesMax+1)} },
+			"a path of 4097 bytes, at most 4096 are possible"},
+		{func(q *greppb.QueryRequest) { q.Search.Include = many(GlobsMax, "a"); q.Search.Exclude = many(1, "b") },
+			"1001 globs to include or exclude, at most 1000 are possible"},
+		{func(q *greppb.QueryRequest) { q.Search.BeforeContext = BeforeContextMax + 1 },
+			"100001 lines of context before each match, at most 100000 are possible"},
+		{func(q *greppb.QueryRequest) { q.Nodes = many(fanout.NodesMax+1, "n") }, "20001 nodes named, at most 20000 are possible"},
+		{func(q *greppb.QueryRequest) { q.TimeoutNanos = -1 }, "negative timeout"},
+		{func(q *greppb.QueryRequest) { q.TimeoutNanos = int64(2 * time.Hour) }, "timeout of 2h0m0s, at most 1h0m0s is possible"},
+		{func(q *greppb.QueryRequest) { q.Search.Report = 77 }, "unknown report 77"},
+		{func(q *greppb.QueryRequest) { q.Search.Binary = -1 }, "unknown treatment -1 of binary files"},
+		{func(q *greppb.QueryRequest) { q.Search.Pattern.Syntax = 9 }, "unknown syntax 9 of patterns"},
+		{func(q *greppb.QueryRequest) { q.Search.Pattern.Patterns = []string{`a\(`} }, `pattern "a\\(", at byte 2: Unmatched ( or \(`},
+	} {
+		q := query()
+		test.spoil(q)
+		stream, err := greppb.NewGrepClient(n.client).Query(t.Context(), q)
+		if err == nil {
+			_, err = stream.Recv()
+		}
+		if status.Code(err) != codes.InvalidArgument || status.Convert(err).Message() != test.want {
+			t.Errorf("got %v, want InvalidArgument: %s", err, test.want)
+		}
+	}
+}
+
+// endless makes a file whose output no client reads to its end by accident.
+func (n *node) endless(t *testing.T) {
+	n.write(t, "big", strings.Repeat(strings.Repeat("x", 99)+"\n", 160<<10))
+}
+
+func TestQueriesBeyondTheLimitAreRefused(t *testing.T) {
+	n := start(t, func(c *Config) { c.QueriesMax = 1 })
+	n.endless(t)
+	ctx, cancel := context.WithCancel(t.Context())
+	first := n.open(t, ctx, query())
+	second, err := greppb.NewGrepClient(n.client).Query(t.Context(), query())
+	if err == nil {
+		_, err = second.Recv()
+	}
+	if status.Code(err) != codes.ResourceExhausted || !strings.Contains(err.Error(), "busy with 1 queries") {
+		t.Errorf("second query: %v, want ResourceExhausted", err)
+	}
+	cancel()
+	drain(first)
+	// The place is free again soon after its query has ended.
+	for deadline := time.Now().Add(5 * time.Second); ; {
+		if third, err := greppb.NewGrepClient(n.client).Query(t.Context(), query()); err == nil {
+			if _, err = drain(third); err == nil {
+				break
+			}
+		}
+		if time.Now().After(deadline) {
+			t.Fatal("no query is answered after the first one was cancelled")
+		}
+	}
+}
+
+func TestSearchesBeyondTheLimitAreRefused(t *testing.T) {
+	n := start(t, func(c *Config) { c.SearchesMax = 1 })
+	n.endless(t)
+	n.open(t, t.Context(), query())
+	second := n.open(t, t.Context(), query())
+	for {
+		reply, err := second.Recv()
+		if err != nil {
+			t.Fatal(err)
+		}
+		if end := reply.GetNodeEnd(); end != nil {
+			if end.Outcome != greppb.NodeEnd_REFUSED || !strings.Contains(end.Message, "busy with 1 searches") {
+				t.Errorf("second search ended %v: %s, want REFUSED", end.Outcome, end.Message)
+			}
+			return
+		}
+	}
+}
+
+func TestStopLetsQueriesEnd(t *testing.T) {
+	n := start(t, nil)
+	n.endless(t)
+	stream := n.open(t, t.Context(), query())
+	stopped := make(chan struct{})
+	go func() { n.Stop(context.Background()); close(stopped) }()
+	if _, err := drain(stream); err != nil {
+		t.Errorf("the query that ran was broken off: %v", err)
+	}
+	<-stopped
+}
+
+func TestStopBreaksOffQueriesAtItsDeadline(t *testing.T) {
+	n := start(t, nil)
+	n.endless(t)
+	stream := n.open(t, t.Context(), query())
+	ctx, cancel := context.WithTimeout(t.Context(), 50*time.Millisecond)
+	defer cancel()
+	n.Stop(ctx) // returns although nobody reads
+	if _, err := drain(stream); err == nil {
+		t.Error("the query that nobody read was answered in full")
+	}
+}
+
+// Without Progress steps a silent search would be taken for a frozen node.
+func TestSilentSearchShowsProgress(t *testing.T) {
+	var steps []*greppb.SearchReply
+	s := newSink(search.Options{}, func(reply *greppb.SearchReply) error {
+		steps = append(steps, reply)
+		return nil
+	})
+	s.progress()
+	s.progress()
+	if err := s.Error(search.FileError{Path: "logs/a"}); err != nil {
+		t.Fatal(err)
+	}
+	s.progress() // something was said since
+	s.progress()
+	var got []string
+	for _, step := range steps {
+		got = append(got, strings.TrimPrefix(fmt.Sprintf("%T", step.Step), "*greppb.SearchReply_"))
+	}
+	if want := "Progress Progress FileError Progress"; strings.Join(got, " ") != want {
+		t.Errorf("steps %v, want %s", got, want)
+	}
+}
+
+// Files with nothing to tell are not even named, unless all are to be counted.
+func TestOnlyFilesWithResultsAreNamed(t *testing.T) {
+	n := start(t, nil)
+	n.write(t, "a", "x\n")
+	n.write(t, "b", "y\n")
+	for report, want := range map[greppb.Report]int{
+		greppb.Report_LINES: 1, greppb.Report_COUNT: 2, greppb.Report_FILES_WITH_MATCHES: 1, greppb.Report_FILES_WITHOUT_MATCH: 2,
+	} {
+		q := query()
+		q.Search.Report = report
+		stream := n.open(t, t.Context(), q)
+		begun := 0
+		for {
+			reply, err := stream.Recv()
+			if errors.Is(err, io.EOF) {
+				break
+			}
+			if err != nil {
+				t.Fatal(err)
+			}
+			if reply.GetNodeStep() != nil && reply.GetNodeStep().Reply.GetFileBegin() != nil {
+				begun++
+			}
+		}
+		if begun != want {
+			t.Errorf("%v: %d files named, want %d", report, begun, want)
+		}
+	}
+}
+
+// admin says who it is and fails to leave.
+type admin struct {
+	greppb.UnimplementedAdminServer
+}
+
+func (*admin) Version(context.Context, *greppb.VersionRequest) (*greppb.VersionReply, error) {
+	return &greppb.VersionReply{Version: "v1"}, nil
+}
+
+func (*admin) Leave(context.Context, *greppb.LeaveRequest) (*greppb.LeaveReply, error) {
+	return nil, syscall.EBUSY
+}
+
+func TestAdminIsTheDaemons(t *testing.T) {
+	client := greppb.NewAdminClient(start(t, func(c *Config) { c.Admin = &admin{} }).client)
+	if reply, err := client.Version(t.Context(), &greppb.VersionRequest{}); err != nil || reply.Version != "v1" {
+		t.Errorf("version: %v, %v", reply, err)
+	}
+	if _, err := client.Leave(t.Context(), &greppb.LeaveRequest{}); status.Convert(err).Message() != syscall.EBUSY.Error() {
+		t.Errorf("leave: %v, want the daemon's own words", err)
+	}
+	if _, err := client.Status(t.Context(), &greppb.StatusRequest{}); status.Code(err) != codes.Unimplemented {
+		t.Errorf("status: %v, want Unimplemented", err)
+	}
+}

@@ -1,0 +1,130 @@
+package membership
+
+import (
+	"math"
+	"math/rand/v2"
+	"net/netip"
+	"testing"
+	"time"
+
+	"github.com/aksinghdce/cluster-membership-service/membership/ring"
+)
+
+// testMember returns a node in a group of n, that has been in it for a while.
+func testMember(t testing.TB, n int) *Node {
+	t.Helper()
+	wall := time.Unix(1763793600, 0)
+	var l list
+	for i := range n {
+		l.merge(Entry{ID: ID{Addr: testAddr(i), Incarnation: 1}}, wall)
+	}
+	snapshot := Snapshot{Self: ID{Addr: testAddr(0), Incarnation: 1}, Phase: InGroup, Beat: time.Hour, Rows: l.ring.Points()}
+	cfg := Config{Addr: testAddr(0), Gateways: []netip.AddrPort{testAddr(1)}, Rand: rand.New(rand.NewPCG(1, 1))}
+	node, err := RestoreNode(cfg, snapshot, false, Now{Mono: time.Hour, Wall: wall})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return node
+}
+
+// run lets time pass for a node whose messages go nowhere, and counts them.
+func run(node *Node, d time.Duration) (messages int) {
+	now := node.now
+	for end := now.Mono + d; node.Wake() <= end; {
+		step := max(0, node.Wake()-now.Mono)
+		now.Mono, now.Wall = now.Mono+step, now.Wall.Add(step)
+		node.Tick(now)
+		messages += len(node.Ready().Messages)
+	}
+	return messages
+}
+
+func TestImplausibleEntriesAreNotTakenIn(t *testing.T) {
+	node := testMember(t, 10)
+	before := node.Version()
+	stranger := netip.MustParseAddrPort
+	for _, e := range []Entry{
+		{ID: ID{Addr: stranger("0.0.0.0:1"), Incarnation: 1}},
+		{ID: ID{Addr: stranger("224.0.0.1:1"), Incarnation: 1}},
+		{ID: ID{Addr: stranger("10.9.9.9:0"), Incarnation: 1}},
+		{ID: ID{Incarnation: 1}},
+		{ID: ID{Addr: stranger("10.9.9.9:1"), Incarnation: math.MaxUint64}},
+		{ID: ID{Addr: stranger("10.9.9.9:1"), Incarnation: 1}, State: Left + 1},
+		{ID: ID{Addr: node.Self().Addr, Incarnation: math.MaxUint64}, State: Failed},
+	} {
+		node.Step(node.now, testAddr(3), &Message{Kind: Update, Sender: ID{testAddr(3), 1}, Seq: 1, Hops: 1, Entries: []Entry{e}})
+		node.spreader.seen = recent[hopName]{size: seenMax}
+	}
+	run(node, time.Second)
+	if node.Version() != before || node.Self().Incarnation != 1 {
+		t.Errorf("the list changed, or this node's incarnation did: %v", node.Self())
+	}
+}
+
+func TestFloodOfStrangersIsBounded(t *testing.T) {
+	node := testMember(t, 10)
+	seq := uint64(0)
+	for i := range 100_000 {
+		seq++
+		ip := netip.AddrFrom4([4]byte{20, byte(i >> 16), byte(i >> 8), byte(i)})
+		state := State(i % 3)
+		e := Entry{ID: ID{Addr: netip.AddrPortFrom(ip, 1), Incarnation: 1}, State: state}
+		pos := ring.Position(rand.Uint64())
+		node.Step(node.now, testAddr(3), &Message{
+			Kind: Update, Sender: ID{testAddr(3), 1}, Seq: seq, Hops: 1,
+			From: pos, To: pos, Entries: []Entry{e},
+		})
+		node.Ready()
+	}
+	if rows := node.list.ring.Len(); rows > membersMax+terminalsMax {
+		t.Errorf("the list has %d rows", rows)
+	}
+	if f := len(node.spreader.flights); f > flightsMax {
+		t.Errorf("%d hops are under way", f)
+	}
+}
+
+// TestEveryMessageFromAStrangerIsSurvived throws messages of every kind with random fields
+// at a node in every phase; it must neither panic nor call for a Tick without end.
+func TestEveryMessageFromAStrangerIsSurvived(t *testing.T) {
+	r := random(t)
+	for _, phase := range []Phase{Joining, InGroup, Leaving, Gone} {
+		node := testMember(t, 10)
+		switch phase {
+		case Joining:
+			node.joinAfresh("for the test")
+		case Leaving:
+			node.Leave(node.now)
+		case Gone:
+			node.phase = Gone
+		}
+		for range 5000 {
+			m := randomMessage(r)
+			node.Step(node.now, testAddr(r.IntN(20)), &m)
+			node.Ready()
+			if node.Phase() == Joining || phase == Leaving {
+				node.leaveEnd = never // stay in the phase
+			}
+		}
+		if n := run(node, 10*time.Second); n > 200_000 {
+			t.Errorf("%v: %d messages in 10 s", phase, n)
+		}
+	}
+}
+
+func randomMessage(r *rand.Rand) Message {
+	id := func() ID { return ID{Addr: testAddr(r.IntN(20)), Incarnation: uint64(r.IntN(4))} }
+	m := Message{
+		Kind: Kind(r.IntN(int(GatewayBeat) + 2)), Sender: id(), Short: r.Uint32(), Seq: uint64(r.IntN(50)),
+		Stamp: time.Duration(r.Int64N(int64(100 * time.Hour))), Age: time.Duration(r.Int64N(int64(time.Hour))),
+		Digest: r.Uint64(), Target: id(), From: ring.Position(r.Uint64()), To: ring.Position(r.Uint64()),
+		Hops: r.IntN(10), Reply: r.IntN(2) == 0, Flood: r.IntN(2) == 0, Verdict: Verdict(r.IntN(3)),
+		Incarnation: uint64(r.IntN(4)), State: State(r.IntN(3)), Leader: id().Addr, Count: r.IntN(20),
+	}
+	for range r.IntN(5) {
+		m.Entries = append(m.Entries, Entry{ID: id(), State: State(r.IntN(3))})
+		a, b := ring.Position(r.Uint64()), ring.Position(r.Uint64())
+		m.Ranges = append(m.Ranges, Range{From: min(a, b), To: max(a, b), Digest: r.Uint64(), Count: r.IntN(100)})
+	}
+	return m
+}
