@@ -6,6 +6,8 @@ import (
 	"net/netip"
 	"time"
 
+	"golang.org/x/sync/errgroup"
+
 	"github.com/aksinghdce/cluster-membership-service/scripts/bench/internal/loopback"
 )
 
@@ -96,28 +98,24 @@ func (g *group) sent() (total traffic) {
 func (g *group) crash(count int, random *rand.Rand) (loopback.Outcome, error) {
 	time.Sleep(settle + time.Duration(random.Int64N(int64(settleJitter))))
 	// The first member stays: those that start again need someone to ask.
-	victims := random.Perm(len(g.members) - 1)[:count]
+	order := random.Perm(len(g.members) - 1)
+	for i := range order {
+		order[i]++
+	}
+	victims := order[:count]
+	lists := []*loopback.Losses{g.members[0].losses()}
+	for _, i := range order[count:] {
+		lists = append(lists, g.members[i].losses())
+	}
 	crashed := time.Now()
-	failures := make(chan error, count)
-	isVictim := map[int]bool{}
 	var addrs []netip.AddrPort
-	for i := range victims {
-		victims[i]++
-		victim := g.members[victims[i]]
-		isVictim[victims[i]] = true
-		addrs = append(addrs, victim.addr())
-		go func() { failures <- victim.crash() }()
+	var crashes errgroup.Group
+	for _, i := range victims {
+		addrs = append(addrs, g.members[i].addr())
+		crashes.Go(g.members[i].crash)
 	}
-	for range victims {
-		if err := <-failures; err != nil {
-			return loopback.Outcome{}, err
-		}
-	}
-	var lists []*loopback.Losses
-	for i, m := range g.members {
-		if !isVictim[i] {
-			lists = append(lists, m.losses())
-		}
+	if err := crashes.Wait(); err != nil {
+		return loopback.Outcome{}, err
 	}
 	outcome, err := awaitOutcome(lists, addrs, crashed)
 	if err != nil {

@@ -13,6 +13,8 @@ import (
 	"slices"
 	"time"
 
+	"golang.org/x/sync/errgroup"
+
 	"github.com/aksinghdce/cluster-membership-service/membership/ring"
 	"github.com/aksinghdce/cluster-membership-service/scripts/bench/internal/loopback"
 )
@@ -40,7 +42,7 @@ func newTrial(o options, out io.Writer) *trial {
 }
 
 func (t *trial) run() error {
-	if err := t.phase("joins", func() error { return t.join(t.options.n, t.options.rate) }); err != nil {
+	if err := t.phase("joins", func() error { return t.join(t.options.n-gatewayCount, t.options.rate) }); err != nil {
 		return err
 	}
 	time.Sleep(settle)
@@ -105,7 +107,7 @@ func (t *trial) startProfile(phase string) (stop func(), err error) {
 // sample is what the process and all members have used so far.
 type sample struct {
 	cpu                  time.Duration
-	allocated, allocates uint64 // bytes, objects
+	allocated, allocates uint64 // bytes and objects on the heap
 	sent                 loopback.Kinds
 }
 
@@ -114,10 +116,7 @@ func (t *trial) measure() (s sample, err error) {
 	var memory runtime.MemStats
 	runtime.ReadMemStats(&memory)
 	s.allocated, s.allocates = memory.TotalAlloc, memory.Mallocs
-	for _, m := range t.running {
-		m.AddKinds(&s.sent)
-	}
-	for _, m := range t.crashed {
+	for _, m := range slices.Concat(t.running, t.crashed) {
 		m.AddKinds(&s.sent)
 	}
 	return s, err
@@ -135,33 +134,19 @@ func (t *trial) traffic() (packets, bytes uint64) {
 
 // join starts newcomers at a rate, and waits until all lists are equal.
 func (t *trial) join(count, rate int) error {
+	if err := t.startGateways(); err != nil {
+		return err
+	}
 	ticker := time.NewTicker(time.Second / time.Duration(rate))
 	defer ticker.Stop()
-	var last time.Time
+	began := time.Now()
 	for range count {
-		m, err := loopback.Listen(loopback.AnyPort())
-		if err != nil {
-			return err
-		}
-		if len(t.gateways) < gatewayCount {
-			t.gateways = append(t.gateways, m.Addr)
-		}
-		t.running = append(t.running, m)
-		if len(t.running) < gatewayCount {
-			continue // the gateways are started together, once both addresses are known
-		}
-		if len(t.running) == gatewayCount {
-			err = t.running[0].Start(t.gateways)
-		}
-		if err == nil {
-			last = time.Now()
-			err = m.Start(t.gateways)
-		}
-		if err != nil {
+		if err := t.startMember(); err != nil {
 			return err
 		}
 		<-ticker.C
 	}
+	last := time.Now()
 	for !loopback.Agree(t.running) {
 		if time.Since(last) > agreeMax {
 			return fmt.Errorf("the lists are not equal %v after the last join: %s", agreeMax, t.describe())
@@ -169,8 +154,38 @@ func (t *trial) join(count, rate int) error {
 		time.Sleep(pollEvery)
 	}
 	took := time.Since(last)
-	t.check("all lists equal", took <= joinsWithin, "%.2f s after the last of %d was started, %d a second", took.Seconds(), count, rate)
+	t.check("all lists equal", took <= joinsWithin, "%.2f s after the last of %d was started, which took %.2f s",
+		took.Seconds(), count, last.Sub(began).Seconds())
 	return nil
+}
+
+// startGateways starts the group, once. The gateways have to know each other's address.
+func (t *trial) startGateways() error {
+	if t.gateways != nil {
+		return nil
+	}
+	for range gatewayCount {
+		m, err := loopback.Listen(loopback.AnyPort())
+		if err != nil {
+			return err
+		}
+		t.gateways, t.running = append(t.gateways, m.Addr), append(t.running, m)
+	}
+	for _, m := range t.running {
+		if err := m.Start(t.gateways); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (t *trial) startMember() error {
+	m, err := loopback.Listen(loopback.AnyPort())
+	if err != nil {
+		return err
+	}
+	t.running = append(t.running, m)
+	return m.Start(t.gateways)
 }
 
 // describe says how far the lists are from being equal.
@@ -229,14 +244,12 @@ func (t *trial) threeNeighbours() []*loopback.Member {
 // crash stops the victims together, and waits until all other lists have lost them.
 func (t *trial) crash(victims []*loopback.Member) error {
 	crashed := time.Now()
-	failures := make(chan error, len(victims))
+	var crashes errgroup.Group
 	for _, v := range victims {
-		go func() { failures <- v.Crash() }()
+		crashes.Go(v.Crash)
 	}
-	for range victims {
-		if err := <-failures; err != nil {
-			return err
-		}
+	if err := crashes.Wait(); err != nil {
+		return err
 	}
 	t.crashed = append(t.crashed, victims...)
 	t.running = slices.DeleteFunc(t.running, func(m *loopback.Member) bool { return slices.Contains(victims, m) })
@@ -290,7 +303,7 @@ func (t *trial) check(what string, held bool, format string, args ...any) {
 }
 
 func (t *trial) close() error {
-	for _, m := range append(t.running, t.crashed...) {
+	for _, m := range slices.Concat(t.running, t.crashed) {
 		if err := m.Close(); err != nil {
 			return err
 		}
