@@ -18,6 +18,12 @@
 //   - -v with -o and context prints nothing; grep prints "--" between groups of no lines.
 //   - -v with context and colours does not colour the matches in lines of context.
 //   - -m 0 reads and lists no file, not even with -L, and -v with an empty pattern does.
+//   - -m with a number below 0 is no limit, as in later versions of grep.
+//   - --exclude wins over --include, in whichever order they are given, and * in them does
+//     not match a slash.
+//   - A directory without -r is an error, and neither counted (-c) nor listed (-L).
+//   - -r puts names before lines even where it is given one file.
+//   - -P takes several patterns.
 //   - -d, -D, -R, -T, -U, -z, --exclude-from, --label and --group-separator are missing.
 package main
 

@@ -7,15 +7,18 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"net"
 	"net/netip"
 	"runtime"
 	"slices"
 	"strings"
+	"sync/atomic"
 	"text/tabwriter"
 	"time"
 
 	"github.com/urfave/cli/v2"
 	"google.golang.org/grpc"
+	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/credentials/insecure"
 	grpcstatus "google.golang.org/grpc/status"
 
@@ -44,7 +47,7 @@ func commands() []*cli.Command {
 		{
 			Name: "plugin", Usage: "do something with a plugin", HideHelpCommand: true, OnUsageError: usageError,
 			Action: func(c *cli.Context) error {
-				return fmt.Errorf("plugin %s: want: grepd plugin reload [NAME]", c.Args().First())
+				return fmt.Errorf("%s: want: grepd plugin reload [NAME]", strings.TrimSpace("plugin "+c.Args().First()))
 			},
 			Subcommands: []*cli.Command{
 				command("reload", "replace a plugin's process by the program in the plugin directory", asks, runReload),
@@ -83,7 +86,19 @@ func operands(c *cli.Context, most int) error {
 func ask[Reply any](c *cli.Context, timeout time.Duration, call func(context.Context, greppb.AdminClient) (Reply, error)) (Reply, error) {
 	var none Reply
 	via := c.String(flagVia)
+	if _, _, err := net.SplitHostPort(via); err != nil {
+		return none, fmt.Errorf("--%s %q: want host:port", flagVia, via)
+	}
+	var dialErr atomic.Pointer[error] // of the last dial, where that failed
 	conn, err := grpc.NewClient("passthrough:///"+via, gogocodec.DialOption(),
+		grpc.WithContextDialer(func(ctx context.Context, addr string) (net.Conn, error) {
+			conn, err := new(net.Dialer).DialContext(ctx, "tcp", addr)
+			dialErr.Store(nil)
+			if err != nil {
+				dialErr.Store(&err)
+			}
+			return conn, err
+		}),
 		grpc.WithTransportCredentials(insecure.NewCredentials()),
 		grpc.WithDefaultCallOptions(grpc.MaxCallRecvMsgSize(replyBytesMax)))
 	if err != nil {
@@ -93,10 +108,16 @@ func ask[Reply any](c *cli.Context, timeout time.Duration, call func(context.Con
 	ctx, cancel := context.WithTimeout(c.Context, timeout)
 	defer cancel()
 	reply, err := call(ctx, greppb.NewAdminClient(conn))
-	if err != nil {
-		return none, fmt.Errorf("%s: %s", via, grpcstatus.Convert(err).Message())
+	switch status := grpcstatus.Convert(err); {
+	case err == nil:
+		return reply, nil
+	case dialErr.Load() != nil:
+		return none, fmt.Errorf("cannot reach grepd at %s: %w; start it there, or name another with --%s", via, *dialErr.Load(), flagVia)
+	case status.Code() == codes.DeadlineExceeded:
+		return none, fmt.Errorf("grepd at %s did not answer within %v; name another with --%s", via, timeout, flagVia)
+	default:
+		return none, fmt.Errorf("%s: %s", via, status.Message())
 	}
-	return reply, nil
 }
 
 // memberJSON is a row of grepd members --json.

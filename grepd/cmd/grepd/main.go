@@ -92,9 +92,9 @@ func daemonFlags() []cli.Flag {
 		&cli.StringSliceFlag{Name: flagGateway, Usage: "`HOST:PORT,...` of those who admit newcomers; may be this machine, or a name with several addresses"},
 		&cli.StringFlag{Name: flagPluginDir, Usage: "`DIR` of the plugins (default: plugins beside grepd)"},
 		&cli.BoolFlag{Name: flagInsecure, Usage: "serve on more than this machine although nothing is encrypted or authenticated"},
-		&cli.UintFlag{Name: flagFailures, Usage: "`NUMBER` of machines that may fail at the same time (default: 3)"},
-		&cli.DurationFlag{Name: flagDetect, Usage: "`TIME` within which a failure is in some list (default: 2s)"},
-		&cli.DurationFlag{Name: flagSpread, Usage: "`TIME` within which a change is in all lists (default: 6s)"},
+		&cli.UintFlag{Name: flagFailures, DefaultText: "3", Usage: "`NUMBER` of machines that may fail at the same time"},
+		&cli.DurationFlag{Name: flagDetect, DefaultText: "2s", Usage: "`TIME` within which a failure is in some list"},
+		&cli.DurationFlag{Name: flagSpread, DefaultText: "6s", Usage: "`TIME` within which a change is in all lists"},
 	}
 }
 
@@ -174,8 +174,12 @@ func (o *options) check(c *cli.Context) error {
 		return fmt.Errorf("--%s needs --%s host:port; the first machine of a cluster names itself", flagMembership, flagGateway)
 	case c.IsSet(flagNodes) && o.nodes == "":
 		return fmt.Errorf("--%s names no node", flagNodes)
-	case o.detect < 0 || o.spread < 0:
-		return errors.New("a time to detect or to spread within cannot be negative")
+	case c.String(flagLogDir) == "":
+		return fmt.Errorf("--%s names no directory", flagLogDir)
+	case c.IsSet(flagFailures) && o.maxFailures == 0:
+		return fmt.Errorf("--%s has to be above 0", flagFailures)
+	case c.IsSet(flagDetect) && o.detect <= 0 || c.IsSet(flagSpread) && o.spread <= 0:
+		return errors.New("a time to detect or to spread within has to be above 0")
 	}
 	if o.membership {
 		return nil

@@ -74,8 +74,15 @@ type Error struct {
 	Message string // what is wrong, in grep's words, and what to do where that is not plain
 }
 
+// shownMax is how many bytes of a pattern an error shows; a pattern may have a million.
+const shownMax = 200
+
 func (e *Error) Error() string {
-	return fmt.Sprintf("pattern %q, at byte %d: %s", e.Pattern, e.Offset+1, e.Message)
+	shown, rest := e.Pattern, ""
+	if len(shown) > shownMax {
+		shown, rest = shown[:shownMax], "..."
+	}
+	return fmt.Sprintf("pattern %q%s, at byte %d: %s", shown, rest, e.Offset+1, e.Message)
 }
 
 // Range is a part of a block or a line: from Start up to, not including, End.

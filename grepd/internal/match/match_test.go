@@ -130,6 +130,17 @@ func TestTooBigAPatternIsRefused(t *testing.T) {
 	}
 }
 
+func TestErrorShowsNotAllOfALongPattern(t *testing.T) {
+	for length, want := range map[int]string{
+		shownMax:     `pattern "` + strings.Repeat("a", shownMax) + `", at byte 1: x`,
+		shownMax + 1: `pattern "` + strings.Repeat("a", shownMax) + `"..., at byte 1: x`,
+	} {
+		if got := (&Error{Pattern: strings.Repeat("a", length), Message: "x"}).Error(); got != want {
+			t.Errorf("%d bytes: %s", length, got)
+		}
+	}
+}
+
 func TestWarnings(t *testing.T) {
 	m := mustCompile(t, Options{Syntax: Extended}, `*a\d`)
 	if want := []string{"* at start of expression", `stray \ before d`}; !slices.Equal(m.Warnings(), want) {

@@ -15,15 +15,8 @@ import (
 	"github.com/bmatcuk/doublestar/v4"
 )
 
-const (
-	// pathBytesMax bounds a path or glob that a peer may ask for.
-	pathBytesMax = 4096
-	// globBracesMax bounds the alternatives in a glob, which multiply.
-	globBracesMax = 8
-	// globNamesMax bounds the names that one glob may give.
-	globNamesMax = 1 << 20
-	globMeta     = `*?[{\`
-)
+// pathBytesMax bounds a path or glob that a peer may ask for.
+const pathBytesMax = 4096
 
 // finder turns paths into files. It calls file and fail in the order of the paths; an error of
 // theirs ends the walk.
@@ -39,9 +32,9 @@ func (f *finder) find(ctx context.Context, p string) error {
 	clean := strings.TrimSuffix(p, "/")
 	switch {
 	case len(p) > pathBytesMax:
-		return f.fail(FileError{Path: p[:40] + "...", Message: fmt.Sprintf("a path may not be longer than %d bytes", pathBytesMax)})
-	case strings.Count(p, "{") > globBracesMax:
-		return f.fail(FileError{Path: p, Message: fmt.Sprintf("a glob may not hold more than %d {", globBracesMax)})
+		return f.fail(FileError{Path: shortened(p), Message: fmt.Sprintf("a path may not be longer than %d bytes", pathBytesMax)})
+	case CheckGlob(p) != nil:
+		return f.fail(FileError{Path: shortened(p), Message: CheckGlob(p).Error()})
 	case clean == "" || !fs.ValidPath(clean):
 		return f.fail(FileError{Path: p, Message: "outside the mounts: a path is mount/name, " + f.have()})
 	}
@@ -103,22 +96,6 @@ func (f *finder) inMount(ctx context.Context, m *mount, asked, rest string) erro
 		}
 	}
 	return nil
-}
-
-// glob gives the names that match, sorted.
-func (f *finder) glob(ctx context.Context, m *mount, pattern string) ([]string, error) {
-	var names []string
-	collect := func(name string, _ fs.DirEntry) error {
-		if len(names) == globNamesMax {
-			return fmt.Errorf("the glob matches more than %d names", globNamesMax)
-		}
-		names = append(names, name)
-		return ctx.Err()
-	}
-	// A name may be found in several ways through braces.
-	err := doublestar.GlobWalk(m.root.FS(), pattern, collect, doublestar.WithNoHidden())
-	slices.Sort(names)
-	return slices.Compact(names), err
 }
 
 // visit opens one name in a mount, given by the user or found below a directory that was.

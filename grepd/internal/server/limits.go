@@ -67,10 +67,14 @@ func checkSearch(request *greppb.SearchRequest) error {
 	return checkPaths(request.Paths)
 }
 
+// checkPaths says which path, or glob, cannot be asked for.
 func checkPaths(paths []string) error {
 	for _, path := range paths {
 		if len(path) > PathBytesMax {
 			return fmt.Errorf("a path of %d bytes, at most %d are possible", len(path), PathBytesMax)
+		}
+		if err := search.CheckGlob(path); err != nil {
+			return err
 		}
 	}
 	return nil
