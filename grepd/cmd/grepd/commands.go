@@ -40,6 +40,7 @@ func commands() []*cli.Command {
 		command("status", "say how the daemon is", asksJSON, runStatus),
 		command("plugins", "print the plugins that it runs", asksJSON, runPlugins),
 		command("bounds", "compute the worst case for finding and spreading a failure", asksBounds, runBounds),
+		command("audit", "judge from all members' logs whether the bounds held", asksAudit, runAudit),
 		command("leave", "take the machine out of the group; it goes on answering dgrep", asks, runLeave),
 		command("version", "print this program's version, or with --via the daemon's", asks, runVersion),
 		{
@@ -83,21 +84,35 @@ func operands(c *cli.Context, most int) error {
 // ask calls the daemon.
 func ask[Reply any](c *cli.Context, timeout time.Duration, call func(context.Context, greppb.AdminClient) (Reply, error)) (Reply, error) {
 	var none Reply
-	via := c.String(flagVia)
-	conn, err := grpc.NewClient("passthrough:///"+via, gogocodec.DialOption(),
-		grpc.WithTransportCredentials(insecure.NewCredentials()),
-		grpc.WithDefaultCallOptions(grpc.MaxCallRecvMsgSize(replyBytesMax)))
+	conn, err := connect(c)
 	if err != nil {
-		return none, fmt.Errorf("--%s %q: %w", flagVia, via, err)
+		return none, err
 	}
 	defer conn.Close()
 	ctx, cancel := context.WithTimeout(c.Context, timeout)
 	defer cancel()
 	reply, err := call(ctx, greppb.NewAdminClient(conn))
 	if err != nil {
-		return none, fmt.Errorf("%s: %s", via, grpcstatus.Convert(err).Message())
+		return none, explain(c, err)
 	}
 	return reply, nil
+}
+
+// connect prepares a connection to the daemon, which opens at the first call.
+func connect(c *cli.Context) (*grpc.ClientConn, error) {
+	via := c.String(flagVia)
+	conn, err := grpc.NewClient("passthrough:///"+via, gogocodec.DialOption(),
+		grpc.WithTransportCredentials(insecure.NewCredentials()),
+		grpc.WithDefaultCallOptions(grpc.MaxCallRecvMsgSize(replyBytesMax)))
+	if err != nil {
+		return nil, fmt.Errorf("--%s %q: %w", flagVia, via, err)
+	}
+	return conn, nil
+}
+
+// explain says in a call's error which daemon was asked.
+func explain(c *cli.Context, err error) error {
+	return fmt.Errorf("%s: %s", c.String(flagVia), grpcstatus.Convert(err).Message())
 }
 
 // memberJSON is a row of grepd members --json.
