@@ -76,6 +76,9 @@ const (
 	linesMax = 20_000_000
 	// livesMax bounds the ids that are told apart.
 	livesMax = 1_000_000
+	// lineLag is how much later than what it tells a line may be written: a member sends what
+	// is to be sent before it writes.
+	lineLag = 10 * time.Millisecond
 	// silentMSMax is a longer silence than any monitor waits for: a year.
 	silentMSMax = 366 * 24 * 3600 * 1000
 )

@@ -13,7 +13,7 @@ func (a *Audit) Report() *Report {
 	r := &Report{
 		Verdict: Held, Asked: a.cfg.Asked.UTC(), Since: a.cfg.Since.UTC(),
 		DetectWithinMS: milliseconds(a.cfg.DetectWithin), SpreadWithinMS: milliseconds(a.cfg.SpreadWithin),
-		Changes: []Change{}, Clocks: a.clocks(), Malformed: a.malformed,
+		Coverage: Coverage{Unread: []string{}}, Changes: []Change{}, Clocks: a.clocks(), Malformed: a.malformed,
 	}
 	j := &judge{Audit: a, spans: make([][]span, len(a.machines)), have: make([]sighting, len(a.machines))}
 	for i, m := range a.machines {
@@ -271,8 +271,8 @@ func (a *Audit) clocks() []Clock {
 		}
 		clocks = append(clocks, Clock{
 			Member: l.id, Gateway: a.machines[l.admitted.machine].addr,
-			LowMS:  milliseconds(time.Duration(l.pulled - l.admitted.at)),
-			HighMS: milliseconds(time.Duration(l.entered - l.admitted.at)),
+			LowMS:  milliseconds(time.Duration(l.pulled-l.admitted.at) - lineLag),
+			HighMS: milliseconds(time.Duration(l.entered-l.admitted.at) + lineLag),
 		})
 	}
 	return clocks

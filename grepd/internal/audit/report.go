@@ -97,7 +97,7 @@ type Declaration struct {
 }
 
 // Clock is how far a member's clock was ahead of its gateway's when it joined: at least
-// LowMS and at most HighMS, either of which may be negative.
+// LowMS and at most HighMS, either of which may be negative. Both allow for lineLag.
 type Clock struct {
 	Member  string  `json:"member"`
 	Gateway string  `json:"gateway"` // ip:port
@@ -137,7 +137,7 @@ func (r *Report) WriteText(w io.Writer) error {
 	for i := range r.Changes {
 		c := &r.Changes[i]
 		fmt.Fprintf(table, "%s\t%s\t%s\t%s\t%s\t%s\t%s\t%s\t%s\t%s\n",
-			c.First.Format("2006-01-02T15:04:05.000Z"), c.Event, addrOf(c.Member), addrOf(c.FirstIn), c.evidence(),
+			c.First.Format("2006-01-02T15:04:05.000Z"), c.Event, addrOf(c.Member), addrOf(c.author()), c.evidence(),
 			seconds(c.DetectMS), seconds(c.SpreadMS), c.lists(), c.vias(), c.bounds())
 	}
 	if err := table.Flush(); err != nil {
@@ -145,6 +145,15 @@ func (r *Report) WriteText(w io.Writer) error {
 	}
 	_, err := io.WriteString(w, r.summary())
 	return err
+}
+
+// author is who stands for the change: the monitor whose evidence is shown, which need not
+// have been the first to write it down.
+func (c *Change) author() string {
+	if len(c.Declared) > 0 {
+		return c.Declared[0].By
+	}
+	return c.FirstIn
 }
 
 func (c *Change) evidence() string {
@@ -256,14 +265,14 @@ func (r *Report) clockText() string {
 	if len(r.Clocks) == 0 {
 		return "The logs do not tell how far the clocks are apart."
 	}
-	least, most := 0.0, 0.0
+	var least, most float64
 	for _, c := range r.Clocks {
 		least = max(least, c.LowMS, -c.HighMS)
 		most = max(most, -c.LowMS, c.HighMS)
 	}
 	between := fmt.Sprintf("by less than %v", (duration(most) + time.Millisecond).Truncate(time.Millisecond))
-	if least >= 1 {
+	if least > 0 {
 		between = fmt.Sprintf("by at least %v and %s", duration(least).Truncate(time.Millisecond), between[len("by "):])
 	}
-	return fmt.Sprintf("When %s joined, they differed from the gateway's %s.", plural(len(r.Clocks), "member"), between)
+	return fmt.Sprintf("Clocks differed from the gateway's %s, as %s joined.", between, plural(len(r.Clocks), "member"))
 }
