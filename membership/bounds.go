@@ -25,6 +25,8 @@ type Bounds struct {
 	Takeover time.Duration // a dead member at the head of an arc is passed over
 	Spread   time.Duration // = Rank + Batch + Hops x Hop + MaxFailures x Takeover
 	All      time.Duration // = Detect + Spread: a crash is in all live lists
+
+	SpreadWithin time.Duration // what All may come to at the most; the configuration says it
 }
 
 // BoundsOf computes the bounds for a group of n members. The error says why the
@@ -37,12 +39,24 @@ func BoundsOf(cfg Config, n int) (Bounds, error) {
 	return boundsOf(cfg, n), nil
 }
 
+// Bounds computes the bounds of the node's configuration for a group of so many members;
+// 0 means those that its list holds to be alive.
+func (n *Node) Bounds(members int) (Bounds, error) {
+	if members == 0 {
+		members = n.Alive()
+	}
+	if members < 0 || members > membersMax {
+		return Bounds{}, fmt.Errorf("bounds for %d members: a group has at most %d", members, membersMax)
+	}
+	return boundsOf(n.cfg, members), nil
+}
+
 func boundsOf(c Config, n int) Bounds {
 	b := Bounds{
 		Members: n, MaxFailures: c.MaxFailures,
 		Margin: detectMargin, Detect: c.DetectWithin,
 		Rank: time.Duration(c.MaxFailures-1) * spreadRank, Batch: batchEvery,
-		Hops: hops(n), Hop: detectMargin, Takeover: hopTimeout,
+		Hops: hops(n), Hop: detectMargin, Takeover: hopTimeout, SpreadWithin: c.SpreadWithin,
 	}
 	b.Deadline = b.Detect - b.Margin
 	b.Interval = b.Deadline - doubtWindow

@@ -55,6 +55,27 @@ func TestDefaultBoundsAreThoseOfTheRequirements(t *testing.T) {
 	}
 }
 
+func TestBoundsAreThoseOfTheLiveConfiguration(t *testing.T) {
+	cfg := testConfig()
+	cfg.DetectWithin, cfg.SpreadWithin, cfg.MaxFailures = 3*time.Second, 9*time.Second, 2
+	n, err := NewNode(cfg, Now{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	b, err := n.Bounds(100)
+	if err != nil || b.Members != 100 || b.MaxFailures != 2 || b.Detect != 3*time.Second || b.SpreadWithin != 9*time.Second {
+		t.Errorf("%+v, %v", b, err)
+	}
+	if b, err = n.Bounds(0); err != nil || b.Members != n.Alive() {
+		t.Errorf("for %d members, %v; the list has %d", b.Members, err, n.Alive())
+	}
+	for _, members := range []int{-1, membersMax + 1} {
+		if _, err := n.Bounds(members); err == nil {
+			t.Errorf("bounds for %d members", members)
+		}
+	}
+}
+
 func TestIntervalFollowsFromDetectWithin(t *testing.T) {
 	cfg := testConfig()
 	cfg.DetectWithin, cfg.SpreadWithin = 10*time.Second, 15*time.Second

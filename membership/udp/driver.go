@@ -149,6 +149,15 @@ func (d *Driver) Status(ctx context.Context) (Status, error) {
 	return status, err
 }
 
+// Bounds computes what the node's configuration promises to a group of so many members; 0
+// means those that its list holds to be alive.
+func (d *Driver) Bounds(ctx context.Context, members int) (membership.Bounds, error) {
+	var bounds membership.Bounds
+	var refused error
+	err := d.do(ctx, func(l *loop) { bounds, refused = l.node.Bounds(members) })
+	return bounds, errors.Join(err, refused)
+}
+
 // Done is closed when the driver has stopped: frozen, closed, or because the node left.
 func (d *Driver) Done() <-chan struct{} { return d.done }
 

@@ -164,6 +164,25 @@ func (s *service) Status(ctx context.Context) (*pluginpb.StatusReply, error) {
 	return reply, nil
 }
 
+func (s *service) Bounds(ctx context.Context, members int) (*pluginpb.BoundsReply, error) {
+	session, err := s.current()
+	if err != nil {
+		return nil, err
+	}
+	b, err := session.driver.Bounds(ctx, members)
+	if err != nil {
+		return nil, err
+	}
+	return &pluginpb.BoundsReply{
+		Members: uint32(b.Members), MaxFailures: uint32(b.MaxFailures),
+		IntervalNanos: int64(b.Interval), DoubtNanos: int64(b.Doubt), DeadlineNanos: int64(b.Deadline),
+		MarginNanos: int64(b.Margin), DetectNanos: int64(b.Detect),
+		RankNanos: int64(b.Rank), BatchNanos: int64(b.Batch), Hops: uint32(b.Hops), HopNanos: int64(b.Hop),
+		TakeoverNanos: int64(b.Takeover), SpreadNanos: int64(b.Spread), AllNanos: int64(b.All),
+		SpreadWithinNanos: int64(b.SpreadWithin), Text: b.String(),
+	}, nil
+}
+
 // close ends the session under way, if any, without telling the group.
 func (s *service) close() {
 	s.mu.Lock()

@@ -49,6 +49,11 @@ type Membership interface {
 	Leave(ctx context.Context) error
 	// Status says how the service is, also while it is idle. It does not block.
 	Status(ctx context.Context) (*pluginpb.StatusReply, error)
+	// Bounds computes what the configuration that it works with promises to a group of so
+	// many members; 0 means those alive in its list. The host calls it when an operator
+	// asks. It is an error while the service is not at work, and ErrUnsupported where the
+	// plugin's program is older than this call.
+	Bounds(ctx context.Context, members int) (*pluginpb.BoundsReply, error)
 }
 
 // MembershipKind describes the membership plugin. The plugin gives what it serves; the
@@ -108,6 +113,10 @@ func (s *membershipServer) Leave(ctx context.Context, _ *pluginpb.LeaveRequest) 
 
 func (s *membershipServer) Status(ctx context.Context, _ *pluginpb.StatusRequest) (*pluginpb.StatusReply, error) {
 	return s.served.Status(ctx)
+}
+
+func (s *membershipServer) Bounds(ctx context.Context, request *pluginpb.BoundsRequest) (*pluginpb.BoundsReply, error) {
+	return s.served.Bounds(ctx, int(request.Members))
 }
 
 // membershipClient is a Membership whose methods are gRPC calls.
@@ -175,6 +184,17 @@ func (c *membershipClient) Status(ctx context.Context) (*pluginpb.StatusReply, e
 	return reply, nil
 }
 
+func (c *membershipClient) Bounds(ctx context.Context, members int) (*pluginpb.BoundsReply, error) {
+	reply, err := c.client.Bounds(ctx, &pluginpb.BoundsRequest{Members: uint32(members)})
+	if err != nil {
+		return nil, fromRPC("bounds", err)
+	}
+	return reply, nil
+}
+
+// ErrUnsupported says that a plugin's program is older than the call.
+var ErrUnsupported = errors.New("this plugin's program is too old for that; put a newer one in its place")
+
 // fromRPC undoes what gRPC does to errors: the service's own come back as their text,
 // and the end of a context as context's error.
 func fromRPC(call string, err error) error {
@@ -185,6 +205,8 @@ func fromRPC(call string, err error) error {
 		return fmt.Errorf("%s: no answer: %w", call, context.DeadlineExceeded)
 	case codes.Canceled:
 		return fmt.Errorf("%s: %w", call, context.Canceled)
+	case codes.Unimplemented:
+		return fmt.Errorf("%s: %w", call, ErrUnsupported)
 	default:
 		return fmt.Errorf("%s: %s: %s", call, s.Code(), s.Message())
 	}

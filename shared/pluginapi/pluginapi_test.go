@@ -57,15 +57,22 @@ func (s *served) Status(context.Context) (*pluginpb.StatusReply, error) {
 	return &pluginpb.StatusReply{Phase: "member"}, s.err
 }
 
+func (s *served) Bounds(_ context.Context, members int) (*pluginpb.BoundsReply, error) {
+	return &pluginpb.BoundsReply{Members: uint32(members)}, s.err
+}
+
 // connect returns a client of s, connected as a host and its plugin are.
 func connect(t *testing.T, s *served) Membership {
 	t.Helper()
+	return connectTo(t, &membershipServer{s})
+}
+
+func connectTo(t *testing.T, service pluginpb.MembershipServer) Membership {
+	t.Helper()
 	listener := bufconn.Listen(1 << 20)
 	server := newServer(nil)
-	adapter := &membershipV1{served: s}
-	if err := adapter.GRPCServer(nil, server); err != nil {
-		t.Fatal(err)
-	}
+	adapter := &membershipV1{}
+	pluginpb.RegisterMembershipServer(server, service)
 	done := make(chan struct{})
 	go func() { defer close(done); server.Serve(listener) }()
 	dial := func(ctx context.Context, _ string) (net.Conn, error) { return listener.DialContext(ctx) }
@@ -105,6 +112,17 @@ func TestCallsReachTheServiceAndComeBack(t *testing.T) {
 	if status, err := client.Status(ctx); err != nil || status.Phase != "member" {
 		t.Errorf("Status: %v, %v", status, err)
 	}
+	if bounds, err := client.Bounds(ctx, 7); err != nil || bounds.Members != 7 {
+		t.Errorf("Bounds: %v, %v", bounds, err)
+	}
+}
+
+// TestCallThatAnOlderProgramLacks calls a server of the same version that has no method.
+func TestCallThatAnOlderProgramLacks(t *testing.T) {
+	client := connectTo(t, &pluginpb.UnimplementedMembershipServer{})
+	if _, err := client.Bounds(context.Background(), 0); !errors.Is(err, ErrUnsupported) {
+		t.Errorf("Bounds: %v, want ErrUnsupported", err)
+	}
 }
 
 func TestErrorsComeBackAsTheServiceSaidThem(t *testing.T) {
@@ -114,9 +132,10 @@ func TestErrorsComeBackAsTheServiceSaidThem(t *testing.T) {
 	_, snapshotErr := client.Snapshot(ctx)
 	_, freezeErr := client.Freeze(ctx)
 	_, statusErr := client.Status(ctx)
+	_, boundsErr := client.Bounds(ctx, 1)
 	watchErr := client.Watch(ctx, func(*pluginpb.MembersUpdate) error { return nil })
 	for call, err := range map[string]error{
-		"Start": startErr, "Snapshot": snapshotErr, "Freeze": freezeErr, "Status": statusErr,
+		"Start": startErr, "Snapshot": snapshotErr, "Freeze": freezeErr, "Status": statusErr, "Bounds": boundsErr,
 		"Watch": watchErr, "Leave": client.Leave(ctx),
 	} {
 		if err == nil || err.Error() != "no mood" {

@@ -103,6 +103,26 @@ func describePlugin(info pluginhost.Info) greppb.Plugin {
 	}
 }
 
+func (a *admin) Bounds(ctx context.Context, request *greppb.BoundsRequest) (*greppb.BoundsReply, error) {
+	if a.daemon.membership == nil {
+		return nil, errNoMembership
+	}
+	ctx, cancel := context.WithTimeout(ctx, statusTimeout)
+	defer cancel()
+	b, err := a.daemon.membership.Bounds(ctx, int(request.Members))
+	if err != nil {
+		return nil, status.Error(codes.FailedPrecondition, err.Error())
+	}
+	return &greppb.BoundsReply{
+		Members: b.Members, MaxFailures: b.MaxFailures,
+		IntervalNanos: b.IntervalNanos, DoubtNanos: b.DoubtNanos, DeadlineNanos: b.DeadlineNanos,
+		MarginNanos: b.MarginNanos, DetectNanos: b.DetectNanos,
+		RankNanos: b.RankNanos, BatchNanos: b.BatchNanos, Hops: b.Hops, HopNanos: b.HopNanos,
+		TakeoverNanos: b.TakeoverNanos, SpreadNanos: b.SpreadNanos, AllNanos: b.AllNanos,
+		SpreadWithinNanos: b.SpreadWithinNanos, Text: b.Text,
+	}, nil
+}
+
 func (a *admin) Version(context.Context, *greppb.VersionRequest) (*greppb.VersionReply, error) {
 	return &greppb.VersionReply{Version: version(), Go: runtime.Version()}, nil
 }

@@ -42,6 +42,8 @@ func commands() []*cli.Command {
 		command("members", "print the member list", asksJSON, runMembers),
 		command("status", "say how the daemon is", asksJSON, runStatus),
 		command("plugins", "print the plugins that it runs", asksJSON, runPlugins),
+		command("bounds", "compute the worst case for finding and spreading a failure", asksBounds, runBounds),
+		command("audit", "judge from all members' logs whether the bounds held", asksAudit, runAudit),
 		command("leave", "take the machine out of the group; it goes on answering dgrep", asks, runLeave),
 		command("version", "print this program's version, or with --via the daemon's", asks, runVersion),
 		{
@@ -85,38 +87,62 @@ func operands(c *cli.Context, most int) error {
 // ask calls the daemon.
 func ask[Reply any](c *cli.Context, timeout time.Duration, call func(context.Context, greppb.AdminClient) (Reply, error)) (Reply, error) {
 	var none Reply
-	via := c.String(flagVia)
-	if _, _, err := net.SplitHostPort(via); err != nil {
-		return none, fmt.Errorf("--%s %q: want host:port", flagVia, via)
+	r, err := connect(c)
+	if err != nil {
+		return none, err
 	}
-	var dialErr atomic.Pointer[error] // of the last dial, where that failed
-	conn, err := grpc.NewClient("passthrough:///"+via, gogocodec.DialOption(),
-		grpc.WithContextDialer(func(ctx context.Context, addr string) (net.Conn, error) {
-			conn, err := new(net.Dialer).DialContext(ctx, "tcp", addr)
-			dialErr.Store(nil)
-			if err != nil {
-				dialErr.Store(&err)
-			}
-			return conn, err
-		}),
+	defer r.Close()
+	ctx, cancel := context.WithTimeout(c.Context, timeout)
+	defer cancel()
+	reply, err := call(ctx, greppb.NewAdminClient(r.ClientConn))
+	if err != nil {
+		return none, r.explain(err)
+	}
+	return reply, nil
+}
+
+// remote is a connection to the grepd that --via names.
+type remote struct {
+	*grpc.ClientConn
+	via     string
+	dialErr atomic.Pointer[error] // of the last dial, where that failed
+}
+
+// connect prepares a connection to the daemon, which opens at the first call.
+func connect(c *cli.Context) (*remote, error) {
+	r := &remote{via: c.String(flagVia)}
+	if _, _, err := net.SplitHostPort(r.via); err != nil {
+		return nil, fmt.Errorf("--%s %q: want host:port", flagVia, r.via)
+	}
+	var err error
+	r.ClientConn, err = grpc.NewClient("passthrough:///"+r.via, gogocodec.DialOption(),
+		grpc.WithContextDialer(r.dial),
 		grpc.WithTransportCredentials(insecure.NewCredentials()),
 		grpc.WithDefaultCallOptions(grpc.MaxCallRecvMsgSize(replyBytesMax)))
 	if err != nil {
-		return none, fmt.Errorf("--%s %q: %w", flagVia, via, err)
+		return nil, fmt.Errorf("--%s %q: %w", flagVia, r.via, err)
 	}
-	defer conn.Close()
-	ctx, cancel := context.WithTimeout(c.Context, timeout)
-	defer cancel()
-	reply, err := call(ctx, greppb.NewAdminClient(conn))
+	return r, nil
+}
+
+func (r *remote) dial(ctx context.Context, addr string) (net.Conn, error) {
+	conn, err := new(net.Dialer).DialContext(ctx, "tcp", addr)
+	r.dialErr.Store(nil)
+	if err != nil {
+		r.dialErr.Store(&err)
+	}
+	return conn, err
+}
+
+// explain says in a call's error which daemon was asked, and what to do.
+func (r *remote) explain(err error) error {
 	switch status := grpcstatus.Convert(err); {
-	case err == nil:
-		return reply, nil
-	case dialErr.Load() != nil:
-		return none, fmt.Errorf("cannot reach grepd at %s: %w; start it there, or name another with --%s", via, *dialErr.Load(), flagVia)
+	case r.dialErr.Load() != nil:
+		return fmt.Errorf("cannot reach grepd at %s: %w; start it there, or name another with --%s", r.via, *r.dialErr.Load(), flagVia)
 	case status.Code() == codes.DeadlineExceeded:
-		return none, fmt.Errorf("grepd at %s did not answer within %v; name another with --%s", via, timeout, flagVia)
+		return fmt.Errorf("grepd at %s did not answer in time; name another with --%s", r.via, flagVia)
 	default:
-		return none, fmt.Errorf("%s: %s", via, status.Message())
+		return fmt.Errorf("%s: %s", r.via, status.Message())
 	}
 }
 

@@ -9,6 +9,7 @@ import (
 	"regexp"
 	"slices"
 	"strconv"
+	"strings"
 	"syscall"
 	"testing"
 	"time"
@@ -30,6 +31,7 @@ func TestMain(m *testing.M) {
 //	pluginpid NAME ADDR  sets the variable to the process id of the daemon's plugin
 //	killpid PID          kills a process that is none of the script's own
 //	signal SIGNAL ADDR   sends the signal to the daemon that listens there
+//	noneleft             fails where a plugin of the script's daemons runs, where there is /proc
 //
 // and $PLUGINS, a plugin directory of their own with the real membership plugin.
 func TestScripts(t *testing.T) {
@@ -55,7 +57,7 @@ func TestScripts(t *testing.T) {
 		},
 		Cmds: map[string]func(*testscript.TestScript, bool, []string){
 			"freeport": cmdFreePort, "until": cmdUntil, "pluginpid": cmdPluginPID, "killpid": cmdKillPID,
-			"signal": cmdSignal,
+			"signal": cmdSignal, "noneleft": cmdNoneLeft,
 		},
 	})
 }
@@ -141,6 +143,17 @@ func cmdSignal(ts *testscript.TestScript, _ bool, args []string) {
 		}
 	}
 	ts.Fatalf("no daemon listens on %s", args[1])
+}
+
+// cmdNoneLeft knows plugins by where their programs were copied to.
+func cmdNoneLeft(ts *testscript.TestScript, _ bool, _ []string) {
+	links, err := filepath.Glob("/proc/[0-9]*/exe")
+	ts.Check(err)
+	for _, link := range links {
+		if exe, err := os.Readlink(link); err == nil && strings.HasPrefix(exe, ts.Getenv("TMPDIR")+"/") {
+			ts.Fatalf("%s still runs %s", filepath.Dir(link), exe)
+		}
+	}
 }
 
 func TestMembersToJSONIsNeverNull(t *testing.T) {

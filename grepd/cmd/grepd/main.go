@@ -3,7 +3,8 @@
 // --with-membership keeps the list of those machines by itself. See grepd --help.
 //
 // Its subcommands speak to a running daemon, and exit with 0, or with 2 where something
-// is wrong, which they say in a line on standard error.
+// is wrong, which they say in a line on standard error. Status 1 is grepd audit's alone: it
+// found that a bound did not hold.
 package main
 
 import (
@@ -34,7 +35,12 @@ func main() { os.Exit(run(os.Args, os.Stdout, os.Stderr)) }
 // run is the command; it returns its exit status.
 func run(args []string, stdout, stderr io.Writer) int {
 	app := newApp(stdout, stderr)
-	if err := app.RunContext(context.Background(), args); err != nil {
+	err := app.RunContext(context.Background(), args)
+	var status exitStatus
+	if errors.As(err, &status) {
+		return int(status)
+	}
+	if err != nil {
 		fmt.Fprintf(stderr, "grepd: %v\n", err)
 		return exitTrouble
 	}

@@ -89,6 +89,18 @@ func (m *Membership) Status(ctx context.Context) (*pluginpb.StatusReply, error) 
 	return m.latest.Load().Membership.Status(ctx)
 }
 
+// Bounds asks the plugin what it promises to a group of so many members; 0 means those
+// alive in its list.
+func (m *Membership) Bounds(ctx context.Context, members int) (*pluginpb.BoundsReply, error) {
+	switch info := m.Info(); info.State {
+	case Stopped:
+		return nil, errors.New("this node has left the group: grepd plugin reload joins again")
+	case Restarting:
+		return nil, fmt.Errorf("the membership plugin is being restarted: %s", info.LastExit)
+	}
+	return m.latest.Load().Membership.Bounds(ctx, members)
+}
+
 // node is how this node is called in the log.
 func (m *Membership) node() string {
 	if self := m.roster.List().Self; self != "" {

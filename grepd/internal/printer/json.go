@@ -131,7 +131,7 @@ func (p *JSON) Outcome() *Outcome { return &p.outcome }
 
 // Print shows one step.
 func (p *JSON) Print(reply *greppb.QueryReply) error {
-	p.outcome.observe(reply)
+	p.outcome.Observe(reply)
 	switch step := reply.Step.(type) {
 	case *greppb.QueryReply_Begin:
 		p.files = make([]*jsonFile, len(step.Begin.Nodes))

@@ -46,8 +46,8 @@ type node struct {
 	missing []string
 }
 
-// observe takes in one step.
-func (o *Outcome) observe(reply *greppb.QueryReply) {
+// Observe takes in one step. Printers do it for what they print.
+func (o *Outcome) Observe(reply *greppb.QueryReply) {
 	switch step := reply.Step.(type) {
 	case *greppb.QueryReply_Begin:
 		o.live = step.Begin.Live

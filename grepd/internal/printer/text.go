@@ -62,7 +62,7 @@ func (t *Text) Outcome() *Outcome { return &t.outcome }
 
 // Print shows one step.
 func (t *Text) Print(reply *greppb.QueryReply) error {
-	t.outcome.observe(reply)
+	t.outcome.Observe(reply)
 	switch step := reply.Step.(type) {
 	case *greppb.QueryReply_Begin:
 		t.begin(step.Begin)

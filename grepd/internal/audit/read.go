@@ -1,0 +1,243 @@
+package audit
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"slices"
+	"strings"
+	"time"
+
+	"google.golang.org/grpc"
+
+	"github.com/aksinghdce/cluster-membership-service/grepd/internal/fanout"
+	"github.com/aksinghdce/cluster-membership-service/grepd/internal/printer"
+	"github.com/aksinghdce/cluster-membership-service/shared/eventlog"
+	"github.com/aksinghdce/cluster-membership-service/shared/proto/greppb"
+)
+
+const (
+	// currentLog is read before rotatedLogs are looked for, so that a file which is rotated
+	// meanwhile is read twice rather than not at all.
+	currentLog  = "logs/" + eventlog.MembershipLog
+	rotatedLogs = currentLog + ".*"
+	// askTimeout bounds the calls that only one node answers.
+	askTimeout = 5 * time.Second
+	// silenceMax is how long the asked grepd may say nothing: longer than it waits itself
+	// for a node that says nothing.
+	silenceMax = fanout.TimeoutDefault + 5*time.Second
+)
+
+// ErrSilent says that the asked grepd said nothing any more.
+var ErrSilent = fmt.Errorf("no answer for %v", silenceMax)
+
+// Read asks a grepd for the bounds that it is configured with and for its members, reads the
+// logs of all of them through it, and judges. Its errors are gRPC's, ErrTooMuch and
+// ErrSilent; that a node did not answer is no error, and part of the report.
+func Read(ctx context.Context, conn *grpc.ClientConn, since time.Time) (*Report, error) {
+	audit, err := prepare(ctx, greppb.NewAdminClient(conn), since)
+	if err != nil {
+		return nil, err
+	}
+	r := &reader{audit: audit, client: greppb.NewGrepClient(conn), nodes: make(map[string]*node)}
+	if err := r.readChanges(ctx); err != nil {
+		return nil, err
+	}
+	if err := r.readBeginnings(ctx); err != nil {
+		return nil, err
+	}
+	for _, n := range r.nodes {
+		if n.complete() {
+			audit.Covers(n.addr, n.begins)
+		}
+	}
+	report := audit.Report()
+	report.Coverage = r.coverage()
+	if report.Verdict == Held && !report.Coverage.Complete {
+		report.Verdict = Open
+	}
+	return report, nil
+}
+
+// prepare makes an Audit with the live configuration and the live members.
+func prepare(ctx context.Context, admin greppb.AdminClient, since time.Time) (*Audit, error) {
+	ctx, cancel := context.WithTimeout(ctx, askTimeout)
+	defer cancel()
+	bounds, err := admin.Bounds(ctx, &greppb.BoundsRequest{})
+	if err != nil {
+		return nil, err
+	}
+	asked := time.Now()
+	members, err := admin.Members(ctx, &greppb.MembersRequest{}, grpc.MaxCallRecvMsgSize(fanout.ReplyBytesMax))
+	if err != nil {
+		return nil, err
+	}
+	audit := New(Config{
+		DetectWithin: time.Duration(bounds.DetectNanos), SpreadWithin: time.Duration(bounds.SpreadWithinNanos),
+		Since: since, Asked: asked,
+	})
+	for _, m := range members.Members {
+		if m.State != "alive" {
+			continue
+		}
+		if err := audit.Alive(fmt.Sprintf("%s@%d", m.Addr, m.Incarnation), time.Unix(0, m.SinceUnixNanos)); err != nil {
+			return nil, err
+		}
+	}
+	return audit, nil
+}
+
+// reader reads the logs of all nodes.
+type reader struct {
+	audit   *Audit
+	client  greppb.GrepClient
+	nodes   map[string]*node
+	outcome [2]printer.Outcome // of the two queries
+}
+
+// node is what is known of one node's log.
+type node struct {
+	addr     string
+	answered int       // queries, in full
+	begins   time.Time // the first line in any file; zero: none was found
+	trouble  string    // why the log was not read in full although the node answered
+}
+
+func (n *node) complete() bool { return n.answered == 2 && n.trouble == "" && !n.begins.IsZero() }
+
+// readChanges gives the audit each line of a change.
+func (r *reader) readChanges(ctx context.Context) error {
+	request := &greppb.QueryRequest{Search: greppb.SearchRequest{Pattern: greppb.Pattern{Syntax: greppb.Syntax_FIXED}}}
+	for _, event := range []eventlog.Event{eventlog.Join, eventlog.Leave, eventlog.Fail, eventlog.Rejoin} {
+		// As it stands in the line, so that heartbeats are not sent here.
+		request.Search.Pattern.Patterns = append(request.Search.Pattern.Patterns, fmt.Sprintf(`"%s":"%s"`, eventlog.KeyEvent, event))
+	}
+	return r.query(ctx, request, &r.outcome[0], func(_ *node, line []byte) error { return r.audit.Add(line) })
+}
+
+// readBeginnings finds out how far back the logs go of the nodes that answered: the first line
+// of each file. It comes after readChanges, so that a file which disappears in between makes
+// a log look shorter than it was, and nothing is missed unawares.
+func (r *reader) readBeginnings(ctx context.Context) error {
+	request := &greppb.QueryRequest{Search: greppb.SearchRequest{
+		Pattern: greppb.Pattern{Patterns: []string{""}, Syntax: greppb.Syntax_FIXED}, MaxCountSet: true, MaxCount: 1,
+	}}
+	for _, n := range r.nodes {
+		if n.answered == 1 {
+			request.Nodes = append(request.Nodes, n.addr)
+		}
+	}
+	slices.Sort(request.Nodes)
+	if len(request.Nodes) == 0 {
+		return nil
+	}
+	return r.query(ctx, request, &r.outcome[1], func(n *node, line []byte) error {
+		if at, ok := eventlog.Time(line); ok && (n.begins.IsZero() || at.Before(n.begins)) {
+			n.begins = at
+		}
+		return nil
+	})
+}
+
+// query sends a query and hands each line of the answer to take.
+func (r *reader) query(ctx context.Context, request *greppb.QueryRequest, outcome *printer.Outcome, take func(*node, []byte) error) error {
+	ctx, cancel := context.WithCancelCause(ctx)
+	defer cancel(nil)
+	watchdog := time.AfterFunc(silenceMax, func() { cancel(ErrSilent) })
+	defer watchdog.Stop()
+
+	request.Search.Paths = []string{currentLog, rotatedLogs}
+	request.Search.Binary = greppb.Binary_BINARY_TEXT // a crash may have left zeros
+	stream, err := r.client.Query(ctx, request, grpc.MaxCallRecvMsgSize(fanout.ReplyBytesMax))
+	var asked []*node
+	for err == nil {
+		var reply *greppb.QueryReply
+		if reply, err = stream.Recv(); err != nil {
+			break
+		}
+		watchdog.Reset(silenceMax)
+		outcome.Observe(reply)
+		switch step := reply.Step.(type) {
+		case *greppb.QueryReply_Begin:
+			asked = r.begin(step.Begin.Nodes)
+		case *greppb.QueryReply_NodeStep:
+			if i := step.NodeStep.Node; i < uint32(len(asked)) {
+				err = asked[i].step(&step.NodeStep.Reply, take)
+			}
+		case *greppb.QueryReply_NodeEnd:
+			if i := step.NodeEnd.Node; i < uint32(len(asked)) && step.NodeEnd.Outcome == greppb.NodeEnd_ANSWERED {
+				asked[i].answered++
+			}
+		}
+	}
+	switch {
+	case errors.Is(err, io.EOF):
+		return nil
+	case errors.Is(context.Cause(ctx), ErrSilent):
+		return ErrSilent
+	}
+	return err
+}
+
+func (r *reader) begin(addrs []string) (asked []*node) {
+	for _, addr := range addrs {
+		if r.nodes[addr] == nil {
+			r.nodes[addr] = &node{addr: addr}
+		}
+		asked = append(asked, r.nodes[addr])
+	}
+	return asked
+}
+
+func (n *node) step(reply *greppb.SearchReply, take func(*node, []byte) error) error {
+	switch step := reply.Step.(type) {
+	case *greppb.SearchReply_Chunk:
+		data := step.Chunk.Data
+		for _, length := range step.Chunk.Lengths {
+			if uint64(length) > uint64(len(data)) {
+				return errors.New("an answer that makes no sense: lines longer than the text")
+			}
+			if err := take(n, data[:length]); err != nil {
+				return err
+			}
+			data = data[length:]
+		}
+	case *greppb.SearchReply_FileError:
+		// Most logs have not been rotated yet.
+		if !step.FileError.Missing || step.FileError.Path != rotatedLogs {
+			n.trouble = step.FileError.Path + ": " + step.FileError.Message
+		}
+	}
+	return nil
+}
+
+// coverage says of whom the report speaks.
+func (r *reader) coverage() Coverage {
+	c := Coverage{Complete: r.outcome[0].Complete() && (r.outcome[1].Complete() || len(r.nodes) == 0), Unread: []string{}}
+	text := []string{r.outcome[0].Coverage()}
+	if r.outcome[0].Complete() && !r.outcome[1].Complete() {
+		text = []string{r.outcome[1].Coverage()}
+	}
+	var troubled []string
+	for addr, n := range r.nodes {
+		if n.complete() {
+			continue
+		}
+		c.Complete = false
+		c.Unread = append(c.Unread, addr)
+		switch {
+		case n.trouble != "":
+			troubled = append(troubled, addr+": "+n.trouble)
+		case n.answered == 2:
+			troubled = append(troubled, addr+": its log is empty")
+		}
+	}
+	slices.Sort(c.Unread)
+	slices.Sort(troubled)
+	if more := len(troubled) - shownMax; more > 0 {
+		troubled = append(troubled[:shownMax], fmt.Sprintf("and %d more could not be read in full", more))
+	}
+	c.Text = strings.Join(append(text, troubled...), "; ")
+	return c
+}
