@@ -11,20 +11,11 @@ import (
 	"github.com/aksinghdce/cluster-membership-service/grepd/internal/audit"
 )
 
-const (
-	flagSince = "since"
-	// exitBroken is grepd audit's status where a bound did not hold.
-	exitBroken = 1
-)
+const flagSince = "since"
 
 var asksAudit = append(slices.Clip(asksJSON), &cli.StringFlag{
 	Name: flagSince, Usage: "judge the changes since `TIME`: so long ago (10m), or RFC 3339 (default: all that the logs hold)",
 })
-
-// exitStatus is an error that has been reported where it belongs, and is the status alone.
-type exitStatus int
-
-func (s exitStatus) Error() string { return fmt.Sprintf("exit status %d", int(s)) }
 
 func runAudit(c *cli.Context) error {
 	if err := operands(c, 0); err != nil {

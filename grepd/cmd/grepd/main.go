@@ -24,6 +24,7 @@ import (
 // Exit statuses.
 const (
 	exitOK      = 0
+	exitBroken  = 1 // an audit found that a bound did not hold
 	exitTrouble = 2
 )
 
@@ -35,17 +36,26 @@ func main() { os.Exit(run(os.Args, os.Stdout, os.Stderr)) }
 // run is the command; it returns its exit status.
 func run(args []string, stdout, stderr io.Writer) int {
 	app := newApp(stdout, stderr)
-	err := app.RunContext(context.Background(), args)
+	return finish(app.RunContext(context.Background(), args), stderr)
+}
+
+// finish turns what a command came to into its exit status, and says what went wrong.
+func finish(err error, stderr io.Writer) int {
 	var status exitStatus
-	if errors.As(err, &status) {
+	switch {
+	case err == nil:
+		return exitOK
+	case errors.As(err, &status):
 		return int(status)
 	}
-	if err != nil {
-		fmt.Fprintf(stderr, "grepd: %v\n", err)
-		return exitTrouble
-	}
-	return exitOK
+	fmt.Fprintf(stderr, "grepd: %v\n", err)
+	return exitTrouble
 }
+
+// exitStatus is an error whose reason has been told already.
+type exitStatus int
+
+func (s exitStatus) Error() string { return fmt.Sprintf("exit status %d", int(s)) }
 
 func newApp(stdout, stderr io.Writer) *cli.App {
 	return &cli.App{

@@ -40,7 +40,11 @@ func Read(ctx context.Context, conn *grpc.ClientConn, since time.Time) (*Report,
 	if err != nil {
 		return nil, err
 	}
-	r := &reader{audit: audit, client: greppb.NewGrepClient(conn), nodes: make(map[string]*node)}
+	r := &reader{audit: audit, client: greppb.NewGrepClient(conn), silence: silenceMax, nodes: make(map[string]*node)}
+	return r.read(ctx)
+}
+
+func (r *reader) read(ctx context.Context) (*Report, error) {
 	if err := r.readChanges(ctx); err != nil {
 		return nil, err
 	}
@@ -49,10 +53,10 @@ func Read(ctx context.Context, conn *grpc.ClientConn, since time.Time) (*Report,
 	}
 	for _, n := range r.nodes {
 		if n.complete() {
-			audit.Covers(n.addr, n.begins)
+			r.audit.Covers(n.addr, n.begins)
 		}
 	}
-	report := audit.Report()
+	report := r.audit.Report()
 	report.Coverage = r.coverage()
 	if report.Verdict == Held && !report.Coverage.Complete {
 		report.Verdict = Open
@@ -92,6 +96,7 @@ func prepare(ctx context.Context, admin greppb.AdminClient, since time.Time) (*A
 type reader struct {
 	audit   *Audit
 	client  greppb.GrepClient
+	silence time.Duration // of the asked grepd, after which it is given up
 	nodes   map[string]*node
 	outcome [2]printer.Outcome // of the two queries
 }
@@ -144,7 +149,7 @@ func (r *reader) readBeginnings(ctx context.Context) error {
 func (r *reader) query(ctx context.Context, request *greppb.QueryRequest, outcome *printer.Outcome, take func(*node, []byte) error) error {
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
-	watchdog := time.AfterFunc(silenceMax, func() { cancel(ErrSilent) })
+	watchdog := time.AfterFunc(r.silence, func() { cancel(ErrSilent) })
 	defer watchdog.Stop()
 
 	request.Search.Paths = []string{currentLog, rotatedLogs}
@@ -156,7 +161,7 @@ func (r *reader) query(ctx context.Context, request *greppb.QueryRequest, outcom
 		if reply, err = stream.Recv(); err != nil {
 			break
 		}
-		watchdog.Reset(silenceMax)
+		watchdog.Reset(r.silence)
 		outcome.Observe(reply)
 		switch step := reply.Step.(type) {
 		case *greppb.QueryReply_Begin:
