@@ -61,13 +61,32 @@ func TestImplausibleEntriesAreNotTakenIn(t *testing.T) {
 	}
 }
 
+// TestForgedIncarnationLocksNobodyOut: whatever is forged about a member, it has a higher
+// incarnation to come back with, and everyone accepts it.
+func TestForgedIncarnationLocksNobodyOut(t *testing.T) {
+	victim, other := testMember(t, 10), testMember(t, 10)
+	highest := uint64(victim.now.Wall.UnixNano()) + uint64(incarnationAhead)
+	victim.Step(victim.now, testAddr(3), &Message{Kind: Recall, Sender: ID{testAddr(3), 1}, Incarnation: highest, State: Failed})
+	run(victim, time.Second)
+	if victim.Self().Incarnation <= highest {
+		t.Fatalf("the victim goes on as %v, want more than %d", victim.Self(), highest)
+	}
+	later := other.now
+	later.Mono, later.Wall = later.Mono+time.Second, later.Wall.Add(time.Second)
+	other.Tick(later)
+	if alive := (Entry{ID: ID{testAddr(5), highest + 1}}); !other.acceptable(alive) {
+		t.Errorf("%v is not accepted", alive)
+	}
+}
+
 func TestFloodOfStrangersIsBounded(t *testing.T) {
 	node := testMember(t, 10)
 	seq := uint64(0)
-	for i := range 100_000 {
+	for i := range 60_000 {
 		seq++
-		ip := netip.AddrFrom4([4]byte{20, byte(i >> 16), byte(i >> 8), byte(i)})
-		state := State(i % 3)
+		stranger := i / 2 // each first alive, then gone, then the next
+		ip := netip.AddrFrom4([4]byte{20, byte(stranger >> 16), byte(stranger >> 8), byte(stranger)})
+		state := State(i % 2 * (1 + stranger%2))
 		e := Entry{ID: ID{Addr: netip.AddrPortFrom(ip, 1), Incarnation: 1}, State: state}
 		pos := ring.Position(rand.Uint64())
 		node.Step(node.now, testAddr(3), &Message{
@@ -76,8 +95,8 @@ func TestFloodOfStrangersIsBounded(t *testing.T) {
 		})
 		node.Ready()
 	}
-	if rows := node.list.ring.Len(); rows > membersMax+terminalsMax {
-		t.Errorf("the list has %d rows", rows)
+	if live, rest := node.list.ring.Live(), node.list.ring.Len()-node.list.ring.Live(); live > membersMax || rest > terminalsMax {
+		t.Errorf("the list has %d live rows and %d others", live, rest)
 	}
 	if f := len(node.spreader.flights); f > flightsMax {
 		t.Errorf("%d hops are under way", f)

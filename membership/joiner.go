@@ -277,7 +277,7 @@ func (n *Node) finishPulling() {
 func (n *Node) learnBeforeJoin(entries []Entry) {
 	for _, e := range entries {
 		if e.Addr == n.self.Addr {
-			if !plausible(e) {
+			if !n.plausible(e) {
 				continue
 			}
 			n.self.Incarnation = max(n.self.Incarnation, e.Incarnation+1)
@@ -304,9 +304,12 @@ func (n *Node) stepWelcome(m *Message) {
 			j.forming = append(j.forming, formed{addr: m.Sender.Addr, at: n.now.Mono})
 		}
 	case j.stage != knocking || m.Seq != j.knockSeq:
-	case m.Verdict == Stale && m.Incarnation <= incarnationMax:
-		n.self.Incarnation = max(n.self.Incarnation+1, m.Incarnation)
-		n.beginKnocking(j.contact)
+	case m.Verdict == Stale:
+		above := ID{Addr: n.self.Addr, Incarnation: m.Incarnation}
+		if n.plausible(Entry{ID: above}) {
+			n.self.Incarnation = max(n.self.Incarnation+1, m.Incarnation)
+			j.knockSeq = n.nextSeq() // sent when the time for a repetition has come
+		}
 	case m.Verdict == Admitted:
 		n.learnBeforeJoin(m.Entries)
 		n.enterGroup()

@@ -384,31 +384,50 @@ func (n *Node) change(e Entry, via Via, event Event) bool {
 	if e.State == Alive || wasAlive {
 		n.followList()
 	}
+	if n.list.ring.Len()-n.list.ring.Live() > terminalsMax {
+		n.forgetOldest()
+	}
 	return true
 }
 
-// acceptable rejects what would make the list grow without end.
+// acceptable rejects what no member would say in earnest, and what would make the list grow
+// without end.
 func (n *Node) acceptable(e Entry) bool {
-	if !plausible(e) {
+	if !n.plausible(e) {
 		return false
 	}
-	if n.list.get(e.Addr) != nil {
-		return true
-	}
 	if e.State == Alive {
-		return n.list.ring.Live() < membersMax
+		return n.list.get(e.Addr) != nil || n.list.ring.Live() < membersMax
 	}
-	return n.list.ring.Len()-n.list.ring.Live() < terminalsMax
+	return true // forgetOldest makes room
 }
 
-// incarnationMax is the year 2262. Nobody could come back after a higher one.
-const incarnationMax = math.MaxInt64
+// incarnationAhead is how far ahead of this machine's clock an incarnation may be. It is
+// generous, because that clock may stand at 1970; but a limit there must be, and one that
+// moves with time, or a forged incarnation could be so high that its victim has no higher
+// one to come back with.
+const incarnationAhead = 100 * 365 * 24 * time.Hour
 
-// plausible rejects what no member would say in earnest.
-func plausible(e Entry) bool {
+func (n *Node) plausible(e Entry) bool {
 	ip := e.Addr.Addr()
 	reachable := ip.IsValid() && !ip.IsUnspecified() && !ip.IsMulticast() && e.Addr.Port() != 0
-	return reachable && e.Incarnation <= incarnationMax && e.State <= Left
+	highest := uint64(max(0, n.now.Wall.UnixNano())) + uint64(incarnationAhead)
+	return reachable && e.Incarnation <= highest && e.State <= Left
+}
+
+// forgetOldest makes room for terminal entries, by dropping those that are oldest: a good
+// many at a time, since finding them takes a look at the whole list.
+func (n *Node) forgetOldest() {
+	var terminal []*Member
+	for _, m := range n.list.ring.Points() {
+		if !m.Live() && m.position != n.position {
+			terminal = append(terminal, m)
+		}
+	}
+	slices.SortStableFunc(terminal, func(a, b *Member) int { return a.Since.Compare(b.Since) })
+	for _, m := range terminal[:len(terminal)/8] {
+		n.list.forget(m)
+	}
 }
 
 // learn merges what another member said, and returns what was news. An entry about this

@@ -111,7 +111,7 @@ func (n *Node) stepRecall(from netip.AddrPort, m *Message) {
 func (n *Node) hearAboutSelf(e Entry) {
 	r := &n.recaller
 	void := e.supersedes(Entry{ID: n.self, State: Alive})
-	if n.phase != InGroup || !void || !plausible(e) {
+	if n.phase != InGroup || !void || !n.plausible(e) {
 		return
 	}
 	r.above = max(r.above, e.Incarnation)
