@@ -16,7 +16,7 @@ import (
 const flagMembers = "members"
 
 var asksBounds = append(slices.Clip(asksJSON), &cli.UintFlag{
-	Name: flagMembers, Usage: "`NUMBER` of members to compute for (default: those alive)",
+	Name: flagMembers, Usage: "`NUMBER` of members to compute for", DefaultText: "those alive",
 })
 
 // boundsJSON is what grepd bounds --json prints: the worst case, and the sum behind it. Times
