@@ -3,7 +3,6 @@ package main
 import (
 	"context"
 	"fmt"
-	"io"
 	"math"
 	"slices"
 	"time"
@@ -71,6 +70,6 @@ func runBounds(c *cli.Context) error {
 	if c.Bool(flagJSON) {
 		return printJSON(c.App.Writer, boundsToJSON(reply))
 	}
-	_, err = io.WriteString(c.App.Writer, reply.Text)
+	_, err = fmt.Fprintln(c.App.Writer, reply.Text)
 	return err
 }
