@@ -92,5 +92,6 @@ func (b Bounds) String() string {
 	line(time.Duration(b.Hops)*b.Hop, "+ %d hops of %v", b.Hops, b.Hop)
 	line(time.Duration(b.MaxFailures)*b.Takeover, "+ %d dead members on the way, passed over in %v each", b.MaxFailures, b.Takeover)
 	line(b.All, "= every change is in all live lists")
+	line(b.SpreadWithin, "is the bound configured for that")
 	return strings.TrimSuffix(s.String(), "\n")
 }

@@ -14,8 +14,26 @@ import (
 const flagSince = "since"
 
 var asksAudit = append(slices.Clip(asksJSON), &cli.StringFlag{
-	Name: flagSince, Usage: "judge the changes since `TIME`: so long ago (10m), or RFC 3339 (default: all that the logs hold)",
+	Name: flagSince, Usage: "judge the changes since `TIME`: so long ago (10m), or RFC 3339", DefaultText: "all that the logs hold",
 })
+
+const auditDescription = `Reads the JOIN, LEAVE and FAIL events in the logs of all live members, and prints for each
+change: when it was first in a list; by whom, and a monitor's evidence; how long after the
+crash it was in that list (FIRST) and how long after crash or change in all (ALL), at the
+most; how many lists have it, of those that should; and how they learnt of it.
+
+Should have it: the lists of other members that had joined before, and did not leave or fail
+until the bound was over; "unread" are those of them that cannot be asked today. The times
+are the machines' own, so differences between their clocks are in ALL.
+
+Exit status: 0 if all bounds held, 1 if one did not, 2 if that cannot be told: a member did
+not answer, the time is not over, or whoever declared a failure is gone, and its log too.`
+
+func auditCommand() *cli.Command {
+	c := command("audit", "judge from all members' logs whether the bounds held", asksAudit, runAudit)
+	c.Description = auditDescription
+	return c
+}
 
 func runAudit(c *cli.Context) error {
 	if err := operands(c, 0); err != nil {

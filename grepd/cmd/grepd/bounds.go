@@ -3,7 +3,6 @@ package main
 import (
 	"context"
 	"fmt"
-	"io"
 	"math"
 	"slices"
 	"time"
@@ -16,7 +15,7 @@ import (
 const flagMembers = "members"
 
 var asksBounds = append(slices.Clip(asksJSON), &cli.UintFlag{
-	Name: flagMembers, Usage: "`NUMBER` of members to compute for (default: those alive)",
+	Name: flagMembers, Usage: "`NUMBER` of members to compute for", DefaultText: "those alive",
 })
 
 // boundsJSON is what grepd bounds --json prints: the worst case, and the sum behind it. Times
@@ -71,6 +70,6 @@ func runBounds(c *cli.Context) error {
 	if c.Bool(flagJSON) {
 		return printJSON(c.App.Writer, boundsToJSON(reply))
 	}
-	_, err = io.WriteString(c.App.Writer, reply.Text)
+	_, err = fmt.Fprintln(c.App.Writer, reply.Text)
 	return err
 }

@@ -43,7 +43,7 @@ func commands() []*cli.Command {
 		command("status", "say how the daemon is", asksJSON, runStatus),
 		command("plugins", "print the plugins that it runs", asksJSON, runPlugins),
 		command("bounds", "compute the worst case for finding and spreading a failure", asksBounds, runBounds),
-		command("audit", "judge from all members' logs whether the bounds held", asksAudit, runAudit),
+		auditCommand(),
 		command("leave", "take the machine out of the group; it goes on answering dgrep", asks, runLeave),
 		command("version", "print this program's version, or with --via the daemon's", asks, runVersion),
 		{

@@ -247,7 +247,7 @@ func (a *Audit) add(text []byte) error {
 	if kind == join {
 		noteJoin(writer, subject, s)
 	}
-	writer.acted = writer.acted || kind != join || s.via == viaUpdate
+	writer.acted = writer.acted || s.via != viaSync // which newcomers write too
 	return a.see(&subject.changes[kind], writer, s, l)
 }
 

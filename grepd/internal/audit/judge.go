@@ -40,7 +40,7 @@ type span struct {
 	from, until int64 // until is never for one that did not end
 }
 
-// lives returns a machine's lives in the order of time.
+// inOrder returns a machine's lives in the order of time.
 func (m *machine) inOrder() []*life {
 	return slices.SortedFunc(maps.Values(m.lives), func(x, y *life) int { return cmp.Compare(x.incarnation, y.incarnation) })
 }
@@ -188,6 +188,7 @@ func (j *judge) count(out *Change, m *machine, l *life, k kind, due, next int64)
 			out.Lists.Missing = append(out.Lists.Missing, s.life.id)
 		}
 	}
+	slices.Sort(out.Lists.Missing)
 	return last
 }
 
@@ -275,5 +276,6 @@ func (a *Audit) clocks() []Clock {
 			HighMS: milliseconds(time.Duration(l.entered-l.admitted.at) + lineLag),
 		})
 	}
+	slices.SortFunc(clocks, func(x, y Clock) int { return cmp.Compare(x.Member, y.Member) })
 	return clocks
 }

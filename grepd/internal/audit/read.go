@@ -155,25 +155,13 @@ func (r *reader) query(ctx context.Context, request *greppb.QueryRequest, outcom
 	request.Search.Paths = []string{currentLog, rotatedLogs}
 	request.Search.Binary = greppb.Binary_BINARY_TEXT // a crash may have left zeros
 	stream, err := r.client.Query(ctx, request, grpc.MaxCallRecvMsgSize(fanout.ReplyBytesMax))
-	var asked []*node
+	q := &query{reader: r, take: take}
 	for err == nil {
 		var reply *greppb.QueryReply
-		if reply, err = stream.Recv(); err != nil {
-			break
-		}
-		watchdog.Reset(r.silence)
-		outcome.Observe(reply)
-		switch step := reply.Step.(type) {
-		case *greppb.QueryReply_Begin:
-			asked = r.begin(step.Begin.Nodes)
-		case *greppb.QueryReply_NodeStep:
-			if i := step.NodeStep.Node; i < uint32(len(asked)) {
-				err = asked[i].step(&step.NodeStep.Reply, take)
-			}
-		case *greppb.QueryReply_NodeEnd:
-			if i := step.NodeEnd.Node; i < uint32(len(asked)) && step.NodeEnd.Outcome == greppb.NodeEnd_ANSWERED {
-				asked[i].answered++
-			}
+		if reply, err = stream.Recv(); err == nil {
+			watchdog.Reset(r.silence)
+			outcome.Observe(reply)
+			err = q.step(reply)
 		}
 	}
 	switch {
@@ -185,14 +173,36 @@ func (r *reader) query(ctx context.Context, request *greppb.QueryRequest, outcom
 	return err
 }
 
-func (r *reader) begin(addrs []string) (asked []*node) {
-	for _, addr := range addrs {
-		if r.nodes[addr] == nil {
-			r.nodes[addr] = &node{addr: addr}
+// query is one query under way.
+type query struct {
+	*reader
+	asked []*node
+	take  func(*node, []byte) error
+}
+
+func (q *query) step(reply *greppb.QueryReply) error {
+	switch step := reply.Step.(type) {
+	case *greppb.QueryReply_Begin:
+		q.begin(step.Begin.Nodes)
+	case *greppb.QueryReply_NodeStep:
+		if i := step.NodeStep.Node; i < uint32(len(q.asked)) {
+			return q.asked[i].step(&step.NodeStep.Reply, q.take)
 		}
-		asked = append(asked, r.nodes[addr])
+	case *greppb.QueryReply_NodeEnd:
+		if i := step.NodeEnd.Node; i < uint32(len(q.asked)) && step.NodeEnd.Outcome == greppb.NodeEnd_ANSWERED {
+			q.asked[i].answered++
+		}
 	}
-	return asked
+	return nil
+}
+
+func (q *query) begin(addrs []string) {
+	for _, addr := range addrs {
+		if q.nodes[addr] == nil {
+			q.nodes[addr] = &node{addr: addr}
+		}
+		q.asked = append(q.asked, q.nodes[addr])
+	}
 }
 
 func (n *node) step(reply *greppb.SearchReply, take func(*node, []byte) error) error {
@@ -219,7 +229,7 @@ func (n *node) step(reply *greppb.SearchReply, take func(*node, []byte) error) e
 
 // coverage says of whom the report speaks.
 func (r *reader) coverage() Coverage {
-	c := Coverage{Complete: r.outcome[0].Complete() && (r.outcome[1].Complete() || len(r.nodes) == 0), Unread: []string{}}
+	c := Coverage{Complete: r.outcome[0].Complete() && r.outcome[1].Complete(), Unread: []string{}}
 	text := []string{r.outcome[0].Coverage()}
 	if r.outcome[0].Complete() && !r.outcome[1].Complete() {
 		text = []string{r.outcome[1].Coverage()}

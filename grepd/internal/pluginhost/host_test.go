@@ -112,6 +112,13 @@ func (r *rig) logged(words ...string) bool {
 	})
 }
 
+// lines is all that was logged.
+func (r *rig) lines() []string {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return slices.Clone(r.logs)
+}
+
 func (r *rig) program() string { return filepath.Join(r.dir, pluginapi.MembershipName) }
 
 // build writes a fake plugin to path.
@@ -147,7 +154,7 @@ func (r *rig) eventually(what string, condition func() bool) {
 		if time.Now().After(deadline) {
 			r.mu.Lock()
 			defer r.mu.Unlock()
-			r.t.Fatalf("not within 30 s: %s\ninfo: %+v\nlog:\n%s", what, r.Info(), strings.Join(r.logs, "\n"))
+			r.t.Fatalf("not within 30 s: %s\ninfo: %+v\nlog:\n%s", what, r.Info(), strings.Join(r.lines(), "\n"))
 		}
 		time.Sleep(2 * time.Millisecond)
 	}
@@ -253,7 +260,7 @@ func TestCrashIsRestartedFromTheLastSnapshot(t *testing.T) {
 		}
 	}
 	if !r.logged("PLUGIN", "action=exit", "signal: killed") || !r.logged("PLUGIN", "action=restart") {
-		t.Errorf("the log does not tell of it: %q", r.logs)
+		t.Errorf("the log does not tell of it: %q", r.lines())
 	}
 }
 
@@ -261,7 +268,7 @@ func TestPanicIsInTheLog(t *testing.T) {
 	r := newRig(t, panicsLater)
 	r.eventually("two restarts", func() bool { return r.Info().Restarts >= 2 })
 	if !r.logged("PLUGIN", "action=exit", "stderr=panic: no mood to go on", "exit status 2") {
-		t.Errorf("the log does not tell of it: %q", r.logs)
+		t.Errorf("the log does not tell of it: %q", r.lines())
 	}
 }
 
@@ -280,7 +287,7 @@ func TestHungPluginIsRestarted(t *testing.T) {
 		t.Errorf("the process %d that hung is alive", pid)
 	}
 	if !r.logged("action=exit", "no snapshot") {
-		t.Errorf("the log does not tell of it: %q", r.logs)
+		t.Errorf("the log does not tell of it: %q", r.lines())
 	}
 }
 
@@ -295,7 +302,7 @@ func TestStateThatNoProgramCanLiveWithIsGivenUp(t *testing.T) {
 	syscall.Kill(pid, syscall.SIGKILL)
 	r.row("a start without a state", func(m pluginpb.Member) bool { return m.Incarnation == 1 && m.Addr == "crashed" })
 	if !r.logged("action=restart", "no mood to start") {
-		t.Errorf("the log does not tell of it: %q", r.logs)
+		t.Errorf("the log does not tell of it: %q", r.lines())
 	}
 }
 
@@ -463,7 +470,7 @@ func TestBrokenProgramLeavesTheOldOneAtWork(t *testing.T) {
 		}
 	}
 	if !r.logged("WARN PLUGIN", "action=refuse", "no mood to start") {
-		t.Errorf("the log does not tell of it: %q", r.logs)
+		t.Errorf("the log does not tell of it: %q", r.lines())
 	}
 }
 
@@ -480,7 +487,7 @@ func TestPluginThatDoesNotFreezeIsReplacedFromItsSnapshot(t *testing.T) {
 	r.eventually("another process", func() bool { info := r.Info(); return info.State == Running && info.PID != pid })
 	r.row("a start as after a crash", func(m pluginpb.Member) bool { return m.Addr == "crashed" })
 	if !r.logged("action=exit", "it did not give its state for a reload") {
-		t.Errorf("the log does not tell of it: %q", r.logs)
+		t.Errorf("the log does not tell of it: %q", r.lines())
 	}
 	if alive(pid) {
 		t.Errorf("process %d is alive", pid)
