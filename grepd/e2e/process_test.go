@@ -83,7 +83,7 @@ func startProcess(t *testing.T, output, name string, args ...string) *process {
 	p.cmd.Dir = filepath.Dir(output)
 	p.cmd.Stdout, p.cmd.Stderr = file, file
 	p.cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true} // Ctrl-C on the test is not for it
-	if err := p.cmd.Start(); err != nil {
+	if err := start(p.cmd); err != nil {
 		t.Fatal(err)
 	}
 	go func() {

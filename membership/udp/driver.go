@@ -67,7 +67,7 @@ type Status struct {
 	Self     membership.ID
 	Phase    membership.Phase
 	Leader   netip.AddrPort
-	Waiting  string // why the node cannot join; empty when it can
+	Waiting  string // what a node that joins is doing, or why it cannot; empty in a group
 	Alive    int
 	Counters []Counter // in a fixed order
 }

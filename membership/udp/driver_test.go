@@ -2,6 +2,7 @@ package udp
 
 import (
 	"context"
+	"fmt"
 	"net"
 	"net/netip"
 	"testing"
@@ -168,6 +169,36 @@ func TestStoppedDriverAnswersWithItsLastStatus(t *testing.T) {
 	}
 	if _, err := group[0].Snapshot(context.Background()); err != ErrStopped {
 		t.Errorf("Snapshot: %v, want ErrStopped", err)
+	}
+}
+
+// From its first moment on a node says what it is doing to join, for it may take a while.
+func TestJoiningNodeSaysWhomItAsks(t *testing.T) {
+	mute, conn := listen(t), listen(t)
+	for _, test := range []struct {
+		name     string
+		gateways []netip.AddrPort
+		want     string
+	}{
+		{"a member", []netip.AddrPort{addrOf(mute)}, fmt.Sprintf("looking for a group: asking [%v]", addrOf(mute))},
+		{"a gateway", []netip.AddrPort{addrOf(conn), addrOf(mute)},
+			fmt.Sprintf("looking for a group: asking [%v], and founding one if there is none", addrOf(mute))},
+	} {
+		d, err := Start(Config{Conn: conn, Node: membership.Config{Addr: addrOf(conn), Gateways: test.gateways}})
+		if err != nil {
+			t.Fatal(err)
+		}
+		s := status(t, d)
+		if err := d.Close(); err != nil {
+			t.Fatal(err)
+		}
+		if s.Phase != membership.Joining || s.Waiting != test.want {
+			t.Errorf("%s is %v: %q, want joining: %q", test.name, s.Phase, s.Waiting, test.want)
+		}
+	}
+	group := startGroup(t, 1)
+	if s := status(t, group[0].Driver); s.Phase != membership.InGroup || s.Waiting != "" {
+		t.Errorf("in a group it is %v: %q, want nothing to wait for", s.Phase, s.Waiting)
 	}
 }
 

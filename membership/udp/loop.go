@@ -9,6 +9,7 @@ import (
 	"net"
 	"net/netip"
 	"os"
+	"slices"
 	"syscall"
 	"time"
 
@@ -28,7 +29,8 @@ type loop struct {
 	observer Observer
 	state    *stateFile
 	counts   counts
-	waiting  string
+	looking  string // what it does to join, until it has tried for a while
+	waiting  string // why it cannot
 	stopping bool
 
 	in      []byte
@@ -67,7 +69,7 @@ func newLoop(cfg Config, d *Driver) (*loop, error) {
 	}
 	_ = cfg.Conn.SetReadBuffer(readBufferBytes) // the kernel may allow less, which will do
 	l := &loop{
-		driver: d, conn: cfg.Conn, raw: raw, clock: clock, observer: cfg.Observer,
+		driver: d, conn: cfg.Conn, raw: raw, clock: clock, observer: cfg.Observer, looking: looking(cfg.Node),
 		in: make([]byte, wire.PacketBytesMax+1), out: make([]byte, 0, wire.PacketBytesMax),
 	}
 	if l.observer == nil {
@@ -247,11 +249,32 @@ func (l *loop) changed() {
 	}
 }
 
+// looking says how a node that is configured so looks for a group.
+func looking(cfg membership.Config) string {
+	text := "looking for a group"
+	others := slices.DeleteFunc(slices.Clone(cfg.Gateways), func(g netip.AddrPort) bool { return g == cfg.Addr })
+	if len(others) > 0 {
+		text += fmt.Sprintf(": asking %v", others)
+	}
+	if len(others) < len(cfg.Gateways) {
+		text += ", and founding one if there is none"
+	}
+	return text
+}
+
+// detail says what keeps the node from being in a group.
+func (l *loop) detail() string {
+	if l.waiting == "" && l.node.Phase() == membership.Joining {
+		return l.looking
+	}
+	return l.waiting
+}
+
 func (l *loop) status() Status {
 	c := &l.counts
 	return Status{
 		Self: l.node.Self(), Phase: l.node.Phase(), Leader: l.node.Leader(),
-		Waiting: l.waiting, Alive: l.node.Alive(),
+		Waiting: l.detail(), Alive: l.node.Alive(),
 		Counters: []Counter{
 			{"packets_sent", c.packetsSent}, {"packets_received", c.packetsReceived},
 			{"bytes_sent", c.bytesSent}, {"bytes_received", c.bytesReceived},

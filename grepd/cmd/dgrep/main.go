@@ -110,6 +110,9 @@ func answer(ctx context.Context, o *options, stdin io.Reader, stdout, stderr io.
 		p = printer.NewText(stdout, stderr, o.text)
 	}
 	err := ask(ctx, o, stdin, p)
+	if closeErr := p.Close(); err == nil && closeErr != nil {
+		err = writeError{closeErr}
+	}
 	outcome := p.Outcome()
 	switch {
 	case o.quiet() && outcome.Matched:

@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"maps"
 	"net"
 	"net/netip"
 	"runtime"
@@ -279,10 +280,15 @@ func runStatus(c *cli.Context) error {
 	if c.Bool(flagJSON) {
 		return printJSON(c.App.Writer, s)
 	}
-	var b strings.Builder
+	return printStatus(c.App.Writer, s)
+}
+
+// printStatus prints what there is, a line each, the values in one column.
+func printStatus(w io.Writer, s *statusJSON) error {
+	table := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
 	line := func(name, value string) {
 		if value != "" {
-			fmt.Fprintf(&b, "%-20s%s\n", name+":", value)
+			fmt.Fprintf(table, "%s:\t%s\n", name, value)
 		}
 	}
 	line("id", s.ID)
@@ -293,16 +299,10 @@ func runStatus(c *cli.Context) error {
 	line("phase", s.Phase)
 	line("leader", s.Leader)
 	line("detail", s.Detail)
-	names := make([]string, 0, len(s.Counters))
-	for name := range s.Counters {
-		names = append(names, name)
-	}
-	slices.Sort(names)
-	for _, name := range names {
+	for _, name := range slices.Sorted(maps.Keys(s.Counters)) {
 		line(name, fmt.Sprint(s.Counters[name]))
 	}
-	_, err = io.WriteString(c.App.Writer, b.String())
-	return err
+	return table.Flush()
 }
 
 func runPlugins(c *cli.Context) error {

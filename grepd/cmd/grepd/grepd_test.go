@@ -156,6 +156,22 @@ func cmdNoneLeft(ts *testscript.TestScript, _ bool, _ []string) {
 	}
 }
 
+func TestStatusHasOneColumnHoweverLongTheNames(t *testing.T) {
+	var out bytes.Buffer
+	s := &statusJSON{ID: "a@1", Phase: "joining", Counters: map[string]uint64{"sent": 7, "a_counter_of_a_later_plugin": 220}}
+	if err := printStatus(&out, s); err != nil {
+		t.Fatal(err)
+	}
+	want := `id:                           a@1
+phase:                        joining
+a_counter_of_a_later_plugin:  220
+sent:                         7
+`
+	if out.String() != want {
+		t.Errorf("got\n%swant\n%s", out.String(), want)
+	}
+}
+
 func TestMembersToJSONIsNeverNull(t *testing.T) {
 	var out bytes.Buffer
 	if err := printJSON(&out, membersToJSON(new(greppb.MembersReply))); err != nil {

@@ -143,16 +143,17 @@ func (s *membershipService) Retire(ctx context.Context) error {
 	return err
 }
 
-// Attend feeds the roster while the process is at work.
+// Attend feeds the roster while the process is at work. The list counts as live once this
+// node is in it: before that, it has not joined.
 func (s *membershipService) Attend(ctx context.Context) {
 	m := s.owner
 	for {
-		first := true
+		live := false
 		err := s.Watch(ctx, func(update *pluginpb.MembersUpdate) error {
 			m.roster.apply(update)
-			if first {
-				first = false
-				m.logMode("live", slog.String(eventlog.KeyDetail, fmt.Sprintf("%d members known", len(m.roster.List().Members))))
+			if list := m.roster.List(); !live && list.holdsSelf() {
+				live = true
+				m.logMode("live", slog.String(eventlog.KeyDetail, fmt.Sprintf("%d members known", len(list.Members))))
 			}
 			return nil
 		})

@@ -2,6 +2,7 @@ package pluginhost
 
 import (
 	"cmp"
+	"fmt"
 	"slices"
 	"sync"
 	"time"
@@ -18,6 +19,13 @@ type List struct {
 	// StaleSince is when the list last had a membership service behind it; zero while it
 	// has one.
 	StaleSince time.Time
+}
+
+// holdsSelf reports whether this node is a member.
+func (l *List) holdsSelf() bool {
+	return slices.ContainsFunc(l.Members, func(m pluginpb.Member) bool {
+		return m.State == pluginpb.State_ALIVE && fmt.Sprintf("%s@%d", m.Addr, m.Incarnation) == l.Self
+	})
 }
 
 // Roster is the host's copy of the member list. It outlives the plugins that feed it.

@@ -129,6 +129,9 @@ func (o *output) Write(data []byte) (int, error) {
 // Outcome is what the steps came to so far.
 func (p *JSON) Outcome() *Outcome { return &p.outcome }
 
+// Close writes what was kept.
+func (p *JSON) Close() error { return p.Flush() }
+
 // Print shows one step.
 func (p *JSON) Print(reply *greppb.QueryReply) error {
 	p.outcome.Observe(reply)

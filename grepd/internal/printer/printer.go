@@ -1,14 +1,14 @@
 // Package printer shows the answer to a query: as text in grep's formats, or as JSON
 // lines; and says what the answer came to, as a coverage line and an exit status.
 //
-// Feed every step of the answer to Print, call Flush when no step is at hand, and read
-// the Outcome when the answer is over:
+// Feed every step of the answer to Print, call Flush when no step is at hand, and Close and
+// read the Outcome when the answer is over:
 //
 //	p := printer.NewText(stdout, stderr, options)
 //	for ... {
 //		err = p.Print(reply)
 //	}
-//	err = p.Flush()
+//	err = p.Close()
 //	status := p.Outcome().ExitStatus(options.Quiet())
 //
 // # Names
@@ -17,6 +17,13 @@
 // each line, except where the query has one target and the user named one
 // file: then lines are bare, as grep's. A glob counts as several files whatever it matches, and so
 // does -r, so that the form of the output does not depend on what files there are today.
+//
+// # Errors
+//
+// What is wrong with a file is told once for all nodes that say the same of it, with their
+// names unless it is every node that answered, and therefore at the end of the answer;
+// from a single target it is told at once. In JSON each node's error is a line of its own,
+// in its place.
 //
 // # Concurrency
 //
@@ -34,8 +41,11 @@ type Printer interface {
 	// Print shows one step. It may keep the output in memory; the step is not kept. The
 	// error is that of the writer.
 	Print(reply *greppb.QueryReply) error
-	// Flush writes what Print kept.
+	// Flush writes the lines that Print kept.
 	Flush() error
+	// Close ends the answer, or what there was of it when it broke off: it says and writes
+	// whatever Print kept.
+	Close() error
 	// Outcome is what the steps came to so far.
 	Outcome() *Outcome
 }

@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -72,7 +73,7 @@ func printText(t *testing.T, o printer.TextOptions, replies ...*greppb.QueryRepl
 			t.Fatal(err)
 		}
 	}
-	if err := p.Flush(); err != nil {
+	if err := p.Close(); err != nil {
 		t.Fatal(err)
 	}
 	return both.String(), p.Outcome()
@@ -250,6 +251,97 @@ func TestPathThatExistsNowhereIsSaidOnce(t *testing.T) {
 	}
 }
 
+func TestErrorThatManyNodesSayIsToldOnce(t *testing.T) {
+	const denied = "Permission denied"
+	say := func(nodes ...uint32) (replies []*greppb.QueryReply) {
+		for _, node := range nodes {
+			replies = append(replies, fileError(node, "logs/a", denied, false))
+		}
+		return replies
+	}
+	answer := func(nodes ...uint32) (replies []*greppb.QueryReply) {
+		for _, node := range nodes {
+			replies = append(replies, nodeEnd(node, greppb.NodeEnd_ANSWERED, ""))
+		}
+		return replies
+	}
+	failed, over := []*greppb.QueryReply{nodeEnd(2, greppb.NodeEnd_FAILED, "")}, []*greppb.QueryReply{end()}
+	for _, test := range []struct {
+		name string
+		said [][]*greppb.QueryReply
+		want string
+	}{
+		{"all", [][]*greppb.QueryReply{say(2, 0, 1), answer(0, 1, 2), over}, "dgrep: logs/a: " + denied + "\n"},
+		{"all that answered", [][]*greppb.QueryReply{say(0, 1), answer(0, 1), failed, over}, "dgrep: logs/a: " + denied + "\n"},
+		{"some", [][]*greppb.QueryReply{say(2, 0), answer(0, 1, 2), over}, "dgrep: logs/a: " + denied + " (on n1, n3)\n"},
+		{"one", [][]*greppb.QueryReply{say(1), answer(0, 1, 2), over}, "dgrep: n2:logs/a: " + denied + "\n"},
+		{"the only one that answered", [][]*greppb.QueryReply{say(0), answer(0), over}, "dgrep: n1:logs/a: " + denied + "\n"},
+		{"one of them twice", [][]*greppb.QueryReply{say(0, 1, 0), answer(0, 1, 2), over}, "dgrep: logs/a: " + denied + " (on n1, n2)\n"},
+		{"broken off", [][]*greppb.QueryReply{say(0, 1), answer(0, 1)}, "dgrep: logs/a: " + denied + " (on n1, n2)\n"},
+		{"different ones", [][]*greppb.QueryReply{
+			say(0), {fileError(1, "logs/a", "Is a directory", false), fileError(1, "logs/b", denied, false)}, answer(0, 1, 2), over,
+		}, "dgrep: n1:logs/a: " + denied + "\ndgrep: n2:logs/a: Is a directory\ndgrep: n2:logs/b: " + denied + "\n"},
+	} {
+		replies := append([]*greppb.QueryReply{begin("n1", "n2", "n3")}, slices.Concat(test.said...)...)
+		got, outcome := printText(t, printer.TextOptions{}, replies...)
+		if got != test.want {
+			t.Errorf("%s:\n%swant\n%s", test.name, got, test.want)
+		}
+		if got := outcome.ExitStatus(false); got != printer.ExitTrouble {
+			t.Errorf("%s: exit status %d, want %d", test.name, got, printer.ExitTrouble)
+		}
+		if got, _ := printText(t, printer.TextOptions{NoMessages: true}, replies...); got != "" {
+			t.Errorf("%s: with -s %q", test.name, got)
+		}
+	}
+}
+
+func TestErrorsOfManyNodesStayReadable(t *testing.T) {
+	const nodes = 1000
+	var names []string
+	var errors, ends []*greppb.QueryReply
+	for i := range uint32(nodes) {
+		names = append(names, fmt.Sprint("n", i))
+		errors = append(errors, fileError(i, "etc/a", "outside the mounts", false))
+		ends = append(ends, nodeEnd(i, greppb.NodeEnd_ANSWERED, ""))
+	}
+	got, _ := printText(t, printer.TextOptions{}, slices.Concat([]*greppb.QueryReply{begin(names...)}, errors, ends, []*greppb.QueryReply{end()})...)
+	if want := "dgrep: etc/a: outside the mounts\n"; got != want {
+		t.Errorf("printed %d bytes: %.200q, want %q", len(got), got, want)
+	}
+	got, _ = printText(t, printer.TextOptions{}, slices.Concat([]*greppb.QueryReply{begin(names...)}, errors[1:], ends, []*greppb.QueryReply{end()})...)
+	want := "dgrep: etc/a: outside the mounts (on n1, n2, n3, n4, n5, n6, n7, n8, n9, n10 and 989 more)\n"
+	if got != want {
+		t.Errorf("printed %d bytes: %.200q, want %q", len(got), got, want)
+	}
+}
+
+// Errors that differ are not kept without a bound until the answer is over.
+func TestManyDifferentErrorsAreToldMeanwhile(t *testing.T) {
+	const errors = 20_000
+	var out bytes.Buffer
+	p := printer.NewText(&out, &out, printer.TextOptions{Program: "dgrep"})
+	print := func(reply *greppb.QueryReply) {
+		if err := p.Print(reply); err != nil {
+			t.Fatal(err)
+		}
+	}
+	print(begin("n1", "n2"))
+	for i := range errors {
+		print(fileError(uint32(i%2), fmt.Sprint("logs/", i), "Permission denied", false))
+	}
+	told := strings.Count(out.String(), "\n")
+	if told == 0 || told == errors {
+		t.Errorf("%d of %d errors are told before the end, want some", told, errors)
+	}
+	if err := p.Close(); err != nil {
+		t.Fatal(err)
+	}
+	if told := strings.Count(out.String(), "\n"); told != errors {
+		t.Errorf("%d of %d errors are told", told, errors)
+	}
+}
+
 func TestJSON(t *testing.T) {
 	c := lines("xay", "\xff")
 	c.Kinds, c.Spans = []byte{0, 1}, []uint32{1, 1, 1}
@@ -257,7 +349,7 @@ func TestJSON(t *testing.T) {
 	p := printer.NewJSON(&out)
 	for _, reply := range []*greppb.QueryReply{
 		begin("n1", "n2"), file(0, "logs/<a>"), chunk(0, c), fileEnd(0, 1, false), file(0, "logs/b"), fileEnd(0, 0, false),
-		fileError(0, "logs/c", "Permission denied", false), nodeEnd(0, greppb.NodeEnd_ANSWERED, ""),
+		fileError(0, "logs/c", "Permission denied", false), fileError(1, "logs/c", "Permission denied", false), nodeEnd(0, greppb.NodeEnd_ANSWERED, ""),
 		nodeEnd(1, greppb.NodeEnd_TIMED_OUT, "silent for 10s"), end(),
 	} {
 		if err := p.Print(reply); err != nil {
@@ -272,6 +364,7 @@ func TestJSON(t *testing.T) {
 {"type":"context","data":{"node":"n1","path":{"text":"logs/<a>"},"lines":{"bytes":"/wo="},"line_number":6,"absolute_offset":60,"submatches":[]}}
 {"type":"end","data":{"node":"n1","path":{"text":"logs/<a>"},"binary":false,"stats":{"matched_lines":1,"bytes_searched":9}}}
 {"type":"error","data":{"node":"n1","path":{"text":"logs/c"},"message":"Permission denied"}}
+{"type":"error","data":{"node":"n2","path":{"text":"logs/c"},"message":"Permission denied"}}
 {"type":"summary","data":{"stats":{"matched_lines":0,"bytes_searched":0},"coverage":{"live":true,"asked":2,"answered":1,"complete":false,"nodes":[{"node":"n1","outcome":"answered"},{"node":"n2","outcome":"timed out","message":"silent for 10s"}]}}}
 `
 	if out.String() != want {

@@ -39,6 +39,7 @@ type Text struct {
 	named    bool        // names stand before lines
 	files    []*textFile // the file that each target is at
 	printed  bool        // some line was
+	errors   fileErrors  // that have not been told
 }
 
 // textFile is the file that a target is at.
@@ -71,6 +72,9 @@ func (t *Text) Print(reply *greppb.QueryReply) error {
 			return t.printStep(int(step.NodeStep.Node), &step.NodeStep.Reply)
 		}
 	case *greppb.QueryReply_End:
+		if err := t.tellErrors(); err != nil {
+			return err
+		}
 		for _, path := range t.outcome.nowhere() {
 			t.message(path + ": " + nowhereMessage(t.multiple))
 		}
@@ -104,10 +108,43 @@ func (t *Text) printStep(target int, reply *greppb.SearchReply) error {
 		return t.printEnd(target, step.FileEnd)
 	case *greppb.SearchReply_FileError:
 		if !step.FileError.Missing {
-			return t.message(t.messageName(target, step.FileError.Path) + ": " + step.FileError.Message)
+			return t.printError(target, step.FileError)
 		}
 	}
 	return nil
+}
+
+// printError says what is wrong with a file: at once if there is one target, and else when
+// it is known who says the same.
+func (t *Text) printError(target int, e *greppb.FileError) error {
+	text := e.Path + ": " + e.Message
+	switch {
+	case !t.multiple:
+		return t.message(nameOf(t.outcome.nodes[target].addr, text))
+	case t.options.NoMessages || t.errors.add(text, target, len(t.files)):
+		return nil
+	}
+	return t.tellErrors()
+}
+
+// tellErrors says what was gathered.
+func (t *Text) tellErrors() error {
+	list := t.errors.list
+	t.errors = fileErrors{}
+	for _, e := range list {
+		if err := t.message(t.outcome.describeError(e)); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// Close says and writes what was kept.
+func (t *Text) Close() error {
+	if err := t.tellErrors(); err != nil {
+		return err
+	}
+	return t.Flush()
 }
 
 // newFile prepares what stands before the lines of a file.

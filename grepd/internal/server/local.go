@@ -40,7 +40,7 @@ func (l *local) Search(ctx context.Context, request *greppb.SearchRequest, send 
 	case l.slots <- struct{}{}:
 		defer func() { <-l.slots }()
 	default:
-		return status.Errorf(codes.ResourceExhausted, "busy with %d searches, the most that it runs at the same time", cap(l.slots))
+		return status.Errorf(codes.ResourceExhausted, "busy with %d searches, the most that it runs at the same time: try again later", cap(l.slots))
 	}
 	sink := newSink(o, send)
 	stopProgress := sink.showProgress()

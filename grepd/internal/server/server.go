@@ -147,7 +147,8 @@ func (s grepService) Query(request *greppb.QueryRequest, stream greppb.Grep_Quer
 	case s.queries <- struct{}{}:
 		defer func() { <-s.queries }()
 	default:
-		return status.Errorf(codes.ResourceExhausted, "busy with %d queries, the most that it answers at the same time", cap(s.queries))
+		return status.Errorf(codes.ResourceExhausted,
+			"busy with %d queries, the most that it answers at the same time: try again later, or ask another node with --via", cap(s.queries))
 	}
 	err := s.fanout.Query(stream.Context(), request, stream.Send)
 	if errors.Is(err, context.Canceled) || errors.Is(err, context.DeadlineExceeded) {

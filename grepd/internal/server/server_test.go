@@ -168,8 +168,9 @@ func TestQueriesBeyondTheLimitAreRefused(t *testing.T) {
 	if err == nil {
 		_, err = second.Recv()
 	}
-	if status.Code(err) != codes.ResourceExhausted || !strings.Contains(err.Error(), "busy with 1 queries") {
-		t.Errorf("second query: %v, want ResourceExhausted", err)
+	if status.Code(err) != codes.ResourceExhausted || !strings.Contains(err.Error(), "busy with 1 queries") ||
+		!strings.Contains(err.Error(), "try again later, or ask another node with --via") {
+		t.Errorf("second query: %v, want ResourceExhausted and what to do", err)
 	}
 	cancel()
 	drain(first)
@@ -197,8 +198,9 @@ func TestSearchesBeyondTheLimitAreRefused(t *testing.T) {
 			t.Fatal(err)
 		}
 		if end := reply.GetNodeEnd(); end != nil {
-			if end.Outcome != greppb.NodeEnd_REFUSED || !strings.Contains(end.Message, "busy with 1 searches") {
-				t.Errorf("second search ended %v: %s, want REFUSED", end.Outcome, end.Message)
+			if end.Outcome != greppb.NodeEnd_REFUSED || !strings.Contains(end.Message, "busy with 1 searches") ||
+				!strings.Contains(end.Message, "try again later") {
+				t.Errorf("second search ended %v: %s, want REFUSED and what to do", end.Outcome, end.Message)
 			}
 			return
 		}
