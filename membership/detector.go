@@ -195,7 +195,7 @@ const lingerersMax = 2 * maxFailuresMax
 
 // linger reports whether a monitor that has been relieved goes on for a while.
 func (n *Node) linger(m *monitor) bool {
-	if !n.list.holds(m.target.Entry) || len(n.detector.monitors) > n.cfg.MaxFailures+lingerersMax {
+	if n.phase != InGroup || !n.list.holds(m.target.Entry) || len(n.detector.monitors) > n.cfg.MaxFailures+lingerersMax {
 		return false
 	}
 	if m.until == 0 {

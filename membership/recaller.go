@@ -140,8 +140,9 @@ func (n *Node) rejoin() {
 	}
 }
 
-// renew gives every watched member a full deadline of grace.
+// renew gives every watched member a full deadline of grace, and lingers over nobody.
 func (d *detector) renew(now time.Duration) {
+	d.monitors = slices.DeleteFunc(d.monitors, func(m monitor) bool { return m.until > 0 })
 	for i := range d.monitors {
 		d.monitors[i] = newMonitor(d.monitors[i].target, now)
 	}

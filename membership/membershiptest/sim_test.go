@@ -364,3 +364,24 @@ func BenchmarkQuietSecond(b *testing.B) {
 		sim.Run(time.Second)
 	}
 }
+
+// TestNewcomersAreQuietWhenAllIsQuiet: members that came into a group which others had
+// crashed out of used to go on watching members that sent them no heartbeats.
+func TestNewcomersAreQuietWhenAllIsQuiet(t *testing.T) {
+	sim := New(Options{Seed: *seedFlag, Gateways: 1})
+	sim.Start(10)
+	for crashed := 1; crashed < 12; crashed += 3 {
+		sim.Run(10 * time.Second)
+		sim.Crash(crashed, crashed+1, crashed+2)
+		sim.Run(10 * time.Second)
+		sim.Start(3)
+	}
+	sim.Run(10 * time.Second)
+	sim.ResetTraffic()
+	sim.Run(time.Minute)
+	if probes := sim.Traffic().Packets[membership.Probe]; probes > 0 {
+		t.Errorf("%d probes though nobody is silent", probes)
+	}
+	sim.CheckLists()
+	wantNone(t, sim)
+}
