@@ -150,7 +150,7 @@ func RestoreNode(cfg Config, s Snapshot, crashed bool, now Now) (*Node, error) {
 	n.self, n.phase, n.epoch, n.seq = s.Self, InGroup, s.Epoch, s.Seq
 	n.list = newList(s.Rows)
 	n.reported = n.list.version
-	n.detector.beatSeq, n.detector.nextBeat = s.BeatSeq, s.Beat
+	n.detector.beatSeq = s.BeatSeq
 	if crashed {
 		n.seq += seqSkip
 		n.detector.beatSeq += seqSkip
