@@ -156,6 +156,9 @@ func (b *baseDelay) min(now time.Duration) time.Duration {
 // followList makes the detector watch and feed the neighbours that the list gives it now.
 func (n *Node) followList() {
 	d := &n.detector
+	if len(d.successors) == 0 {
+		d.nextBeat = max(d.nextBeat, n.now.Mono) // alone, it was not late with any
+	}
 	var buf [maxFailuresMax]*Member
 	d.follow(n.list.ring.Successors(buf[:0], n.position, n.cfg.MaxFailures))
 	targets := n.list.ring.Predecessors(buf[:0], n.position, n.cfg.MaxFailures)
@@ -215,6 +218,9 @@ func (d *detector) monitor(id ID) *monitor {
 }
 
 func (d *detector) restore(s Snapshot) {
+	if len(d.successors) > 0 {
+		d.nextBeat = s.Beat
+	}
 	for _, b := range s.Beats {
 		for i := range d.successors {
 			if d.successors[i].Addr == b.Addr {

@@ -103,6 +103,60 @@ func TestFloodOfStrangersIsBounded(t *testing.T) {
 	}
 }
 
+// TestClockSetBackHidesNoFailure: a member whose incarnation is implausible since this node's
+// wall clock was set back is declared failed like any other.
+func TestClockSetBackHidesNoFailure(t *testing.T) {
+	node := testMember(t, 10)
+	target := node.detector.monitors[0].target.Addr
+	high := Entry{ID: ID{target, uint64(node.now.Wall.UnixNano()) + uint64(incarnationAhead)}}
+	if !node.change(high, ViaUpdate, Event{}) {
+		t.Fatalf("%v was not taken in", high)
+	}
+	high.State = Failed
+	now := node.now
+	now.Wall = now.Wall.Add(-time.Hour)
+	if !node.acceptable(high) {
+		t.Fatalf("%v is not accepted before the clock was set back", high)
+	}
+	node.Tick(now)
+	if !node.acceptable(high) { // looked at first: without it, the node would declare without end
+		t.Fatalf("%v is not accepted", high)
+	}
+	for range 80 {
+		now.Mono, now.Wall = now.Mono+50*time.Millisecond, now.Wall.Add(50*time.Millisecond)
+		node.Step(now, testAddr(3), &Message{Kind: Ack, Sender: ID{testAddr(3), 1}}) // it is not cut off
+		node.Tick(now)
+		node.Ready()
+	}
+	if !node.list.holds(high) {
+		t.Errorf("the list has %v, want %v", node.list.get(target), high)
+	}
+}
+
+// TestNobodySpeaksInThisNodesName: a machine that was given this node's address does not take
+// its place in its own list.
+func TestNobodySpeaksInThisNodesName(t *testing.T) {
+	for _, kind := range []Kind{Join, ProbeAck} {
+		node := newGateway(t)
+		second := ID{node.Self().Addr, node.Self().Incarnation + 1}
+		node.Step(node.now, testAddr(7), &Message{Kind: kind, Sender: second, Seq: 1})
+		if !node.list.holds(Entry{ID: node.Self()}) {
+			t.Errorf("%v: the list has %v, this node is %v", kind, node.list.get(second.Addr), node.Self())
+		}
+	}
+}
+
+func TestAnswerToOnePageIsBounded(t *testing.T) {
+	node := testMember(t, 2*pagesMax*EntriesMax)
+	node.Ready()
+	node.Step(node.now, testAddr(7), &Message{
+		Kind: Entries, Sender: ID{testAddr(7), 1}, Seq: 1, From: 0, To: ^ring.Position(0), Reply: true,
+	})
+	if answers := len(node.Ready().Messages); answers != pagesMax {
+		t.Errorf("%d messages in answer to one, want %d", answers, pagesMax)
+	}
+}
+
 // TestEveryMessageFromAStrangerIsSurvived throws messages of every kind with random fields
 // at a node in every phase; it must neither panic nor call for a Tick without end.
 func TestEveryMessageFromAStrangerIsSurvived(t *testing.T) {

@@ -150,7 +150,7 @@ func RestoreNode(cfg Config, s Snapshot, crashed bool, now Now) (*Node, error) {
 	n.self, n.phase, n.epoch, n.seq = s.Self, InGroup, s.Epoch, s.Seq
 	n.list = newList(s.Rows)
 	n.reported = n.list.version
-	n.detector.beatSeq, n.detector.nextBeat = s.BeatSeq, s.Beat
+	n.detector.beatSeq = s.BeatSeq
 	if crashed {
 		n.seq += seqSkip
 		n.detector.beatSeq += seqSkip
@@ -235,7 +235,8 @@ func (n *Node) Tick(now Now) {
 // Step takes in a message that came from an address. The message is only lent.
 func (n *Node) Step(now Now, from netip.AddrPort, m *Message) {
 	n.enter(now)
-	if n.phase != Gone {
+	// A message in this node's own name is an echo, or of a second machine with its address.
+	if n.phase != Gone && m.Sender.Addr != n.self.Addr {
 		if n.detector.held {
 			n.detector.startOver(now.Mono) // it was cut off until now
 		}
@@ -393,11 +394,15 @@ func (n *Node) change(e Entry, via Via, event Event) bool {
 // acceptable rejects what no member would say in earnest, and what would make the list grow
 // without end.
 func (n *Node) acceptable(e Entry) bool {
+	known := n.list.get(e.Addr)
+	if known != nil && known.Incarnation == e.Incarnation && e.State <= Left {
+		return true // else, after the wall clock was set back, a member could not be declared failed
+	}
 	if !n.plausible(e) {
 		return false
 	}
 	if e.State == Alive {
-		return n.list.get(e.Addr) != nil || n.list.ring.Live() < membersMax
+		return known != nil || n.list.ring.Live() < membersMax
 	}
 	return true // forgetOldest makes room
 }

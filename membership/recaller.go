@@ -47,6 +47,7 @@ func (n *Node) tickRecaller() {
 	}
 	r.next = n.now.Mono + recallEvery
 	r.round++
+	n.recallGateways()
 	if n.list.ring.Len() > n.list.ring.Live() {
 		n.reviewTerminals()
 	}
@@ -67,6 +68,21 @@ func (n *Node) reviewTerminals() {
 	}
 	for _, m := range old {
 		n.list.forget(m)
+	}
+}
+
+// recallGateways tries the gateways that this list does not hold to be alive, whatever became
+// of them. One that left, comes back and finds none of the members that it knew founds a group
+// of its own; and no member of the old group would ever speak to it.
+func (n *Node) recallGateways() {
+	for _, addr := range n.cfg.Gateways {
+		m := n.list.get(addr)
+		if m == nil {
+			m = NewMember(Entry{ID: ID{Addr: addr}, State: Left}, n.now.Wall)
+		}
+		if !m.Live() && n.mineToRecall(m) {
+			n.recall(m)
+		}
 	}
 }
 

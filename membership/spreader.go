@@ -64,10 +64,12 @@ const (
 )
 
 func (s *spreader) init() {
-	s.lastFlush = -batchEvery
-	s.retry = never
-	s.seen = recent[hopName]{size: seenMax}
-	s.handled = recent[arcName]{size: handledMax}
+	*s = spreader{
+		lastFlush: -batchEvery,
+		retry:     never,
+		seen:      recent[hopName]{size: seenMax},
+		handled:   recent[arcName]{size: handledMax},
+	}
 }
 
 func (s *spreader) idle() bool { return len(s.batch) == 0 && len(s.flights) == 0 }

@@ -140,7 +140,9 @@ func (n *Node) stepEntries(from netip.AddrPort, m *Message) {
 		return
 	}
 	if m.Reply {
-		for entries := range slices.Chunk(n.newerThan(m), EntriesMax) {
+		newer := n.newerThan(m)
+		newer = newer[:min(len(newer), pagesMax*EntriesMax)]
+		for entries := range slices.Chunk(newer, EntriesMax) {
 			n.send(from, Message{Kind: Entries, Seq: m.Seq, Flood: m.Flood, From: m.From, To: m.To, Entries: entries})
 		}
 	}

@@ -255,6 +255,25 @@ func TestResumedHostAccusesNobody(t *testing.T) {
 }
 
 // TestSocketBufferOverflows: what does not fit into the buffer of a paused host is lost.
+// TestGatewayWithoutStateFindsItsGroup: the only gateway of a group comes back without its
+// state file, and founds another group. The two merge.
+func TestGatewayWithoutStateFindsItsGroup(t *testing.T) {
+	for name, stop := range map[string]func(*Sim, ...int){"leave": (*Sim).Leave, "crash": (*Sim).Crash} {
+		t.Run(name, func(t *testing.T) {
+			sim := New(Options{Seed: 3, Gateways: 1})
+			sim.Form(6)
+			sim.Run(3 * time.Second)
+			stop(sim, 0)
+			sim.Run(10 * time.Second)
+			sim.hosts[0].stateFile = nil
+			sim.Restart(0)
+			if !sim.Settle(20 * time.Second) {
+				t.Errorf("%d alive in the gateway's list, %d in another member's; want 6", sim.Node(0).Alive(), sim.Node(1).Alive())
+			}
+		})
+	}
+}
+
 func TestSocketBufferOverflows(t *testing.T) {
 	sim := New(Options{Seed: *seedFlag})
 	sim.Form(2)

@@ -112,8 +112,10 @@ func Start(cfg Config) (*Driver, error) {
 // Snapshot returns the state while the node runs on.
 func (d *Driver) Snapshot(ctx context.Context) ([]byte, error) {
 	var snapshot []byte
-	err := d.do(ctx, func(l *loop) { snapshot = wire.AppendSnapshot(nil, l.node.Snapshot()) })
-	return snapshot, err
+	if err := d.do(ctx, func(l *loop) { snapshot = wire.AppendSnapshot(nil, l.node.Snapshot()) }); err != nil {
+		return nil, err
+	}
+	return snapshot, nil
 }
 
 // Freeze stops the driver and returns the state. Datagrams that come from now on stay in
@@ -146,7 +148,10 @@ func (d *Driver) Status(ctx context.Context) (Status, error) {
 	if errors.Is(err, ErrStopped) {
 		return d.last, nil
 	}
-	return status, err
+	if err != nil {
+		return Status{}, err
+	}
+	return status, nil
 }
 
 // Bounds computes what the node's configuration promises to a group of so many members; 0
@@ -155,7 +160,10 @@ func (d *Driver) Bounds(ctx context.Context, members int) (membership.Bounds, er
 	var bounds membership.Bounds
 	var refused error
 	err := d.do(ctx, func(l *loop) { bounds, refused = l.node.Bounds(members) })
-	return bounds, errors.Join(err, refused)
+	if err != nil {
+		return membership.Bounds{}, err
+	}
+	return bounds, refused
 }
 
 // Done is closed when the driver has stopped: frozen, closed, or because the node left.
@@ -170,7 +178,8 @@ func (d *Driver) Close() error {
 	return d.wait(ctx)
 }
 
-// do runs f in the driver's goroutine and waits for it.
+// do runs f in the driver's goroutine and waits for it. Where the context ends first, f may
+// run later: what it sets must not be read then.
 func (d *Driver) do(ctx context.Context, f func(*loop)) error {
 	ran := make(chan struct{})
 	command := func(l *loop) {

@@ -162,8 +162,8 @@ func (l *loop) read() error {
 // drain takes in the packets that are there already. A node that comes late to its deadlines
 // has to hear first what reached it in time.
 func (l *loop) drain() {
-	_ = l.conn.SetReadDeadline(time.Time{})
-	_ = l.raw.Read(func(fd uintptr) bool { // if that fails, the next read says why
+	// Read would do nothing where a caller has just set the deadline that wakes this goroutine.
+	_ = l.raw.Control(func(fd uintptr) { // if that fails, the next read says why
 		for range drainMax {
 			size, from, err := unix.Recvfrom(int(fd), l.in, unix.MSG_DONTWAIT)
 			if err != nil {
@@ -172,7 +172,6 @@ func (l *loop) drain() {
 			l.receive(addrPortOf(from), l.in[:size])
 			l.act()
 		}
-		return true // never wait
 	})
 }
 

@@ -1,0 +1,57 @@
+package membership
+
+import (
+	"math/rand/v2"
+	"net/netip"
+	"testing"
+	"time"
+)
+
+// newGateway returns the only gateway of a group that it has founded.
+func newGateway(t *testing.T) *Node {
+	t.Helper()
+	cfg := Config{Addr: testAddr(0), Gateways: []netip.AddrPort{testAddr(0)}, Rand: rand.New(rand.NewPCG(1, 1))}
+	node, err := NewNode(cfg, Now{Mono: time.Hour, Wall: time.Unix(1763793600, 0)})
+	if err != nil {
+		t.Fatal(err)
+	}
+	run(node, time.Second)
+	if node.Phase() != InGroup {
+		t.Fatalf("the gateway is %v", node.Phase())
+	}
+	return node
+}
+
+// TestLonelyGatewayHasNotSlept: a gateway that was alone for long was awake all the time,
+// though it had no heartbeat to send.
+func TestLonelyGatewayHasNotSlept(t *testing.T) {
+	node := newGateway(t)
+	self := node.Self()
+	run(node, 2*forgetAfter)
+	newcomer := ID{testAddr(1), uint64(node.now.Wall.UnixNano())}
+	node.Step(node.now, newcomer.Addr, &Message{Kind: Join, Sender: newcomer, Seq: 1})
+	if wake := node.Wake(); wake < node.now.Mono {
+		t.Errorf("it should have been called %v ago", node.now.Mono-wake)
+	}
+	run(node, 100*time.Millisecond)
+	if node.Self() != self || node.Phase() != InGroup || node.Alive() != 2 {
+		t.Errorf("it goes on as %v, %v, with %d alive; want %v and 2 alive", node.Self(), node.Phase(), node.Alive(), self)
+	}
+}
+
+// TestSleeperForgetsWhatItHadToSpread: what a node was about to spread when it fell asleep
+// for long is not overdue in its next life, which would look like another sleep.
+func TestSleeperForgetsWhatItHadToSpread(t *testing.T) {
+	node := newGateway(t)
+	node.spreadLater(Entry{ID: ID{testAddr(1), 1}, State: Failed}, spreadRank)
+	now := node.now
+	now.Mono, now.Wall = now.Mono+2*forgetAfter, now.Wall.Add(2*forgetAfter)
+	node.Tick(now)
+	node.Ready()
+	run(node, time.Second)
+	self := node.Self()
+	run(node, time.Second)
+	if node.Self() != self || node.Phase() != InGroup {
+		t.Errorf("two seconds after its sleep it is %v, %v; a second before it was %v", node.Self(), node.Phase(), self)
+	}
+}
