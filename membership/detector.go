@@ -1,6 +1,7 @@
 package membership
 
 import (
+	"cmp"
 	"net/netip"
 	"slices"
 	"time"
@@ -176,7 +177,9 @@ func (n *Node) followList() {
 			monitors = append(monitors, m)
 		}
 	}
-	d.monitors = monitors
+	// Those that have been lingered over longest are behind those just relieved; they go first.
+	slices.SortStableFunc(monitors[len(targets):], func(a, b monitor) int { return cmp.Compare(b.until, a.until) })
+	d.monitors = monitors[:min(len(monitors), len(targets)+lingerersMax)]
 }
 
 // follow takes up the successors, and keeps when the old ones among them were sent to.
@@ -198,7 +201,7 @@ const lingerersMax = 2 * maxFailuresMax
 
 // linger reports whether a monitor that has been relieved goes on for a while.
 func (n *Node) linger(m *monitor) bool {
-	if n.phase != InGroup || !n.list.holds(m.target.Entry) || len(n.detector.monitors) > n.cfg.MaxFailures+lingerersMax {
+	if n.phase != InGroup || !n.list.holds(m.target.Entry) {
 		return false
 	}
 	if m.until == 0 {

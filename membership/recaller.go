@@ -20,6 +20,8 @@ type recaller struct {
 	rejoinAt time.Duration  // when this node goes on as a new incarnation; 0: it need not
 	above    uint64         // the incarnation that the new one has to exceed
 	contact  netip.AddrPort // who said so
+	rejoined time.Duration  // when it did so last
+	streak   int            // how often in short succession
 }
 
 type recalled struct {
@@ -132,7 +134,9 @@ func (n *Node) hearAboutSelf(e Entry) {
 	}
 	r.above = max(r.above, e.Incarnation)
 	if r.rejoinAt == 0 {
-		r.rejoinAt = n.now.Mono + time.Duration(n.cfg.Rand.Int64N(int64(rejoinJitter)))
+		// Two machines with one address would otherwise outdo each other without end.
+		jitter := rejoinJitter << min(r.streak, rejoinStreakMax)
+		r.rejoinAt = n.now.Mono + time.Duration(n.cfg.Rand.Int64N(int64(jitter)))
 	}
 }
 
@@ -143,6 +147,10 @@ func (n *Node) rejoin() {
 	old, contact := n.self, r.contact
 	n.self.Incarnation = max(uint64(n.now.Wall.UnixNano()), r.above+1, n.self.Incarnation+1)
 	r.rejoinAt, r.above, r.contact = 0, 0, netip.AddrPort{}
+	if r.streak++; n.now.Mono-r.rejoined > rejoinCalm {
+		r.streak = 0
+	}
+	r.rejoined = n.now.Mono
 
 	alive := Entry{ID: n.self, State: Alive}
 	n.emit(Event{Kind: EventRejoin, Peer: n.self, Previous: old, Detail: "was declared failed"})

@@ -49,9 +49,9 @@ type (
 		seq    uint64
 	}
 	arcName struct {
-		arc   ring.Arc
-		entry Entry // the first
-		count int
+		arc     ring.Arc
+		entries uint64 // their hashes, summed
+		count   int
 	}
 )
 
@@ -252,9 +252,17 @@ func (n *Node) stepUpdate(from netip.AddrPort, m *Message) {
 	if arc == (ring.Arc{From: n.position, To: n.position}) {
 		return
 	}
-	if s.handled.add(arcName{arc, m.Entries[0], len(m.Entries)}) {
+	if s.handled.add(nameArc(arc, m.Entries)) {
 		n.divide(arc, slices.Clone(m.Entries), m.Hops, m.Sender.Addr)
 	}
+}
+
+func nameArc(arc ring.Arc, entries []Entry) arcName {
+	name := arcName{arc: arc, count: len(entries)}
+	for _, e := range entries {
+		name.entries += (e.ID.hash() | 1) * uint64(e.State+1)
+	}
+	return name
 }
 
 // unstage drops the verdicts that another monitor has spread in time.

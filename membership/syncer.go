@@ -100,22 +100,23 @@ func (n *Node) stepRanges(from netip.AddrPort, m *Message) {
 		if ours == theirs {
 			continue
 		}
-		budget -= n.answerRange(from, m, theirs, ours)
+		budget -= n.answerRange(from, m, theirs, ours, budget)
 	}
 }
 
-// answerRange answers a range that differs, and returns how many messages that took.
-func (n *Node) answerRange(to netip.AddrPort, m *Message, theirs, ours Range) int {
+// answerRange answers a range that differs with at most budget messages, and returns how many
+// it took.
+func (n *Node) answerRange(to netip.AddrPort, m *Message, theirs, ours Range, budget int) int {
 	if theirs.Count == 0 || max(theirs.Count, ours.Count) <= EntriesMax || theirs.To-theirs.From < RangesMax {
-		return n.sendEntries(to, m, theirs.From, theirs.To)
+		return n.sendEntries(to, m, theirs.From, theirs.To, min(pagesMax, budget))
 	}
 	n.send(to, Message{Kind: Ranges, Seq: m.Seq, Flood: m.Flood, Ranges: n.cut(theirs.From, theirs.To)})
 	return 1
 }
 
 // sendEntries states what the list holds in a range, in pages that say how far each
-// reaches, at most pagesMax of them. It returns their number.
-func (n *Node) sendEntries(to netip.AddrPort, asked *Message, first, last ring.Position) int {
+// reaches, at most so many of them. It returns their number.
+func (n *Node) sendEntries(to netip.AddrPort, asked *Message, first, last ring.Position, pages int) int {
 	rows := n.list.rows(first, last)
 	for page := 1; ; page++ {
 		count := min(len(rows), EntriesMax)
@@ -128,7 +129,7 @@ func (n *Node) sendEntries(to netip.AddrPort, asked *Message, first, last ring.P
 			m.To = rows[0].position - 1
 		}
 		n.send(to, m)
-		if len(rows) == 0 || page == pagesMax {
+		if len(rows) == 0 || page == pages {
 			return page
 		}
 		first = m.To + 1
