@@ -201,7 +201,7 @@ const lingerersMax = 2 * maxFailuresMax
 
 // linger reports whether a monitor that has been relieved goes on for a while.
 func (n *Node) linger(m *monitor) bool {
-	if n.phase != InGroup || !n.list.holds(m.target.Entry) {
+	if n.phase == Joining || !n.list.holds(m.target.Entry) {
 		return false
 	}
 	if m.until == 0 {
