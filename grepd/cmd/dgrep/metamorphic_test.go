@@ -20,7 +20,7 @@ import (
 )
 
 var (
-	seedFlag   = flag.Uint64("seed", 0, "seed of random tests; 0: a new one")
+	seedFlag   = flag.Uint64("seed", 1, "seed of random tests; 0: a new one, for long runs, which may come across new quirks of grep")
 	trialsFlag = flag.Int("trials", 150, "trials of random tests")
 )
 

@@ -21,7 +21,7 @@ import (
 )
 
 var (
-	seedFlag   = flag.Uint64("seed", 0, "of the random tests; 0: by the clock")
+	seedFlag   = flag.Uint64("seed", 1, "of the random tests; 0: by the clock, for long runs, which may come across new quirks of grep")
 	trialsFlag = flag.Int("trials", 2000, "cases of the comparison with GNU grep")
 )
 
