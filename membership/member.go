@@ -27,16 +27,6 @@ func (s State) String() string {
 	return fmt.Sprintf("state(%d)", uint8(s))
 }
 
-// ParseState reads what String wrote.
-func ParseState(text string) (State, error) {
-	for i, name := range stateNames {
-		if name == text {
-			return State(i), nil
-		}
-	}
-	return 0, fmt.Errorf("%q is not a member state, want alive, failed or left", text)
-}
-
 // Entry is what travels: an identity and its state.
 type Entry struct {
 	ID

@@ -176,11 +176,6 @@ func Around(pos Position) Arc { return Arc{From: pos + 1, To: pos - 1} }
 // Contains reports whether pos lies in the arc.
 func (a Arc) Contains(pos Position) bool { return pos-a.From <= a.To-a.From }
 
-// Covers reports whether all of b lies in a.
-func (a Arc) Covers(b Arc) bool {
-	return b.From-a.From <= a.To-a.From && b.To-a.From <= a.To-a.From && b.From-a.From <= b.To-a.From
-}
-
 // In yields the live points in the arc, in the arc's order.
 func (r *Ring[P]) In(a Arc) iter.Seq[P] {
 	return func(yield func(P) bool) {
