@@ -112,6 +112,7 @@ type Snapshot struct {
 	Beats   []Beat        // when each successor was sent its last heartbeat
 	Rows    []*Member     // in ring order; shared, not copied
 	Watched []Watched     // the members this node monitors
+	Pending Pending
 }
 
 // Beat is when a successor was sent its last heartbeat.
@@ -159,6 +160,7 @@ func RestoreNode(cfg Config, s Snapshot, crashed bool, now Now) (*Node, error) {
 	n.startGateway()
 	n.followList()
 	n.detector.restore(s)
+	n.restoreSpreader(s.Pending)
 	n.wake = n.nextWake()
 	return n, nil
 }
@@ -168,7 +170,7 @@ func (n *Node) Snapshot() Snapshot {
 	s := Snapshot{
 		Self: n.self, Phase: n.phase, Epoch: n.epoch, Seq: n.seq,
 		BeatSeq: n.detector.beatSeq, Beat: n.detector.nextBeat,
-		Rows: slices.Clone(n.list.ring.Points()),
+		Rows: slices.Clone(n.list.ring.Points()), Pending: n.spreader.pending(),
 	}
 	for _, x := range n.detector.successors {
 		s.Beats = append(s.Beats, Beat{Addr: x.Addr, At: x.last})
