@@ -21,6 +21,8 @@
 // what is locked is not compressed, so a line that a process writes before it has seen
 // another's rotation is not lost.
 //
+// A Follower reads what is written, across all this, and can say where it is.
+//
 // The well-known rotating writer, lumberjack, does not fit here: after its first rotation
 // it writes without O_APPEND, it truncates what another process has opened meanwhile
 // (the old and the new plugin share the log during a reload), and its goroutine
@@ -28,7 +30,7 @@
 //
 // # Concurrency
 //
-// Any goroutine may use a Log. Compression runs in a goroutine of the Log's own; Close
+// Any goroutine may use a Log, one at a time a Follower. Compression runs in a goroutine of the Log's own; Close
 // interrupts it and waits for it.
 package eventlog
 
