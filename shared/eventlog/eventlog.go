@@ -46,6 +46,7 @@ import (
 const (
 	MembershipLog = "membership.log" // the membership plugin's
 	GrepdLog      = "grepd.log"      // the host's
+	NotifyLog     = "notify.log"     // the notify plugin's
 )
 
 // Event is the kind of a line.
@@ -66,6 +67,7 @@ const (
 	Waiting    Event = "WAITING"    // this node cannot join yet
 	Plugin     Event = "PLUGIN"     // a plugin was started, reloaded, ended
 	Membership Event = "MEMBERSHIP" // the mode of the membership service changed
+	Notify     Event = "NOTIFY"     // a notification was sent, or not
 )
 
 // The keys that every line begins with, in this order.
@@ -94,7 +96,7 @@ const (
 
 	KeyMode     = "mode"     // Membership: joining, live, stale, left
 	KeyPlugin   = "plugin"   // Plugin: which one
-	KeyAction   = "action"   // Plugin: start, reload, refuse, exit, restart, stop
+	KeyAction   = "action"   // Plugin: start, reload, refuse, exit, restart, stop; Notify: sent, retry, drop
 	KeyVersion  = "version"  // of a program
 	KeyChecksum = "checksum" // of a program, SHA-256 in hex
 	KeyPID      = "pid"      // of a process
@@ -103,6 +105,10 @@ const (
 	KeyRestartInMS = "restart_in_ms"
 	// KeyGapUS is how long nobody was at work during a reload.
 	KeyGapUS = "gap_us"
+
+	KeyTo        = "to"          // Notify: command or webhook
+	KeyEvents    = "events"      // Notify: of how many it tells
+	KeyRetryInMS = "retry_in_ms" // Notify: when it is tried again
 )
 
 // The values of KeyDir.
