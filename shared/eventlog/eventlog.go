@@ -64,6 +64,7 @@ const (
 	Waiting    Event = "WAITING"    // this node cannot join yet
 	Plugin     Event = "PLUGIN"     // a plugin was started, reloaded, ended
 	Membership Event = "MEMBERSHIP" // the mode of the membership service changed
+	Upgrade    Event = "UPGRADE"    // this daemon is replaced by a new one, or was to be
 )
 
 // The keys that every line begins with, in this order.
@@ -92,14 +93,14 @@ const (
 
 	KeyMode     = "mode"     // Membership: joining, live, stale, left
 	KeyPlugin   = "plugin"   // Plugin: which one
-	KeyAction   = "action"   // Plugin: start, reload, refuse, exit, restart, stop
+	KeyAction   = "action"   // Plugin: start, reload, refuse, exit, restart, stop; both: hand over, take over
 	KeyVersion  = "version"  // of a program
 	KeyChecksum = "checksum" // of a program, SHA-256 in hex
 	KeyPID      = "pid"      // of a process
 	KeyStderr   = "stderr"   // the last lines that a process wrote there
 	// KeyRestartInMS is when a plugin that ended will be started again.
 	KeyRestartInMS = "restart_in_ms"
-	// KeyGapUS is how long nobody was at work during a reload.
+	// KeyGapUS is how long nobody was at work during a reload or an upgrade.
 	KeyGapUS = "gap_us"
 )
 
