@@ -68,6 +68,7 @@ const (
 	Plugin     Event = "PLUGIN"     // a plugin was started, reloaded, ended
 	Membership Event = "MEMBERSHIP" // the mode of the membership service changed
 	Notify     Event = "NOTIFY"     // a notification was sent, or not
+	Upgrade    Event = "UPGRADE"    // this daemon is replaced by a new one, or was to be
 )
 
 // The keys that every line begins with, in this order.
@@ -94,16 +95,18 @@ const (
 	KeyDetail   = "detail"    // in words, for people
 	KeyError    = "error"     // in words, for people
 
-	KeyMode     = "mode"     // Membership: joining, live, stale, left
-	KeyPlugin   = "plugin"   // Plugin: which one
-	KeyAction   = "action"   // Plugin: start, reload, refuse, exit, restart, stop; Notify: sent, retry, drop
+	KeyMode   = "mode"   // Membership: joining, live, stale, left
+	KeyPlugin = "plugin" // Plugin: which one
+	// KeyAction is what happened. Plugin: start, reload, refuse, exit, restart, stop; Plugin
+	// and Upgrade: hand over, take over; Notify: sent, retry, drop.
+	KeyAction   = "action"
 	KeyVersion  = "version"  // of a program
 	KeyChecksum = "checksum" // of a program, SHA-256 in hex
 	KeyPID      = "pid"      // of a process
 	KeyStderr   = "stderr"   // the last lines that a process wrote there
 	// KeyRestartInMS is when a plugin that ended will be started again.
 	KeyRestartInMS = "restart_in_ms"
-	// KeyGapUS is how long nobody was at work during a reload.
+	// KeyGapUS is how long nobody was at work during a reload or an upgrade.
 	KeyGapUS = "gap_us"
 
 	KeyTo        = "to"          // Notify: command or webhook

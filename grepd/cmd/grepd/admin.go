@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"net"
+	"os"
 	"runtime"
 	"time"
 
@@ -70,7 +71,8 @@ func (a *admin) Status(ctx context.Context, _ *greppb.StatusRequest) (*greppb.St
 	d := a.daemon
 	reply := &greppb.StatusReply{
 		Id: d.self.String(), Version: version(), StartedUnixNanos: d.started.UnixNano(),
-		Membership: "off", Mounts: d.mounts.Pairs(),
+		Membership: "off", Mounts: d.mounts.Pairs(), Pid: int64(os.Getpid()),
+		Upgrades: uint32(d.succession.upgrades()), SinceUnixNanos: d.succession.since.UnixNano(),
 	}
 	if d.membership == nil {
 		return reply, nil
@@ -128,7 +130,7 @@ func (a *admin) Version(context.Context, *greppb.VersionRequest) (*greppb.Versio
 }
 
 func (a *admin) Leave(ctx context.Context, _ *greppb.LeaveRequest) (*greppb.LeaveReply, error) {
-	if err := a.mayChange(ctx); err != nil {
+	if err := a.mayChangePlugin(ctx); err != nil {
 		return nil, err
 	}
 	ctx, cancel := context.WithTimeout(ctx, changeTimeout)
@@ -140,7 +142,7 @@ func (a *admin) Leave(ctx context.Context, _ *greppb.LeaveRequest) (*greppb.Leav
 }
 
 func (a *admin) ReloadPlugin(ctx context.Context, request *greppb.ReloadPluginRequest) (*greppb.ReloadPluginReply, error) {
-	if err := a.mayChange(ctx); err != nil {
+	if err := a.mayChangePlugin(ctx); err != nil {
 		return nil, err
 	}
 	if name := a.daemon.membership.Info().Name; request.Name != "" && request.Name != name {
@@ -155,11 +157,32 @@ func (a *admin) ReloadPlugin(ctx context.Context, request *greppb.ReloadPluginRe
 	return &greppb.ReloadPluginReply{Plugin: describePlugin(info)}, nil
 }
 
-// mayChange says why a call that changes the plugin is refused, if it is. Only who is on
+// Upgrade goes on when the client does not wait for it any more.
+func (a *admin) Upgrade(ctx context.Context, _ *greppb.UpgradeRequest) (*greppb.UpgradeReply, error) {
+	if err := mayChange(ctx); err != nil {
+		return nil, err
+	}
+	successor, err := a.daemon.upgrade()
+	if err != nil {
+		return nil, status.Error(codes.FailedPrecondition, err.Error())
+	}
+	return &greppb.UpgradeReply{
+		Version: successor.Version, Pid: int64(successor.PID), OldPid: int64(os.Getpid()), GapNanos: int64(successor.Gap),
+	}, nil
+}
+
+// mayChange says why a call that changes something is refused, if it is. Only who is on
 // this machine may make one: the connection comes from an address of its own.
-func (a *admin) mayChange(ctx context.Context) error {
+func mayChange(ctx context.Context) error {
 	if p, ok := peer.FromContext(ctx); !ok || !isOwn(p) {
 		return status.Error(codes.PermissionDenied, "that can only be done from the machine itself")
+	}
+	return nil
+}
+
+func (a *admin) mayChangePlugin(ctx context.Context) error {
+	if err := mayChange(ctx); err != nil {
+		return err
 	}
 	if a.daemon.membership == nil {
 		return errNoMembership

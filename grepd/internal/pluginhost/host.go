@@ -22,6 +22,8 @@
 //	        | Retire                  Retire |
 //	        +------------> Stopped <---------+        Reload starts a stopped one anew
 //
+// HandOver ends the host in any state, for another daemon's host that begins with Prepare.
+//
 // # Reload
 //
 // The new program is staged (copied under the name of its content), launched and made to
@@ -50,6 +52,7 @@ import (
 	"fmt"
 	"log/slog"
 	"net"
+	"os"
 	"path/filepath"
 	"sync"
 	"sync/atomic"
@@ -92,6 +95,9 @@ type Config struct {
 	Bind func(raw any) Service
 	// Log writes a PLUGIN event. It is called from the host's goroutines.
 	Log func(level slog.Level, attrs ...slog.Attr)
+	// Presence, where it is given, is inherited by the process that Prepare launches. It
+	// means nothing to it; see package handover. It stays the caller's.
+	Presence *os.File
 	// Timing may be left zero.
 	Timing Timing
 }
@@ -141,8 +147,9 @@ type State string
 
 const (
 	Running    State = "running"
-	Restarting State = "restarting" // it crashed or hung, and will be started again
-	Stopped    State = "stopped"    // it was retired
+	Restarting State = "restarting"  // it crashed or hung, and will be started again
+	Stopped    State = "stopped"     // it was retired
+	HandedOver State = "handed over" // another daemon's host goes on with it
 )
 
 // Info describes a plugin, for people.
@@ -182,6 +189,16 @@ type Host struct {
 // New stages and starts the plugin. It fails, leaving nothing behind, where that cannot
 // be done; from then on the host deals with whatever becomes of the plugin.
 func New(ctx context.Context, cfg Config) (*Host, error) {
+	h, err := newHost(ctx, cfg, (*Host).begin)
+	if err != nil {
+		return nil, err
+	}
+	go h.run()
+	return h, nil
+}
+
+// newHost makes a host and calls begin, in whose time ctx counts. The caller starts run.
+func newHost(ctx context.Context, cfg Config, begin func(*Host) error) (*Host, error) {
 	cfg.Timing = cfg.Timing.withDefaults()
 	path, err := filepath.Abs(filepath.Join(cfg.Dir, cfg.Kind.Name))
 	if err != nil {
@@ -197,14 +214,18 @@ func New(ctx context.Context, cfg Config) (*Host, error) {
 	h.ctx, h.cancel = context.WithCancel(context.Background())
 	stop := context.AfterFunc(ctx, h.cancel)
 	defer stop()
-	if err := h.begin(); err != nil {
-		h.cancel()
-		h.watching.Wait()
-		h.runDir.remove()
+	if err := begin(h); err != nil {
+		h.discard()
 		return nil, fmt.Errorf("plugin %q: %w", cfg.Kind.Name, err)
 	}
-	go h.run()
 	return h, nil
+}
+
+// discard undoes newHost where no plugin runs.
+func (h *Host) discard() {
+	h.cancel()
+	h.watching.Wait()
+	h.runDir.remove()
 }
 
 // Info describes the plugin as it is now.

@@ -16,6 +16,7 @@ import (
 	"github.com/hashicorp/go-plugin/runner"
 	"google.golang.org/grpc/health/grpc_health_v1"
 
+	"github.com/aksinghdce/cluster-membership-service/grepd/internal/child"
 	"github.com/aksinghdce/cluster-membership-service/shared/pluginapi"
 )
 
@@ -26,7 +27,7 @@ type instance struct {
 	apiVersion int
 	since      time.Time
 	process    *process
-	stderr     *tail
+	stderr     *child.Tail
 
 	client   *plugin.Client
 	dir      string   // for its socket, removed at its end
@@ -40,7 +41,7 @@ type instance struct {
 // launch starts the program, idle, and returns when it has shaken hands and says that it
 // is healthy. Whatever it may do instead, launch returns soon after ctx ends.
 func launch(ctx context.Context, cfg *Config, p program, runDir string) (_ *instance, err error) {
-	i := &instance{program: p, since: time.Now(), stderr: new(tail)}
+	i := &instance{program: p, since: time.Now(), stderr: new(child.Tail)}
 	defer func() {
 		if err == nil {
 			return
@@ -86,7 +87,7 @@ func launch(ctx context.Context, cfg *Config, p program, runDir string) (_ *inst
 func (i *instance) inherited(cfg *Config) (files []*os.File, err error) {
 	var socket *os.File // nil is a closed descriptor
 	if cfg.Kind.Socket {
-		if socket, err = duplicate(cfg.Socket); err != nil {
+		if socket, err = child.Duplicate(cfg.Socket); err != nil {
 			return nil, err
 		}
 	}
@@ -96,7 +97,15 @@ func (i *instance) inherited(cfg *Config) (files []*os.File, err error) {
 		return files, err
 	}
 	i.liveness = ours
-	return append(files, liveness), nil
+	files = append(files, liveness)
+	if cfg.Presence != nil {
+		presence, err := child.Duplicate(cfg.Presence)
+		if err != nil {
+			return files, err
+		}
+		files = append(files, presence)
+	}
+	return files, nil
 }
 
 func closeAll(files []*os.File) {

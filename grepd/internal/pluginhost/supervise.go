@@ -18,6 +18,9 @@ const (
 	actionExit    = "exit"    // ended on its own, or was ended because it hung
 	actionRestart = "restart" // started again after that
 	actionStop    = "stop"    // ended for good
+
+	actionHandOver = "hand over" // ended, since another daemon's goes on
+	actionTakeOver = "take over" // goes on with what another daemon's knew
 )
 
 // freshAfter is how many restarts in a row may fail before the plugin is started without
@@ -37,6 +40,8 @@ type owned struct {
 	restarts int
 	lastExit string
 	backoff  backoff
+	// handedOver ends the goroutine.
+	handedOver bool
 	// check and retry are the two clocks; only one of them runs.
 	check, retry *time.Timer
 }
@@ -44,8 +49,7 @@ type owned struct {
 // begin starts the first process, in New's goroutine before there is an owner.
 func (h *Host) begin() error {
 	t := h.cfg.Timing
-	h.backoff = backoff{first: t.RestartFirst, max: t.RestartMax}
-	h.check, h.retry = stoppedTimer(), stoppedTimer()
+	h.setClocks()
 	p, err := stage(h.path, h.runDir.path)
 	if err != nil {
 		return err
@@ -58,6 +62,11 @@ func (h *Host) begin() error {
 		return err
 	}
 	return nil
+}
+
+func (h *Host) setClocks() {
+	h.backoff = backoff{first: h.cfg.Timing.RestartFirst, max: h.cfg.Timing.RestartMax}
+	h.check, h.retry = stoppedTimer(), stoppedTimer()
 }
 
 func stoppedTimer() *time.Timer {
@@ -76,7 +85,9 @@ func (h *Host) run() {
 			_ = h.retire() // which has logged what went wrong
 			return
 		case request := <-h.requests:
-			request()
+			if request(); h.handedOver {
+				return
+			}
 		case <-h.exited():
 			h.crashed("")
 		case <-h.check.C:

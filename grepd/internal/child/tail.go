@@ -1,4 +1,4 @@
-package pluginhost
+package child
 
 import (
 	"bytes"
@@ -11,19 +11,19 @@ const (
 	tailLineBytesMax = 400
 )
 
-// tail keeps the last lines that a plugin wrote to its standard error. Of a panic it
+// Tail keeps the last lines that a process wrote to its standard error. Of a panic it
 // keeps the beginning, which says why, and not the end of the stack traces.
 //
-// go-plugin writes to it from one goroutine while the host reads, hence the lock.
-type tail struct {
+// It is written to from one goroutine while others read, hence the lock.
+type Tail struct {
 	mu      sync.Mutex
 	partial []byte
 	lines   []string
 	panicky bool // lines begins with a panic's first line
 }
 
-// Write takes the plugin's output in pieces of any size.
-func (t *tail) Write(data []byte) (int, error) {
+// Write takes the process's output in pieces of any size.
+func (t *Tail) Write(data []byte) (int, error) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	rest := data
@@ -40,7 +40,7 @@ func (t *tail) Write(data []byte) (int, error) {
 	}
 }
 
-func (t *tail) add(line string) {
+func (t *Tail) add(line string) {
 	if strings.TrimSpace(line) == "" {
 		return
 	}
@@ -57,7 +57,7 @@ func (t *tail) add(line string) {
 }
 
 // String returns the lines.
-func (t *tail) String() string {
+func (t *Tail) String() string {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	return strings.Join(t.lines, "\n")
