@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"log/slog"
+	"os"
 	"sync/atomic"
 	"time"
 
@@ -30,6 +31,8 @@ type NotifyConfig struct {
 	Env []string
 	// Log writes a PLUGIN event. It is called from the host's goroutines.
 	Log func(level slog.Level, attrs ...slog.Attr)
+	// Presence is Config.Presence.
+	Presence *os.File
 	// Timing may be left zero.
 	Timing Timing
 }
@@ -49,11 +52,48 @@ func StartNotify(ctx context.Context, cfg NotifyConfig) (*Notify, error) {
 	n := &Notify{cfg: cfg}
 	n.known(time.Now())
 	var err error
-	n.host, err = New(ctx, Config{
-		Kind: pluginapi.NotifyKind(nil), Dir: cfg.Dir, Env: cfg.Env, Log: cfg.Log, Timing: cfg.Timing,
+	if n.host, err = New(ctx, n.hostConfig()); err != nil {
+		return nil, err
+	}
+	return n, nil
+}
+
+func (n *Notify) hostConfig() Config {
+	return Config{
+		Kind: pluginapi.NotifyKind(nil), Dir: n.cfg.Dir, Env: n.cfg.Env, Log: n.cfg.Log,
+		Presence: n.cfg.Presence, Timing: n.cfg.Timing,
 		Bind: func(raw any) Service { return &notifyService{Notify: raw.(pluginapi.Notify), owner: n} },
-	})
+	}
+}
+
+// HandOver is Host.HandOver.
+func (n *Notify) HandOver(give func(Handed) error) error { return n.host.HandOver(give) }
+
+// PreparedNotify is the notify plugin before it takes over.
+type PreparedNotify struct {
+	*Prepared
+	notify *Notify
+}
+
+// PrepareNotify launches the plugin and leaves it idle.
+func PrepareNotify(ctx context.Context, cfg NotifyConfig) (*PreparedNotify, error) {
+	n := &Notify{cfg: cfg}
+	prepared, err := Prepare(ctx, n.hostConfig())
 	if err != nil {
+		return nil, err
+	}
+	return &PreparedNotify{prepared, n}, nil
+}
+
+// Begin is Prepared.Begin.
+func (p *PreparedNotify) Begin(from Handed) (*Notify, error) {
+	n := p.notify
+	n.known(from.Frozen)
+	if from.State == nil {
+		n.known(time.Now())
+	}
+	var err error
+	if n.host, err = p.Prepared.Begin(from); err != nil {
 		return nil, err
 	}
 	return n, nil
