@@ -90,6 +90,7 @@ type event struct {
 	Peer     string    `json:"peer"`
 	Via      string    `json:"via"`
 	SilentMS float64   `json:"silent_ms"`
+	Action   string    `json:"action"`
 }
 
 // addrOf gives the address in "ip:port@incarnation".
