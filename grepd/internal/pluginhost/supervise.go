@@ -175,11 +175,11 @@ func (h *Host) become(i *instance, action string, attrs ...slog.Attr) {
 	i.attend(h.cfg.Timing)
 	h.retry.Stop()
 	h.trial.Reset(h.cfg.Timing.Stable)
-	h.publish(Running)
 	h.log(slog.LevelInfo, action, append([]slog.Attr{
 		slog.String(eventlog.KeyVersion, i.program.version),
 		slog.String(eventlog.KeyChecksum, i.program.hex()), slog.Int(eventlog.KeyPID, i.process.pid),
 	}, attrs...)...)
+	h.publish(Running)
 }
 
 // publish shows the host's state to Info.
