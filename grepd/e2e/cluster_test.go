@@ -328,6 +328,12 @@ func (n *node) admin(into any, subcommand string) error {
 	if !n.process.running() {
 		return fmt.Errorf("%s has ended: %s", n.addr, tail(n.outputFile()))
 	}
+	return n.ask(into, subcommand)
+}
+
+// ask is admin for a node of which it is not known which process serves.
+func (n *node) ask(into any, subcommand string) error {
+	n.t.Helper()
 	r := command(n.t, "grepd", subcommand, "--json", "--via", n.addr)
 	if r.status != 0 {
 		return fmt.Errorf("grepd %s --via %s: %v", subcommand, n.addr, r)

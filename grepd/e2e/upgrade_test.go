@@ -87,16 +87,19 @@ func (n *node) upgrade() (old *process) {
 	return old
 }
 
-// meet finds out which process serves now.
+// meet waits until another process serves, and makes it the node's daemon.
 func (n *node) meet() {
 	n.t.Helper()
-	s, err := n.status()
-	if err != nil {
-		n.t.Fatal(err)
-	}
-	if s.PID == n.process.pid() {
-		n.t.Fatalf("process %d still serves", s.PID)
-	}
+	var s status
+	await(n.t, upgradeLimit, "another process serves", func() error {
+		if err := n.ask(&s, "status"); err != nil {
+			return err
+		}
+		if s.PID == n.process.pid() {
+			return fmt.Errorf("process %d still does", s.PID)
+		}
+		return nil
+	})
 	n.adoptSuccessor(s.PID)
 }
 

@@ -195,11 +195,12 @@ func (s *successor) await(ctx context.Context, cfg *Config) (*handoverpb.Ready, 
 
 // give sends the state, and waits until the new process works from it.
 func (s *successor) give(plugins []handoverpb.Plugin) (*handoverpb.Started, error) {
+	deadline := time.Now().Add(s.timing.Start)
 	state := &handoverpb.State{Plugins: plugins}
-	if err := s.conversation.send(&handoverpb.Message{Step: &handoverpb.Message_State{State: state}}, sendTimeout); err != nil {
+	if err := s.conversation.send(&handoverpb.Message{Step: &handoverpb.Message_State{State: state}}, s.timing.Start); err != nil {
 		return nil, err
 	}
-	m, err := s.receive(s.timing.Start)
+	m, err := s.receive(time.Until(deadline))
 	if err != nil {
 		return nil, err
 	}
