@@ -82,9 +82,9 @@ const version = 1
 const (
 	conversationFD = 3 + iota
 	listenerFD     // the TCP listener
-	socketFD       // the UDP socket; closed where the old one has none
 	presenceFD     // the write end of the pipe that ends with the new side
 	stderrFD       // the standard error; descriptor 2 is the old one's ear until Ready
+	socketFD       // the UDP socket, where Offer says that there is one
 )
 
 // Timing bounds every step. Zero fields get the defaults.
