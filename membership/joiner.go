@@ -339,7 +339,7 @@ func (n *Node) admitSelf() {
 func (n *Node) enterGroup() {
 	n.phase = InGroup
 	n.change(Entry{ID: n.self, State: Alive}, ViaSelf, Event{})
-	n.detector.renew(n.now.Mono)
+	n.watchAfresh()
 	n.startGateway()
 	n.recaller.next = n.now.Mono + recallEvery
 }

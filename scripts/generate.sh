@@ -6,7 +6,7 @@ cd "$(dirname "$0")/.."
 for file in wirepb/wire.proto handoverpb/handover.proto; do
   go run ./scripts/protogen -root shared/proto -parameter paths=source_relative "$file"
 done
-for file in pluginpb/membership.proto greppb/grep.proto; do
+for file in pluginpb/membership.proto notifypb/notify.proto greppb/grep.proto; do
   go run ./scripts/protogen -root shared/proto -parameter plugins=grpc,paths=source_relative "$file"
 done
 gofmt -w shared/proto

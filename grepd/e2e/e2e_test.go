@@ -67,6 +67,7 @@ func build(dir string) error {
 		"grepd":              "grepd/cmd/grepd",
 		"dgrep":              "grepd/cmd/dgrep",
 		"plugins/membership": "plugins/membership",
+		"plugins/notify":     "plugins/notify",
 	} {
 		args := []string{"build", "-o", filepath.Join(dir, binary)}
 		if raceEnabled {

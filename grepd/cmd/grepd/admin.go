@@ -1,12 +1,15 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
 	"net"
 	"os"
 	"runtime"
+	"strconv"
+	"strings"
 	"time"
 
 	"google.golang.org/grpc/codes"
@@ -14,6 +17,7 @@ import (
 	"google.golang.org/grpc/status"
 
 	"github.com/aksinghdce/cluster-membership-service/grepd/internal/pluginhost"
+	"github.com/aksinghdce/cluster-membership-service/shared/pluginapi"
 	"github.com/aksinghdce/cluster-membership-service/shared/proto/greppb"
 	"github.com/aksinghdce/cluster-membership-service/shared/proto/pluginpb"
 )
@@ -77,11 +81,13 @@ func (a *admin) Status(ctx context.Context, _ *greppb.StatusRequest) (*greppb.St
 	if d.membership == nil {
 		return reply, nil
 	}
-	info := d.membership.Info()
-	reply.Membership = string(info.State)
-	reply.Plugins = []greppb.Plugin{describePlugin(info)}
+	reply.Membership = string(d.membership.Info().State)
+	for _, p := range d.plugins() {
+		reply.Plugins = append(reply.Plugins, describePlugin(p.Info()))
+	}
 	ctx, cancel := context.WithTimeout(ctx, statusTimeout)
 	defer cancel()
+	d.notifyStatus(ctx, reply)
 	plugin, err := d.membership.Status(ctx)
 	if err != nil { // which is a status too, and no reason to keep the rest back
 		reply.Detail = "the plugin does not say how it is: " + err.Error()
@@ -95,6 +101,21 @@ func (a *admin) Status(ctx context.Context, _ *greppb.StatusRequest) (*greppb.St
 		reply.Counters = append(reply.Counters, greppb.Counter{Name: c.Name, Value: c.Value})
 	}
 	return reply, nil
+}
+
+// notifyStatus adds the notify plugin's counters. Where it does not give them, the list of
+// plugins shows why.
+func (d *daemon) notifyStatus(ctx context.Context, reply *greppb.StatusReply) {
+	if d.notify == nil {
+		return
+	}
+	status, err := d.notify.Status(ctx)
+	if err != nil {
+		return
+	}
+	for _, c := range status.Counters {
+		reply.Counters = append(reply.Counters, greppb.Counter{Name: pluginapi.NotifyName + "_" + c.Name, Value: c.Value})
+	}
 }
 
 func describePlugin(info pluginhost.Info) greppb.Plugin {
@@ -145,16 +166,28 @@ func (a *admin) ReloadPlugin(ctx context.Context, request *greppb.ReloadPluginRe
 	if err := a.mayChangePlugin(ctx); err != nil {
 		return nil, err
 	}
-	if name := a.daemon.membership.Info().Name; request.Name != "" && request.Name != name {
-		return nil, status.Errorf(codes.NotFound, "no plugin %q is loaded, only %q", request.Name, name)
+	p, err := a.pluginOf(cmp.Or(request.Name, pluginapi.MembershipName))
+	if err != nil {
+		return nil, err
 	}
 	ctx, cancel := context.WithTimeout(ctx, changeTimeout)
 	defer cancel()
-	info, err := a.daemon.membership.Reload(ctx)
+	info, err := p.Reload(ctx)
 	if err != nil {
 		return nil, status.Error(codes.FailedPrecondition, err.Error())
 	}
 	return &greppb.ReloadPluginReply{Plugin: describePlugin(info)}, nil
+}
+
+func (a *admin) pluginOf(name string) (plugin, error) {
+	var loaded []string
+	for _, p := range a.daemon.plugins() {
+		if p.Info().Name == name {
+			return p, nil
+		}
+		loaded = append(loaded, strconv.Quote(p.Info().Name))
+	}
+	return nil, status.Errorf(codes.NotFound, "no plugin %q is loaded, only %s", name, strings.Join(loaded, ", "))
 }
 
 // Upgrade goes on when the client does not wait for it any more.

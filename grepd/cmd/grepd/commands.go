@@ -54,7 +54,7 @@ func commands() []*cli.Command {
 				return fmt.Errorf("%s: want: grepd plugin reload [NAME]", strings.TrimSpace("plugin "+c.Args().First()))
 			},
 			Subcommands: []*cli.Command{
-				command("reload", "replace a plugin's process by the program in the plugin directory", asks, runReload),
+				command("reload", "replace the process of a plugin, or of all, by the program in the plugin directory", asks, runReload),
 			},
 		},
 	}
@@ -364,8 +364,37 @@ func runReload(c *cli.Context) error {
 	if err := operands(c, 1); err != nil {
 		return err
 	}
+	names := c.Args().Slice()
+	if len(names) == 0 {
+		var err error
+		if names, err = loadedPlugins(c); err != nil {
+			return err
+		}
+	}
+	var failed []error
+	for _, name := range names {
+		failed = append(failed, reloadPlugin(c, name))
+	}
+	return errors.Join(failed...)
+}
+
+// loadedPlugins asks the daemon for the names of its plugins. Where it has none, reloading
+// the one without a name tells why.
+func loadedPlugins(c *cli.Context) ([]string, error) {
+	s, err := askStatus(c)
+	if err != nil || len(s.Plugins) == 0 {
+		return []string{""}, err
+	}
+	var names []string
+	for _, p := range s.Plugins {
+		names = append(names, p.Name)
+	}
+	return names, nil
+}
+
+func reloadPlugin(c *cli.Context, name string) error {
 	reply, err := ask(c, changeTimeout, func(ctx context.Context, client greppb.AdminClient) (*greppb.ReloadPluginReply, error) {
-		return client.ReloadPlugin(ctx, &greppb.ReloadPluginRequest{Name: c.Args().First()})
+		return client.ReloadPlugin(ctx, &greppb.ReloadPluginRequest{Name: name})
 	})
 	if err != nil {
 		return err

@@ -47,9 +47,12 @@ type daemon struct {
 	self       netip.AddrPort                 // as others know this node
 	membership *pluginhost.Membership         // nil without
 	prepared   *pluginhost.PreparedMembership // what membership is made of in a daemon that takes over
-	members    fanout.Members
-	server     *server.Server
-	succession *succession
+	notify     *pluginhost.Notify             // nil without
+	// preparedNotify is to notify what prepared is to membership.
+	preparedNotify *pluginhost.PreparedNotify
+	members        fanout.Members
+	server         *server.Server
+	succession     *succession
 
 	closers []func() // what has been opened, to be undone in reverse
 }
@@ -112,8 +115,8 @@ func (d *daemon) wait(ctx context.Context, signals <-chan os.Signal, served <-ch
 		case s := <-signals:
 			switch s {
 			case syscall.SIGHUP:
-				if d.membership != nil {
-					go d.membership.Reload(ctx) // which logs what comes of it
+				for _, p := range d.plugins() {
+					go p.Reload(ctx) // which logs what comes of it
 				}
 			case syscall.SIGUSR2:
 				go d.upgrade() // which logs what comes of it
@@ -151,6 +154,7 @@ func (d *daemon) open(ctx context.Context) error {
 		func() error { return d.bind(listen) },
 		func() error { return d.advertise(ctx) },
 		func() error { return d.openMembers(ctx) },
+		func() error { return d.startNotify(ctx) },
 		d.openServer,
 	} {
 		if err := step(); err != nil {

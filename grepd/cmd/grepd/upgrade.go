@@ -145,12 +145,23 @@ func (d *daemon) handOver(give func([]handoverpb.Plugin) error) error {
 	if d.membership == nil {
 		return give(nil)
 	}
-	return d.membership.HandOver(func(h pluginhost.Handed) error {
-		return give([]handoverpb.Plugin{{
-			Name: pluginapi.MembershipName, State: h.State, Crashed: h.Crashed, Retired: h.Retired,
-			FrozenUnixNanos: h.Frozen.UnixNano(),
-		}})
+	if d.notify == nil {
+		return d.membership.HandOver(func(h pluginhost.Handed) error {
+			return give([]handoverpb.Plugin{handed(pluginapi.MembershipName, h)})
+		})
+	}
+	// A notification under way may take a moment, for which membership is still at work.
+	return d.notify.HandOver(func(n pluginhost.Handed) error {
+		return d.membership.HandOver(func(h pluginhost.Handed) error {
+			return give([]handoverpb.Plugin{handed(pluginapi.MembershipName, h), handed(pluginapi.NotifyName, n)})
+		})
 	})
+}
+
+func handed(name string, h pluginhost.Handed) handoverpb.Plugin {
+	return handoverpb.Plugin{
+		Name: name, State: h.State, Crashed: h.Crashed, Retired: h.Retired, FrozenUnixNanos: h.Frozen.UnixNano(),
+	}
 }
 
 // takeOver waits for the old daemon's state, and goes on from it.
@@ -159,22 +170,40 @@ func (d *daemon) takeOver() error {
 	if d.prepared != nil {
 		children = append(children, d.prepared.PID())
 	}
+	if d.preparedNotify != nil {
+		children = append(children, d.preparedNotify.PID())
+	}
 	plugins, err := d.succession.heir.Ready(version(), children)
 	if err != nil || d.prepared == nil {
 		return err
 	}
-	for _, p := range plugins {
-		if p.Name != pluginapi.MembershipName {
-			continue
-		}
-		from := pluginhost.Handed{State: p.State, Crashed: p.Crashed, Retired: p.Retired, Frozen: time.Unix(0, p.FrozenUnixNanos)}
-		if d.membership, err = d.prepared.Begin(from); err != nil {
+	from, ok := received(plugins, pluginapi.MembershipName)
+	if !ok {
+		return errors.New("the old grepd does not say what its membership plugin knew")
+	}
+	if d.preparedNotify != nil {
+		from, _ := received(plugins, pluginapi.NotifyName) // an old grepd may have none
+		if d.notify, err = d.preparedNotify.Begin(from); err != nil {
 			return err
 		}
-		d.succession.gap = time.Since(from.Frozen)
-		return nil
 	}
-	return errors.New("the old grepd does not say what its membership plugin knew")
+	// This comes last: once the member is at work here, nothing may go wrong any more, since
+	// undoing it is to leave the group.
+	if d.membership, err = d.prepared.Begin(from); err != nil {
+		return err
+	}
+	d.succession.gap = time.Since(from.Frozen)
+	return nil
+}
+
+// received finds what the old daemon's plugin of a name knew.
+func received(plugins []handoverpb.Plugin, name string) (pluginhost.Handed, bool) {
+	for _, p := range plugins {
+		if p.Name == name {
+			return pluginhost.Handed{State: p.State, Crashed: p.Crashed, Retired: p.Retired, Frozen: time.Unix(0, p.FrozenUnixNanos)}, true
+		}
+	}
+	return pluginhost.Handed{}, false
 }
 
 // announce tells the old daemon, the log and systemd that this one serves.
@@ -242,11 +271,7 @@ func (d *daemon) drain(signals <-chan os.Signal) {
 
 func (s *succession) log(level slog.Level, action string, attrs ...slog.Attr) {
 	d := s.daemon
-	node := d.self.String()
-	if d.membership != nil {
-		node = d.membership.Node()
-	}
-	d.log.Write(level, eventlog.Upgrade, node, "", append([]slog.Attr{slog.String(eventlog.KeyAction, action)}, attrs...)...)
+	d.log.Write(level, eventlog.Upgrade, d.nodeName(), "", append([]slog.Attr{slog.String(eventlog.KeyAction, action)}, attrs...)...)
 }
 
 // tellSystemd does nothing where grepd is not a systemd service of Type=notify. There is
