@@ -109,6 +109,7 @@ func TestPluginThatDoesNotFreezeIsHandedOverFromItsSnapshot(t *testing.T) {
 	}
 	hung := r.Info().PID
 	r.eventually("there is a snapshot", func() bool { return r.snapshotted() })
+	r.dir = t.TempDir() // since the first host watches the other
 	r.install(works)
 	next := r.successor()
 	err := r.HandOver(func(from Handed) error {
@@ -158,6 +159,7 @@ func TestHandOverOfOneThatLeftStartsNothing(t *testing.T) {
 func TestStateThatTheNewProgramRefusesIsNoEnd(t *testing.T) {
 	r := newRig(t, works)
 	before := r.Info()
+	r.dir = t.TempDir() // since the first host watches the other
 	r.install(refusesState)
 	next := r.successor()
 	err := r.HandOver(func(from Handed) error {
