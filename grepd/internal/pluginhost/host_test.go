@@ -84,8 +84,9 @@ func (r *rig) start(timing Timing) (err error) {
 	if err != nil {
 		return err
 	}
+	started := r.Membership // which a test may replace
 	r.t.Cleanup(func() {
-		r.Stop()
+		started.Stop()
 		leftover, _ := filepath.Glob(filepath.Join(os.TempDir(), "*"))
 		if len(leftover) > 0 {
 			r.t.Errorf("a stopped host leaves %v", leftover)
