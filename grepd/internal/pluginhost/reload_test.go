@@ -18,7 +18,7 @@ import (
 	"github.com/aksinghdce/cluster-membership-service/shared/proto/pluginpb"
 )
 
-var reloadCount = flag.Int("reloads", 10, "reloads that TestReloadsLeaveNothingBehind makes")
+var reloadCount = flag.Int("reloads", 5, "reloads that TestReloadsLeaveNothingBehind makes")
 
 // owner runs f in the host's goroutine.
 func (r *rig) owner(f func(h *Host) bool) (result bool) {
@@ -152,7 +152,7 @@ func TestProgramThatPanicsOnTrialIsRolledBack(t *testing.T) {
 		t.Errorf("last exit %q does not tell of it", exit)
 	}
 	r.row("it goes on from the state at the reload", func(m pluginpb.Member) bool {
-		return m.Addr == "crashed" && m.Incarnation == 2
+		return m.Addr == "crashed" && m.Incarnation >= 2 // more if the watch has made a second reload of it
 	})
 	r.eventually("the copy of the bad one is removed", func() bool {
 		copies, _ := filepath.Glob(filepath.Join(os.TempDir(), runDirPattern, "membership-*"))
