@@ -42,10 +42,10 @@
 // last state: a program that crashes seconds after it was put in will do so again, and a
 // member has one try, since a second crash may already keep it silent for longer than the
 // others wait. The last good program is the one that was at work before the reload, or
-// where that was on trial itself, the one that it would have gone back to. What was rolled
-// back is not taken up from the plugin directory again until another program has been
-// there; Reload does try it again. The first program of all has nothing to go back to, and
-// is restarted.
+// where that was on trial itself, the one that it would have gone back to. What was refused
+// or rolled back is not taken up from the plugin directory again until another program has
+// been there; Reload does try it again. The first program of all has nothing to go back to,
+// and is restarted.
 //
 // # Signs of life
 //

@@ -16,8 +16,8 @@ import (
 const reloadsMax = 1000
 
 var (
-	errTooMany    = errors.New("too many reloads wait already")
-	errRolledBack = errors.New("this program was rolled back; grepd plugin reload tries it again")
+	errTooMany = errors.New("too many reloads wait already")
+	errBanned  = errors.New("this program was refused or rolled back before; grepd plugin reload tries it again")
 )
 
 // reload is one call that waits for a reload.
@@ -46,8 +46,8 @@ type reloads struct {
 	lastGood *fallback
 	// rolledBack tells what was rolled back until the last good program is at work.
 	rolledBack *rollback
-	// banned is the checksum of what was rolled back last, for as long as no other program
-	// has been in the plugin directory.
+	// banned is the checksum of what was refused or rolled back last, for as long as no other
+	// program has been in the plugin directory.
 	banned [sha256.Size]byte
 }
 
@@ -112,7 +112,7 @@ func (h *Host) beginReload() {
 		case ifChanged && p.checksum == current:
 			return nil, nil
 		case ifChanged && p.checksum == banned:
-			return nil, errRolledBack
+			return nil, errBanned
 		}
 		return h.launch(ctx, p)
 	})
@@ -122,7 +122,7 @@ func (h *Host) beginReload() {
 func (h *Host) launched() {
 	l := h.reloading
 	h.reloading = nil
-	if h.staged.path != "" && h.staged.checksum != h.banned {
+	if h.staged.checksum != h.banned {
 		h.banned = [sha256.Size]byte{}
 	}
 	if l.instance == nil {
@@ -146,6 +146,7 @@ func (h *Host) launched() {
 // any, is gone. It begins the next one.
 func (h *Host) endReload(err error, replaced *instance) {
 	if err != nil && h.ctx.Err() == nil {
+		h.banned = h.staged.checksum // zero where it did not come to that
 		h.log(slog.LevelWarn, actionRefuse, failure(err)...)
 	}
 	asked := h.asked

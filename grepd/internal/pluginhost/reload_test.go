@@ -161,7 +161,7 @@ func TestProgramThatPanicsOnTrialIsRolledBack(t *testing.T) {
 
 	// The same again in the plugin directory is left alone.
 	r.install(panicsLater)
-	r.eventually("it is refused", func() bool { return r.logged("action=refuse", "was rolled back") })
+	r.eventually("it is refused", func() bool { return r.logged("action=refuse", "refused or rolled back before") })
 	if info := r.Info(); info.Checksum != good {
 		t.Errorf("it was taken up: %+v", info)
 	}
