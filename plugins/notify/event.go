@@ -57,7 +57,7 @@ func nameOf(line []byte) eventlog.Event {
 // parse reads a line, which it copies. It reports false for one that is not as it should be.
 func parse(line []byte) (event, bool) {
 	e := event{line: bytes.Clone(line)}
-	if json.Unmarshal(line, &e) != nil || e.Time == "" || e.Node == "" {
+	if !bytes.HasPrefix(line, []byte{'{'}) || json.Unmarshal(line, &e) != nil || e.Time == "" || e.Node == "" {
 		return event{}, false
 	}
 	e.key = e.Event + "/" + e.Peer
