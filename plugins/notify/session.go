@@ -40,8 +40,9 @@ type session struct {
 	done      chan struct{}
 	ctx       context.Context // of the deliveries
 	cancel    context.CancelFunc
-	underWay  int           // deliveries
-	drained   chan struct{} // closed when nothing waits any more; nil: nobody asks
+	underWay  int             // deliveries
+	hurry     bool            // the service is about to end
+	drained   []chan struct{} // to be closed when nothing waits any more
 	dropNoted time.Time
 }
 
@@ -205,23 +206,18 @@ func (s *session) dispatch() {
 	waiting := 0
 	for _, box := range s.boxes {
 		s.noteDropped(box, now)
-		if events := box.begin(now, s.drained != nil); events != nil {
+		if events := box.begin(now, s.hurry); events != nil {
 			s.underWay++
 			self := s.self(events)
 			go func() { s.finished <- finished{box, box.deliver(s.ctx, self, events)} }()
 		}
 		waiting += len(box.queue)
 	}
-	if s.drained != nil && waiting == 0 {
-		closeOnce(s.drained)
-	}
-}
-
-func closeOnce(c chan struct{}) {
-	select {
-	case <-c:
-	default:
-		close(c)
+	if waiting == 0 {
+		for _, drained := range s.drained {
+			close(drained)
+		}
+		s.drained = nil
 	}
 }
 
@@ -288,13 +284,10 @@ func (s *session) members(ctx context.Context, request *notifypb.MembersRequest)
 
 // drain reads what the logs have got, and returns when all is delivered.
 func (s *session) drain(ctx context.Context) error {
-	var drained chan struct{}
+	drained := make(chan struct{})
 	err := s.do(ctx, func() {
 		s.poll()
-		if s.drained == nil {
-			s.drained = make(chan struct{})
-		}
-		drained = s.drained
+		s.hurry, s.drained = true, append(s.drained, drained)
 	})
 	if err != nil {
 		return err
