@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"log/slog"
 	"maps"
+	"math/rand/v2"
 	"os"
 	"path/filepath"
 	"slices"
@@ -222,8 +223,9 @@ func TestReloadLosesNothingAndRepeatsNothing(t *testing.T) {
 		if r.log, err = eventlog.Open(eventlog.Config{Dir: r.dir, Name: eventlog.MembershipLog, BytesMax: 5000, RotatedMax: 1000}); err != nil {
 			t.Fatal(err)
 		}
+		moods := rand.New(rand.NewPCG(*seed, 1))
 		r.pager.set(func(context.Context, []event) outcome {
-			if random.IntN(3) == 0 { // one delivery at a time
+			if moods.IntN(3) == 0 { // there is one delivery at a time
 				return outcome{err: errRefused, retry: true}
 			}
 			return outcome{}
