@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"flag"
@@ -147,5 +148,7 @@ func TestWatchEndsWithItsContextAndWithItsReader(t *testing.T) {
 }
 
 func viewOf(rows ...*membership.Member) udp.View {
-	return udp.View{Self: rows[0].ID, Rows: rows}
+	self := rows[0].ID
+	slices.SortFunc(rows, func(a, b *membership.Member) int { return cmp.Compare(a.Position(), b.Position()) })
+	return udp.View{Self: self, Rows: rows}
 }
