@@ -29,10 +29,8 @@ func addr(i int) netip.AddrPort {
 }
 
 func row(i int, incarnation uint64, state membership.State) *membership.Member {
-	return &membership.Member{
-		Entry: membership.Entry{ID: membership.ID{Addr: addr(i), Incarnation: incarnation}, State: state},
-		Since: time.Unix(0, int64(incarnation)),
-	}
+	id := membership.ID{Addr: addr(i), Incarnation: incarnation}
+	return membership.NewMember(membership.Entry{ID: id, State: state}, time.Unix(0, int64(incarnation)))
 }
 
 // copyOf is what a host makes of the updates.
