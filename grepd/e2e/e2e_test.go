@@ -29,6 +29,9 @@ func TestMain(m *testing.M) {
 	if os.Getenv(onlyStarts) != "" {
 		os.Exit(startAndWait())
 	}
+	if dir := os.Getenv(guardOf); dir != "" {
+		os.Exit(watchOver(dir))
+	}
 	os.Exit(run(m))
 }
 

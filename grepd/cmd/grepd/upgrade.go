@@ -181,15 +181,19 @@ func (d *daemon) takeOver() error {
 	if !ok {
 		return errors.New("the old grepd does not say what its membership plugin knew")
 	}
+	if d.preparedNotify != nil {
+		from, _ := received(plugins, pluginapi.NotifyName) // an old grepd may have none
+		if d.notify, err = d.preparedNotify.Begin(from); err != nil {
+			return err
+		}
+	}
+	// This comes last: once the member is at work here, nothing may go wrong any more, since
+	// undoing it is to leave the group.
 	if d.membership, err = d.prepared.Begin(from); err != nil {
 		return err
 	}
 	d.succession.gap = time.Since(from.Frozen)
-	if d.preparedNotify != nil {
-		from, _ := received(plugins, pluginapi.NotifyName) // an old grepd may have none
-		d.notify, err = d.preparedNotify.Begin(from)
-	}
-	return err
+	return nil
 }
 
 // received finds what the old daemon's plugin of a name knew.

@@ -96,7 +96,7 @@ func start(cfg *Config) (_ *successor, err error) {
 	var inherited []*os.File
 	defer func() {
 		for _, f := range inherited {
-			if f != nil && f != os.Stderr {
+			if f != os.Stderr {
 				f.Close()
 			}
 		}
@@ -115,19 +115,19 @@ func start(cfg *Config) (_ *successor, err error) {
 		return nil, err
 	}
 	inherited = append(inherited, listener)
-	var socket *os.File // nil is a closed descriptor
-	if cfg.Socket != nil {
-		if socket, err = child.Duplicate(cfg.Socket); err != nil {
-			return nil, err
-		}
-	}
-	inherited = append(inherited, socket)
 	presence, present, err := os.Pipe()
 	if err != nil {
 		return nil, err
 	}
 	s.presence = presence
 	inherited = append(inherited, present, os.Stderr)
+	if cfg.Socket != nil {
+		socket, err := child.Duplicate(cfg.Socket)
+		if err != nil {
+			return nil, err
+		}
+		inherited = append(inherited, socket)
+	}
 	words, written, err := os.Pipe()
 	if err != nil {
 		return nil, err
@@ -173,7 +173,7 @@ func (s *successor) await(ctx context.Context, cfg *Config) (*handoverpb.Ready, 
 	}
 	offer := &handoverpb.Offer{
 		Version: version, Pid: int64(os.Getpid()), StartTicks: ticks,
-		SinceUnixNanos: cfg.Since.UnixNano(), Upgrades: uint32(cfg.Upgrades),
+		SinceUnixNanos: cfg.Since.UnixNano(), Upgrades: uint32(cfg.Upgrades), Socket: cfg.Socket != nil,
 	}
 	if err := s.conversation.send(&handoverpb.Message{Step: &handoverpb.Message_Offer{Offer: offer}}, sendTimeout); err != nil {
 		return nil, err
@@ -195,11 +195,12 @@ func (s *successor) await(ctx context.Context, cfg *Config) (*handoverpb.Ready, 
 
 // give sends the state, and waits until the new process works from it.
 func (s *successor) give(plugins []handoverpb.Plugin) (*handoverpb.Started, error) {
+	deadline := time.Now().Add(s.timing.Start)
 	state := &handoverpb.State{Plugins: plugins}
-	if err := s.conversation.send(&handoverpb.Message{Step: &handoverpb.Message_State{State: state}}, sendTimeout); err != nil {
+	if err := s.conversation.send(&handoverpb.Message{Step: &handoverpb.Message_State{State: state}}, s.timing.Start); err != nil {
 		return nil, err
 	}
-	m, err := s.receive(s.timing.Start)
+	m, err := s.receive(time.Until(deadline))
 	if err != nil {
 		return nil, err
 	}

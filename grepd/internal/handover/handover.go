@@ -82,9 +82,9 @@ const version = 1
 const (
 	conversationFD = 3 + iota
 	listenerFD     // the TCP listener
-	socketFD       // the UDP socket; closed where the old one has none
 	presenceFD     // the write end of the pipe that ends with the new side
 	stderrFD       // the standard error; descriptor 2 is the old one's ear until Ready
+	socketFD       // the UDP socket, where Offer says that there is one
 )
 
 // Timing bounds every step. Zero fields get the defaults.
@@ -92,8 +92,10 @@ type Timing struct {
 	// Ready is how long the new one may take to open everything; 40 s, more than a
 	// plugin may take to launch.
 	Ready time.Duration
-	// Start is how long it may take from State to Started; 5 s, more than a plugin may
-	// take to start. Members of a group notice a pause of this length.
+	// Start is how long it may take from State to Started; 500 ms. That is a hundred times
+	// what it takes, and with an interval of 1.2 s between heartbeats it lets the old one
+	// resume before anybody declares the member failed, after 1.85 s without any. Where
+	// the machine is so busy that it is not enough, the upgrade can be repeated.
 	Start time.Duration
 	// End is how long those of the new side may take to end that are not killed directly,
 	// before they are; 1 s.
@@ -107,7 +109,7 @@ func (t Timing) withDefaults() Timing {
 		}
 	}
 	set(&t.Ready, 40*time.Second)
-	set(&t.Start, 5*time.Second)
+	set(&t.Start, 500*time.Millisecond)
 	set(&t.End, time.Second)
 	return t
 }

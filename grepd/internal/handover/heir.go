@@ -57,66 +57,71 @@ func Inherit() (_ *Heir, err error) {
 	if h.conversation, err = adopt(os.NewFile(conversationFD, "conversation")); err != nil {
 		return nil, err
 	}
-	if err := h.awaitOffer(); err != nil {
+	offer, err := h.awaitOffer()
+	if err != nil {
 		return nil, err
-	}
-	return h, h.adoptSockets()
-}
-
-// awaitOffer waits for the old grepd to say who it is, and believes it if it is the parent.
-func (h *Heir) awaitOffer() error {
-	m, err := h.conversation.receive(offerTimeout)
-	if err != nil {
-		return err
-	}
-	offer := m.GetOffer()
-	if offer == nil {
-		return errors.New("its first message is no offer")
-	}
-	if offer.Version != version {
-		return fmt.Errorf("it speaks version %d of the hand-over, and this program %d: restart grepd instead", offer.Version, version)
-	}
-	ticks, err := startTicks(os.Getppid())
-	if err != nil {
-		return fmt.Errorf("find out about the parent: %w", err)
-	}
-	if int(offer.Pid) != os.Getppid() || offer.StartTicks != ticks {
-		return fmt.Errorf("process %d offers, and %d is the one that started this", offer.Pid, os.Getppid())
 	}
 	h.OldPID = int(offer.Pid)
 	h.Since, h.Upgrades = time.Unix(0, offer.SinceUnixNanos), int(offer.Upgrades)+1
-	return nil
-}
-
-func (h *Heir) adoptSockets() error {
 	h.Presence = os.NewFile(presenceFD, "presence")
 	h.stderr = os.NewFile(stderrFD, "stderr")
+	if h.Listener, err = adoptListener(); err == nil && offer.Socket {
+		h.Socket, err = adoptSocket()
+	}
+	return h, err
+}
+
+// awaitOffer waits for the old grepd to say who it is, and believes it if it is the parent.
+func (h *Heir) awaitOffer() (*handoverpb.Offer, error) {
+	m, err := h.conversation.receive(offerTimeout)
+	if err != nil {
+		return nil, err
+	}
+	offer := m.GetOffer()
+	if offer == nil {
+		return nil, errors.New("its first message is no offer")
+	}
+	if offer.Version != version {
+		return nil, fmt.Errorf("it speaks version %d of the hand-over, and this program %d: restart grepd instead", offer.Version, version)
+	}
+	ticks, err := startTicks(os.Getppid())
+	if err != nil {
+		return nil, fmt.Errorf("find out about the parent: %w", err)
+	}
+	if int(offer.Pid) != os.Getppid() || offer.StartTicks != ticks {
+		return nil, fmt.Errorf("process %d offers, and %d is the one that started this", offer.Pid, os.Getppid())
+	}
+	return offer, nil
+}
+
+func adoptListener() (*net.TCPListener, error) {
 	f := os.NewFile(listenerFD, "listener")
 	defer f.Close() // FileListener makes its own copy
 	listener, err := net.FileListener(f)
 	if err != nil {
-		return fmt.Errorf("adopt the listener: %w", err)
+		return nil, fmt.Errorf("adopt the listener: %w", err)
 	}
 	tcp, ok := listener.(*net.TCPListener)
 	if !ok {
 		listener.Close()
-		return fmt.Errorf("adopt the listener: it is a %T", listener)
+		return nil, fmt.Errorf("adopt the listener: it is a %T", listener)
 	}
-	h.Listener = tcp
-	if _, err := unix.FcntlInt(socketFD, unix.F_GETFD, 0); errors.Is(err, unix.EBADF) {
-		return nil // the old one has none
-	}
-	f = os.NewFile(socketFD, "udp")
-	defer f.Close()
+	return tcp, nil
+}
+
+func adoptSocket() (*net.UDPConn, error) {
+	f := os.NewFile(socketFD, "udp")
+	defer f.Close() // FilePacketConn makes its own copy
 	conn, err := net.FilePacketConn(f)
 	if err != nil {
-		return fmt.Errorf("adopt the UDP socket: %w", err)
+		return nil, fmt.Errorf("adopt the UDP socket: %w", err)
 	}
-	if h.Socket, ok = conn.(*net.UDPConn); !ok {
+	udp, ok := conn.(*net.UDPConn)
+	if !ok {
 		conn.Close()
-		return fmt.Errorf("adopt the UDP socket: it is a %T", conn)
+		return nil, fmt.Errorf("adopt the UDP socket: it is a %T", conn)
 	}
-	return nil
+	return udp, nil
 }
 
 // Ready says that all is open and nothing at work, and waits for the state to go on from.
