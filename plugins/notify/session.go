@@ -158,7 +158,7 @@ func (s *session) poll() {
 func (s *session) take(line []byte, now time.Time) {
 	name := nameOf(line)
 	wanted := s.cfg.wanted[name]
-	if !wanted && scopes[name] != ofGroup { // who fails or leaves is of interest to the chooser
+	if !wanted && scopes[name] != ofGroup && scopes[name] != ofGateway { // who comes and goes concerns the chooser
 		return
 	}
 	if at, ok := eventlog.Time(line); !ok || at.Before(s.since) {
@@ -169,15 +169,18 @@ func (s *session) take(line []byte, now time.Time) {
 		s.counts.malformed++
 		return
 	}
-	if wanted {
-		s.counts.matched++
+	if id, left := e.departed(); id != "" {
+		s.enqueue(now, s.chooser.gone(id, left, now)...)
 	}
+	if !wanted {
+		return
+	}
+	s.counts.matched++
 	switch {
-	case s.cfg.all && !wanted:
 	case s.cfg.all, e.scope() == ofNode, e.scope() == ofGateway && e.Via == viaSelf && e.Peer != e.Node:
 		s.enqueue(now, s.keyed(e))
 	case e.scope() == ofGroup:
-		s.enqueue(now, s.chooser.take(e, wanted, now)...)
+		s.enqueue(now, s.chooser.take(e, now)...)
 	}
 }
 
