@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"log/slog"
@@ -30,6 +31,7 @@ type session struct {
 	log     *eventlog.Log
 	logs    []*followed
 	since   time.Time // lines before that are old news
+	node    string    // that wrote the line read last
 	chooser chooser
 	boxes   []*outbox
 	counts  counts
@@ -169,6 +171,7 @@ func (s *session) take(line []byte, now time.Time) {
 		s.counts.malformed++
 		return
 	}
+	s.node = e.Node
 	if id, left := e.departed(); id != "" {
 		s.enqueue(now, s.chooser.gone(id, left, now)...)
 	}
@@ -211,7 +214,7 @@ func (s *session) dispatch() {
 		s.noteDropped(box, now)
 		if events := box.begin(now, s.hurry); events != nil {
 			s.underWay++
-			self := s.self(events)
+			self := s.self()
 			go func() { s.finished <- finished{box, box.deliver(s.ctx, self, events)} }()
 		}
 		waiting += len(box.queue)
@@ -225,12 +228,7 @@ func (s *session) dispatch() {
 }
 
 // self is this member's id: as the host says, or before that as the logs do.
-func (s *session) self(events []event) string {
-	if s.chooser.self != "" {
-		return s.chooser.self
-	}
-	return events[0].Node
-}
+func (s *session) self() string { return cmp.Or(s.chooser.self, s.node) }
 
 // dropNotedEvery is the least time between two lines about events that were dropped.
 const dropNotedEvery = 10 * time.Second
@@ -265,7 +263,7 @@ func (s *session) finish(f finished) {
 }
 
 func (s *session) write(level slog.Level, action string, box *outbox, events int, attrs ...slog.Attr) {
-	s.log.Write(level, eventlog.Notify, s.chooser.self, "", append([]slog.Attr{
+	s.log.Write(level, eventlog.Notify, s.self(), "", append([]slog.Attr{
 		slog.String(eventlog.KeyAction, action), slog.String(eventlog.KeyTo, box.name()), slog.Int(eventlog.KeyEvents, events),
 	}, attrs...)...)
 }
@@ -329,11 +327,14 @@ func (s *session) snapshot(ctx context.Context) (state []byte, err error) {
 func (s *session) status(ctx context.Context) (counters []notifypb.Counter, err error) {
 	err = s.do(ctx, func() {
 		counters = s.counts.list()
-		waiting := 0
+		var waiting, lost uint64
 		for _, box := range s.boxes {
-			waiting += len(box.queue)
+			waiting += uint64(len(box.queue))
 		}
-		counters = append(counters, notifypb.Counter{Name: "waiting", Value: uint64(waiting)})
+		for _, l := range s.logs {
+			lost += l.Lost()
+		}
+		counters = append(counters, notifypb.Counter{Name: "waiting", Value: waiting}, notifypb.Counter{Name: "log_files_lost", Value: lost})
 	})
 	return counters, err
 }
