@@ -299,18 +299,18 @@ func (s *session) drain(ctx context.Context) error {
 	case <-ctx.Done():
 	}
 	var left int
-	if err := s.do(context.Background(), func() { left = s.giveUp(ctx.Err()) }); err != nil {
+	if err := s.do(context.Background(), func() { left = s.giveUp() }); err != nil {
 		return err
 	}
 	return fmt.Errorf("%d notifications were not delivered: %w", left, ctx.Err())
 }
 
 // giveUp logs what is lost when the service ends now.
-func (s *session) giveUp(why error) (left int) {
+func (s *session) giveUp() (left int) {
 	for _, box := range s.boxes {
 		if n := len(box.queue); n > 0 {
 			left += n
-			s.write(slog.LevelError, actionDrop, box, n, slog.String(eventlog.KeyError, "the daemon ends: "+why.Error()))
+			s.write(slog.LevelError, actionDrop, box, n, slog.String(eventlog.KeyError, "the daemon ends before they are delivered"))
 		}
 	}
 	s.counts.dropped += uint64(left)
