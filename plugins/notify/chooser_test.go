@@ -80,7 +80,9 @@ func TestEachFailureIsToldByOneMember(t *testing.T) {
 				tell(c.members(listOf(node, numbers(members)...), now))
 			}
 			for i, d := range r.Perm(len(dead)) {
-				tell(c.take(fail(node, dead[d]), true, now.Add(time.Duration(i)*time.Second)))
+				at := now.Add(time.Duration(i) * time.Second)
+				tell(c.gone(memberID(dead[d]), false, at))
+				tell(c.take(fail(node, dead[d]), at))
 			}
 			tell(c.members(listOf(node, left...), now.Add(3*time.Second)))
 			tell(c.members(listOf(node, left...), now.Add(4*time.Second)))
@@ -101,7 +103,7 @@ func TestAnotherTakesOverWhereTheChosenOneIsGone(t *testing.T) {
 	for node := 1; node < members; node++ {
 		choosers[node] = new(chooser)
 		choosers[node].members(listOf(node, numbers(members)...), now)
-		if due := choosers[node].take(fail(node, 0), true, now); len(due) > 0 {
+		if due := choosers[node].take(fail(node, 0), now); len(due) > 0 {
 			teller = node
 		}
 	}
@@ -110,9 +112,13 @@ func TestAnotherTakesOverWhereTheChosenOneIsGone(t *testing.T) {
 	}
 	for _, test := range []struct {
 		name  string
+		left  bool
 		after time.Duration
 		want  int
-	}{{"in time", takeOverFor - time.Second, 1}, {"late", takeOverFor + time.Second, 0}} {
+	}{
+		{"fails soon", false, takeOverFor - time.Second, 1}, {"fails late", false, takeOverFor + time.Second, 0},
+		{"leaves soon", true, heardWithin - time.Second, 1}, {"leaves late", true, heardWithin + time.Second, 0},
+	} {
 		told := 0
 		for node, c := range choosers {
 			if node == teller {
@@ -122,7 +128,7 @@ func TestAnotherTakesOverWhereTheChosenOneIsGone(t *testing.T) {
 			c.recent = append([]waiting(nil), c.recent...)
 			c.departed = map[string]time.Time{}
 			c.forget(now.Add(test.after))
-			for _, e := range c.take(fail(node, teller), false, now.Add(test.after)) {
+			for _, e := range c.gone(memberID(teller), test.left, now.Add(test.after)) {
 				if e.key != fail(node, 0).key {
 					t.Errorf("%s: node %d tells of %s, which nobody wants", test.name, node, e.key)
 				}
@@ -130,7 +136,7 @@ func TestAnotherTakesOverWhereTheChosenOneIsGone(t *testing.T) {
 			}
 		}
 		if told != test.want {
-			t.Errorf("the teller fails %s: %d others take over, want %d", test.name, told, test.want)
+			t.Errorf("the teller %s: %d others take over, want %d", test.name, told, test.want)
 		}
 	}
 }
@@ -146,12 +152,12 @@ func TestNobodyCountsOnANewcomer(t *testing.T) {
 	}
 	var c chooser
 	c.members(request, now)
-	if due := c.take(fail(1, 0), true, now); len(due) != 1 {
+	if due := c.take(fail(1, 0), now); len(due) != 1 {
 		t.Errorf("%d events are told by the only member that has been there for long", len(due))
 	}
 	told := 0
 	for i := range 100 {
-		told += len(c.take(fail(1, 100+i), true, now.Add(youngFor)))
+		told += len(c.take(fail(1, 100+i), now.Add(youngFor)))
 	}
 	if told > 30 {
 		t.Errorf("it tells of %d of 100 events when the others are no newcomers any more", told)
@@ -170,7 +176,7 @@ func TestNodeThatJoinsDoesNotTakeAllOthersForNewcomers(t *testing.T) {
 	c.members(request, now)
 	told := 0
 	for i := range 100 {
-		told += len(c.take(fail(1, 100+i), true, now))
+		told += len(c.take(fail(1, 100+i), now))
 	}
 	if told > 30 {
 		t.Errorf("it tells of %d of 100 events, beside 29 others", told)
@@ -180,7 +186,7 @@ func TestNodeThatJoinsDoesNotTakeAllOthersForNewcomers(t *testing.T) {
 func TestChooserRemembersOnlySoMuch(t *testing.T) {
 	var c chooser
 	for i := range recentMax + 10 {
-		c.take(fail(1, i+2), true, start) // nobody says who there is
+		c.take(fail(1, i+2), start) // nobody says who there is
 	}
 	if len(c.recent) != recentMax || c.recent[0].event.Peer != memberID(12) {
 		t.Errorf("it remembers %d events, from %s on", len(c.recent), c.recent[0].event.Peer)
