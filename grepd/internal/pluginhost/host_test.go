@@ -152,8 +152,6 @@ func (r *rig) eventually(what string, condition func() bool) {
 	r.t.Helper()
 	for deadline := time.Now().Add(30 * time.Second); !condition(); {
 		if time.Now().After(deadline) {
-			r.mu.Lock()
-			defer r.mu.Unlock()
 			r.t.Fatalf("not within 30 s: %s\ninfo: %+v\nlog:\n%s", what, r.Info(), strings.Join(r.lines(), "\n"))
 		}
 		time.Sleep(2 * time.Millisecond)
