@@ -61,6 +61,10 @@ const (
 	leavesChild   = "leaves a child that holds its standard error"
 	// waitsFor comes with the path of a file that it waits for before its handshake.
 	waitsFor = "waits for "
+
+	speaksTwo           = "speaks two versions"
+	notifies            = "notifies"
+	notifiesAfreshAlone = "notifies, and refuses to start from a state"
 )
 
 func runFake() int {
@@ -80,6 +84,10 @@ func runFake() int {
 		select {}
 	case hangsEarly:
 		return shakeHandsAndHang()
+	case notifies, notifiesAfreshAlone:
+		go pluginapi.AwaitHostEnd(func() { os.Exit(0) })
+		pluginapi.Serve(pluginapi.NotifyKind(&fakeNotify{what: what}))
+		return 0
 	case babbles:
 		return babble()
 	case wrongVersion:
@@ -103,7 +111,11 @@ func runFake() int {
 		return 2
 	}
 	go pluginapi.AwaitHostEnd(func() { os.Exit(0) })
-	pluginapi.Serve(pluginapi.MembershipKind(&fake{what: what, conn: conn}))
+	kind := pluginapi.MembershipKind(&fake{what: what, conn: conn})
+	if what == speaksTwo {
+		kind.Versions[2] = kind.Versions[1]
+	}
+	pluginapi.Serve(kind)
 	return 0
 }
 
