@@ -187,9 +187,9 @@ func (h *Host) readyStarted(l *launching) {
 		h.endReload(l.err, nil)
 		return
 	}
+	h.putOnTrial(l.instance.program)
 	h.backoff.reset()
 	h.rolledBack = nil
-	h.putOnTrial(l.instance.program)
 	h.become(l.instance, actionReload)
 	h.endReload(nil, nil)
 }
@@ -200,6 +200,7 @@ func (h *Host) swap(next *instance) {
 	frozenAt := time.Now()
 	state, frozen := h.freeze(old)
 	if err := h.call(next, state, !frozen); err != nil {
+		next.kill() // it may yet begin to work
 		h.bury(next, 0, nil)
 		err = next.explain(context.Background(), err)
 		if resumed := h.resume(old, state, frozen); resumed != nil {
@@ -231,12 +232,12 @@ func (h *Host) freeze(i *instance) (state []byte, frozen bool) {
 		h.snapshot = state
 		return state, true
 	}
-	i.process.kill()
-	<-i.process.exited
+	h.snapshot = i.state()
+	i.kill()
 	h.lastExit = fmt.Sprintf("it did not give its state for a reload: %v", err)
 	h.log(slog.LevelWarn, actionExit, slog.Int(eventlog.KeyPID, i.process.pid),
 		slog.String(eventlog.KeyDetail, h.lastExit), slog.String(eventlog.KeyStderr, i.stderr.String()))
-	return i.state(), false
+	return h.snapshot, false
 }
 
 // resume sets the old instance to work again after a reload that went wrong late.
@@ -254,14 +255,15 @@ func (h *Host) resume(old *instance, state []byte, frozen bool) error {
 }
 
 // putOnTrial makes ready for the case that next, which takes the program's place, is no
-// good. What is neither at work nor has proved itself is nothing to go back to.
+// good. A program that crashes again and again is nothing to go back to, unless it has
+// proved itself.
 func (h *Host) putOnTrial(next program) {
 	switch {
 	case h.lastGood != nil && next.checksum == h.lastGood.program.checksum: // gone back to by hand
 		h.proven, h.lastGood = h.lastGood.proven, nil
 	case h.lastGood != nil: // the program is on trial itself
 		h.lastGood.state = h.snapshot
-	case next.checksum != h.program.checksum && (h.current != nil || h.proven):
+	case next.checksum != h.program.checksum && (h.current != nil || h.proven || h.backoff.attempts == 1):
 		h.lastGood = &fallback{program: h.program, proven: h.proven, state: h.snapshot}
 	}
 }

@@ -167,12 +167,12 @@ func TestProgramThatPanicsOnTrialIsRolledBack(t *testing.T) {
 	}
 	// A person may try it.
 	r.reload()
-	r.eventually("it is rolled back again", func() bool { return r.count("action=rollback") == 2 })
+	r.eventually("it is rolled back again", func() bool { return r.count("action=rollback") >= 2 })
 	// After another program it is a new one.
 	r.install(works + ";2")
-	r.eventually("another one is taken up", func() bool { return r.count("action=reload") == 3 })
+	r.eventually("another one is taken up", func() bool { return r.logged("action=reload", r.checksum()) })
 	r.install(panicsLater)
-	r.eventually("and then the bad one", func() bool { return r.count("action=rollback") == 3 })
+	r.eventually("and then the bad one", func() bool { return r.count("action=rollback") >= 3 })
 }
 
 func TestProgramThatHangsOnTrialIsRolledBack(t *testing.T) {
