@@ -19,8 +19,9 @@
 #   -h               print this
 #
 # Exit status 1: something broke; the whole output of the tests is printed then. 2: a bad
-# flag. The figures are worth something on an otherwise idle machine only. Reports that were
-# kept are in scripts/bench/runs.
+# flag. The figures are worth something on an otherwise idle machine only; where it is given
+# priority instead (scripts/machine.sh says how), -busy must be 0, since the busy processes
+# would have it too, before the system's own. Reports that were kept are in scripts/bench/runs.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 # shellcheck source=scripts/machine.sh

@@ -89,15 +89,14 @@ func (i *instance) kill() {
 	}
 }
 
-// awaitStill closes still when a process that was killed has been buried, or runs no more.
-func (i *instance) awaitStill() {
-	timer := time.NewTimer(deathTimeout)
+// awaitGone waits until it has been buried, or for so long.
+func (i *instance) awaitGone(limit time.Duration) {
+	timer := time.NewTimer(limit)
 	defer timer.Stop()
 	select {
 	case <-i.gone:
 	case <-timer.C:
 	}
-	close(i.still)
 }
 
 // launch starts the program, idle, and returns when it has shaken hands and says that it

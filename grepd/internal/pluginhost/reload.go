@@ -157,7 +157,11 @@ func (h *Host) endReload(err error, replaced *instance) {
 		}
 	}
 	if replaced != nil {
-		h.bury(replaced, h.cfg.Timing.Grace, answer)
+		h.bury(replaced, h.cfg.Timing.Grace)
+		h.burials.Go(func() {
+			replaced.awaitGone(h.cfg.Timing.Grace + deathTimeout)
+			answer()
+		})
 	} else {
 		answer()
 	}
@@ -201,7 +205,7 @@ func (h *Host) swap(next *instance) {
 	state, frozen := h.freeze(old)
 	if err := h.call(next, state, !frozen); err != nil {
 		next.kill() // it may yet begin to work
-		h.bury(next, 0, nil)
+		h.bury(next, 0)
 		err = next.explain(context.Background(), err)
 		if resumed := h.resume(old, state, frozen); resumed != nil {
 			err = fmt.Errorf("%w; %w", err, resumed)

@@ -82,7 +82,7 @@ func stoppedTimer() *time.Timer {
 func (h *Host) run() {
 	defer close(h.done)
 	defer h.runDir.remove()
-	defer h.burials.Wait()
+	defer h.awaitBurials()
 	for {
 		select {
 		case <-h.stopping:
@@ -220,20 +220,34 @@ func (h *Host) crashed(why string) {
 	i.process.kill()
 	i.release()
 	i.service.Lost()
-	h.bury(i, 0, nil)
-	h.burials.Go(i.awaitStill)
+	h.bury(i, 0)
+	h.burials.Go(func() {
+		i.awaitGone(deathTimeout)
+		close(i.still)
+	})
 	h.publish(Restarting)
 }
 
-// bury ends an instance in a goroutine, which then calls then, if that is not nil.
-func (h *Host) bury(i *instance, grace time.Duration, then func()) {
+// bury ends an instance in a goroutine.
+func (h *Host) bury(i *instance, grace time.Duration) {
 	h.burials.Go(func() {
 		i.end(grace)
 		close(i.gone)
-		if then != nil {
-			then()
-		}
 	})
+}
+
+// awaitBurials waits until all that was buried is gone, or until it is only the system that
+// keeps it.
+func (h *Host) awaitBurials() {
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		h.burials.Wait()
+	}()
+	select {
+	case <-done:
+	case <-time.After(h.cfg.Timing.Grace + deathTimeout):
+	}
 }
 
 // buried decides what comes in place of an instance that crashed.
@@ -363,10 +377,14 @@ func (h *Host) retire() error {
 		ctx, cancel := context.WithTimeout(context.Background(), h.cfg.Timing.Retire)
 		err = i.service.Retire(ctx)
 		cancel()
-		i.end(h.cfg.Timing.Grace)
+		i.release()
+		h.bury(i, h.cfg.Timing.Grace)
+		i.awaitGone(h.cfg.Timing.Grace + deathTimeout)
 		i.service.Lost()
 		h.current = nil
-		h.lastExit = i.process.exit
+		if isClosed(i.process.exited) {
+			h.lastExit = i.process.exit
+		}
 		level, attrs := slog.LevelInfo, []slog.Attr{slog.Int(eventlog.KeyPID, i.process.pid)}
 		if err != nil {
 			level, attrs = slog.LevelWarn, append(attrs, slog.String(eventlog.KeyError, err.Error()))
