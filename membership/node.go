@@ -148,7 +148,7 @@ func RestoreNode(cfg Config, s Snapshot, crashed bool, now Now) (*Node, error) {
 	if err != nil {
 		return nil, err
 	}
-	n.self, n.phase, n.epoch, n.seq = s.Self, InGroup, s.Epoch, s.Seq
+	n.self, n.epoch, n.seq = s.Self, s.Epoch, s.Seq
 	n.list = newList(s.Rows)
 	n.reported = n.list.version
 	n.detector.beatSeq = s.BeatSeq
@@ -156,10 +156,11 @@ func RestoreNode(cfg Config, s Snapshot, crashed bool, now Now) (*Node, error) {
 		n.seq += seqSkip
 		n.detector.beatSeq += seqSkip
 	}
-	n.joiner = joiner{}
-	n.startGateway()
 	n.followList()
 	n.detector.restore(s)
+	n.joiner = joiner{}
+	n.phase = InGroup // only now: whom the snapshot watched need not be asked
+	n.startGateway()
 	n.restoreSpreader(s.Pending)
 	n.wake = n.nextWake()
 	return n, nil

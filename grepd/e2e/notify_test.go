@@ -145,6 +145,19 @@ func (c *cluster) awaitSettled() {
 	})
 }
 
+// awaitHeard waits until events are so old that nobody tells of them for one that leaves.
+func awaitHeard(t *testing.T, events []event) {
+	t.Helper()
+	await(t, 2*spreadWithin, "the events are old", func() error {
+		for _, e := range events {
+			if age := time.Since(e.Time); age < spreadWithin+boundSlack() {
+				return fmt.Errorf("%+v is %v old", e, age)
+			}
+		}
+		return nil
+	})
+}
+
 // pluginNamed says how a plugin of the node is.
 func (n *node) pluginNamed(name string) (pluginStatus, error) {
 	s, err := n.status()
@@ -176,7 +189,7 @@ func TestFailureIsNotifiedOnceAcrossReloads(t *testing.T) {
 	h.set(true)
 	victim := c.nodes[1]
 	c.kill(victim)
-	c.awaitEvents(detectWithin+spreadWithin, "FAIL", victim.addr)
+	events := c.awaitEvents(detectWithin+spreadWithin, "FAIL", victim.addr)
 	await(t, joinLimit, "the hook has refused a notification", func() error {
 		if accepted, refused := h.got(); len(refused) == 0 || len(accepted) > 0 {
 			return fmt.Errorf("accepted %v, refused %v", accepted, refused)
@@ -209,6 +222,7 @@ func TestFailureIsNotifiedOnceAcrossReloads(t *testing.T) {
 		}
 		return nil
 	})
+	awaitHeard(t, events)
 	c.stop() // which delivers whatever waits
 
 	accepted, refused := h.got()
@@ -278,4 +292,52 @@ func TestPluginsDoNotDisturbEachOther(t *testing.T) {
 	})
 	c.awaitAgreement(joinLimit)
 	checkNoFail(t, c)
+}
+
+// TestFailureIsNotifiedOnceAcrossUpgrades is the same for the daemons themselves: what has
+// not been delivered goes from the old one's plugin to the new one's.
+func TestFailureIsNotifiedOnceAcrossUpgrades(t *testing.T) {
+	c, h, ran := notifying(t, "FAIL")
+	for _, n := range c.nodes {
+		n.upgradable()
+	}
+	c.start(c.nodes...)
+	c.awaitSettled()
+	h.set(true)
+	victim := c.nodes[1]
+	c.kill(victim)
+	events := c.awaitEvents(detectWithin+spreadWithin, "FAIL", victim.addr)
+	await(t, joinLimit, "the hook has refused a notification", func() error {
+		if _, refused := h.got(); len(refused) == 0 {
+			return fmt.Errorf("it has been sent none")
+		}
+		return nil
+	})
+	var old []*process
+	for _, n := range c.running() {
+		old = append(old, n.upgrade())
+		if p, err := n.pluginNamed("notify"); err != nil || p.Restarts != 0 {
+			t.Errorf("after the upgrade: %+v, %v", p, err)
+		}
+	}
+	h.set(false)
+	await(t, joinLimit, "the hook has the notification", func() error {
+		if accepted, _ := h.got(); len(accepted) == 0 {
+			return fmt.Errorf("it has none")
+		}
+		return nil
+	})
+	for _, p := range old {
+		p.wait(t)
+	}
+	awaitHeard(t, events)
+	c.stop() // which delivers whatever waits
+	accepted, refused := h.got()
+	if len(accepted) != 1 || addrOf(accepted[0].Peer) != victim.addr || len(h.problems) > 0 {
+		t.Errorf("the hook has %+v, want the one failure of %s; problems %q", accepted, victim.addr, h.problems)
+	}
+	if outputs := runs(t, ran); len(outputs) != 1 {
+		t.Errorf("the command wrote %q", outputs)
+	}
+	t.Logf("%d attempts were refused", len(refused))
 }

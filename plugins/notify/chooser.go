@@ -15,6 +15,10 @@ const (
 	// member may hear of the event 6 s later than this one, and then needs a moment; and if
 	// it dies, it takes another 6 s until this one knows.
 	takeOverFor = 20 * time.Second
+	// heardWithin is how long after this node another member may hear of an event: the
+	// default bound for a change to be in all lists. A member that leaves has told what it had
+	// heard of, and so only for events so young it has to be taken over.
+	heardWithin = 6 * time.Second
 	// youngFor is how long after its arrival nobody counts on a member: what happened
 	// just before then may never come into its log.
 	youngFor = 10 * time.Second
@@ -37,32 +41,39 @@ type chooser struct {
 // waiting is an event that another member tells of.
 type waiting struct {
 	event  event
+	seen   time.Time
 	chosen string // empty: not decided, for want of a list
 	until  time.Time
 }
 
-// take decides about an event of the whole group, or remembers it. It returns what this
-// node has to tell now: the event, and earlier ones whose teller is gone by it.
-func (c *chooser) take(e event, wanted bool, now time.Time) (due []event) {
-	if gone := e.ends(); gone != "" {
-		if c.departed == nil {
-			c.departed = map[string]time.Time{}
-		}
-		c.departed[gone] = now.Add(takeOverFor)
-		due = c.decide(func(w *waiting) bool { return w.chosen == gone }, now)
+// gone takes note of a member that is no longer one, and returns what this node has to
+// tell by that.
+func (c *chooser) gone(id string, left bool, now time.Time) (due []event) {
+	if c.departed == nil {
+		c.departed = map[string]time.Time{}
 	}
-	if !wanted {
-		return due
+	c.departed[id] = now.Add(takeOverFor)
+	if left {
+		c.recent = slices.DeleteFunc(c.recent, func(w waiting) bool {
+			return w.chosen == id && now.Sub(w.seen) >= heardWithin
+		})
 	}
+	return c.decide(func(w *waiting) bool { return w.chosen == id }, now)
+}
+
+// take decides about an event of the whole group: it returns it where this node has to tell
+// of it, and else remembers it.
+func (c *chooser) take(e event, now time.Time) (due []event) {
 	if len(c.recent) >= recentMax {
 		c.recent = slices.Delete(c.recent, 0, 1)
 	}
-	c.recent = append(c.recent, waiting{event: e, until: now.Add(takeOverFor)})
+	c.recent = append(c.recent, waiting{event: e, seen: now, until: now.Add(takeOverFor)})
 	last := len(c.recent) - 1
-	return append(due, c.decide(func(w *waiting) bool { return w == &c.recent[last] }, now)...)
+	return c.decide(func(w *waiting) bool { return w == &c.recent[last] }, now)
 }
 
-// members takes in who is in the group, and returns what this node has to tell by that.
+// members takes in who is in the group, and returns what this node has to tell by that: what
+// was not decided yet. Who is no longer there is in the log as well, with the reason.
 func (c *chooser) members(request *notifypb.MembersRequest, now time.Time) (due []event) {
 	c.self = request.Self
 	c.alive = make(map[string]time.Time, len(request.Alive))
@@ -72,10 +83,7 @@ func (c *chooser) members(request *notifypb.MembersRequest, now time.Time) (due 
 	if since, ok := c.alive[c.self]; ok {
 		c.since = since
 	}
-	return c.decide(func(w *waiting) bool {
-		_, alive := c.alive[w.chosen]
-		return !alive
-	}, now)
+	return c.decide(func(w *waiting) bool { return w.chosen == "" }, now)
 }
 
 // decide chooses for those events that it is asked to, and returns and forgets those that

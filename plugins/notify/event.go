@@ -17,6 +17,8 @@ type event struct {
 	Node  string `json:"node"`
 	Peer  string `json:"peer"`
 	Via   string `json:"via"`
+
+	Previous string `json:"previous"`
 }
 
 // scope is who tells of an event.
@@ -57,7 +59,7 @@ func nameOf(line []byte) eventlog.Event {
 // parse reads a line, which it copies. It reports false for one that is not as it should be.
 func parse(line []byte) (event, bool) {
 	e := event{line: bytes.Clone(line)}
-	if json.Unmarshal(line, &e) != nil || e.Time == "" || e.Node == "" {
+	if !bytes.HasPrefix(line, []byte{'{'}) || json.Unmarshal(line, &e) != nil || e.Time == "" || e.Node == "" {
 		return event{}, false
 	}
 	e.key = e.Event + "/" + e.Peer
@@ -69,12 +71,18 @@ func parse(line []byte) (event, bool) {
 
 func (e *event) scope() scope { return scopes[eventlog.Event(e.Event)] }
 
-// ends names the member that is no longer one by this event, or nobody.
-func (e *event) ends() string {
-	if e.Event == string(eventlog.Fail) || e.Event == string(eventlog.Leave) {
-		return e.Peer
+// departed names the member that is no longer one by this event, or nobody, and whether it
+// left of its own will.
+func (e *event) departed() (id string, left bool) {
+	switch eventlog.Event(e.Event) {
+	case eventlog.Fail:
+		return e.Peer, false
+	case eventlog.Leave:
+		return e.Peer, true
+	case eventlog.Join: // of a machine that is back so soon that nobody has missed it
+		return e.Previous, false
 	}
-	return ""
+	return "", false
 }
 
 // payload is the events as a JSON array: each a line of the log, with its key in front.

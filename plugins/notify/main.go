@@ -17,8 +17,10 @@
 //
 //   - once, where lists agree, whoever found it out;
 //   - twice or more, where they do not: within youngFor of a member's arrival, since it may
-//     not have heard of the event and so others do not count on it; on both sides of a
-//     partition; and where the chosen member dies within takeOverFor of having told;
+//     not have heard of the event and so others do not count on it; where the chosen member
+//     dies within takeOverFor of the event, or leaves within heardWithin, having told; in
+//     each of the groups that a partition leaves; and where a node logs it twice, since its
+//     membership plugin crashed in that half second;
 //   - not at all, where the chosen member cannot deliver though it lives: its way to the
 //     webhook is cut for longer than the attempts last, or it runs without this plugin. So
 //     all members have to run it with the same options, or each of a few with

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"log/slog"
@@ -30,6 +31,7 @@ type session struct {
 	log     *eventlog.Log
 	logs    []*followed
 	since   time.Time // lines before that are old news
+	node    string    // that wrote the line read last
 	chooser chooser
 	boxes   []*outbox
 	counts  counts
@@ -40,8 +42,9 @@ type session struct {
 	done      chan struct{}
 	ctx       context.Context // of the deliveries
 	cancel    context.CancelFunc
-	underWay  int           // deliveries
-	drained   chan struct{} // closed when nothing waits any more; nil: nobody asks
+	underWay  int             // deliveries
+	hurry     bool            // the service is about to end
+	drained   []chan struct{} // to be closed when nothing waits any more
 	dropNoted time.Time
 }
 
@@ -157,7 +160,7 @@ func (s *session) poll() {
 func (s *session) take(line []byte, now time.Time) {
 	name := nameOf(line)
 	wanted := s.cfg.wanted[name]
-	if !wanted && scopes[name] != ofGroup { // who fails or leaves is of interest to the chooser
+	if !wanted && scopes[name] != ofGroup && scopes[name] != ofGateway { // who comes and goes concerns the chooser
 		return
 	}
 	if at, ok := eventlog.Time(line); !ok || at.Before(s.since) {
@@ -168,15 +171,19 @@ func (s *session) take(line []byte, now time.Time) {
 		s.counts.malformed++
 		return
 	}
-	if wanted {
-		s.counts.matched++
+	s.node = e.Node
+	if id, left := e.departed(); id != "" {
+		s.enqueue(now, s.chooser.gone(id, left, now)...)
 	}
+	if !wanted {
+		return
+	}
+	s.counts.matched++
 	switch {
-	case s.cfg.all && !wanted:
 	case s.cfg.all, e.scope() == ofNode, e.scope() == ofGateway && e.Via == viaSelf && e.Peer != e.Node:
 		s.enqueue(now, s.keyed(e))
 	case e.scope() == ofGroup:
-		s.enqueue(now, s.chooser.take(e, wanted, now)...)
+		s.enqueue(now, s.chooser.take(e, now)...)
 	}
 }
 
@@ -205,33 +212,23 @@ func (s *session) dispatch() {
 	waiting := 0
 	for _, box := range s.boxes {
 		s.noteDropped(box, now)
-		if events := box.begin(now, s.drained != nil); events != nil {
+		if events := box.begin(now, s.hurry); events != nil {
 			s.underWay++
-			self := s.self(events)
+			self := s.self()
 			go func() { s.finished <- finished{box, box.deliver(s.ctx, self, events)} }()
 		}
 		waiting += len(box.queue)
 	}
-	if s.drained != nil && waiting == 0 {
-		closeOnce(s.drained)
-	}
-}
-
-func closeOnce(c chan struct{}) {
-	select {
-	case <-c:
-	default:
-		close(c)
+	if waiting == 0 {
+		for _, drained := range s.drained {
+			close(drained)
+		}
+		s.drained = nil
 	}
 }
 
 // self is this member's id: as the host says, or before that as the logs do.
-func (s *session) self(events []event) string {
-	if s.chooser.self != "" {
-		return s.chooser.self
-	}
-	return events[0].Node
-}
+func (s *session) self() string { return cmp.Or(s.chooser.self, s.node) }
 
 // dropNotedEvery is the least time between two lines about events that were dropped.
 const dropNotedEvery = 10 * time.Second
@@ -266,7 +263,7 @@ func (s *session) finish(f finished) {
 }
 
 func (s *session) write(level slog.Level, action string, box *outbox, events int, attrs ...slog.Attr) {
-	s.log.Write(level, eventlog.Notify, s.chooser.self, "", append([]slog.Attr{
+	s.log.Write(level, eventlog.Notify, s.self(), "", append([]slog.Attr{
 		slog.String(eventlog.KeyAction, action), slog.String(eventlog.KeyTo, box.name()), slog.Int(eventlog.KeyEvents, events),
 	}, attrs...)...)
 }
@@ -288,13 +285,10 @@ func (s *session) members(ctx context.Context, request *notifypb.MembersRequest)
 
 // drain reads what the logs have got, and returns when all is delivered.
 func (s *session) drain(ctx context.Context) error {
-	var drained chan struct{}
+	drained := make(chan struct{})
 	err := s.do(ctx, func() {
 		s.poll()
-		if s.drained == nil {
-			s.drained = make(chan struct{})
-		}
-		drained = s.drained
+		s.hurry, s.drained = true, append(s.drained, drained)
 	})
 	if err != nil {
 		return err
@@ -305,18 +299,18 @@ func (s *session) drain(ctx context.Context) error {
 	case <-ctx.Done():
 	}
 	var left int
-	if err := s.do(context.Background(), func() { left = s.giveUp(ctx.Err()) }); err != nil {
+	if err := s.do(context.Background(), func() { left = s.giveUp() }); err != nil {
 		return err
 	}
 	return fmt.Errorf("%d notifications were not delivered: %w", left, ctx.Err())
 }
 
 // giveUp logs what is lost when the service ends now.
-func (s *session) giveUp(why error) (left int) {
+func (s *session) giveUp() (left int) {
 	for _, box := range s.boxes {
 		if n := len(box.queue); n > 0 {
 			left += n
-			s.write(slog.LevelError, actionDrop, box, n, slog.String(eventlog.KeyError, "the daemon ends: "+why.Error()))
+			s.write(slog.LevelError, actionDrop, box, n, slog.String(eventlog.KeyError, "the daemon ends before they are delivered"))
 		}
 	}
 	s.counts.dropped += uint64(left)
@@ -333,11 +327,14 @@ func (s *session) snapshot(ctx context.Context) (state []byte, err error) {
 func (s *session) status(ctx context.Context) (counters []notifypb.Counter, err error) {
 	err = s.do(ctx, func() {
 		counters = s.counts.list()
-		waiting := 0
+		var waiting, lost uint64
 		for _, box := range s.boxes {
-			waiting += len(box.queue)
+			waiting += uint64(len(box.queue))
 		}
-		counters = append(counters, notifypb.Counter{Name: "waiting", Value: uint64(waiting)})
+		for _, l := range s.logs {
+			lost += l.Lost()
+		}
+		counters = append(counters, notifypb.Counter{Name: "waiting", Value: waiting}, notifypb.Counter{Name: "log_files_lost", Value: lost})
 	})
 	return counters, err
 }

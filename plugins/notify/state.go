@@ -61,7 +61,9 @@ func (s *session) encode() ([]byte, error) {
 		state.Positions = append(state.Positions, p)
 	}
 	for _, w := range s.chooser.recent {
-		state.Recent = append(state.Recent, notifypb.Waiting{Line: w.event.line, Chosen: w.chosen, UntilUnixNanos: w.until.UnixNano()})
+		state.Recent = append(state.Recent, notifypb.Waiting{
+			Line: w.event.line, Chosen: w.chosen, SeenUnixNanos: w.seen.UnixNano(), UntilUnixNanos: w.until.UnixNano(),
+		})
 	}
 	for id, until := range s.chooser.departed {
 		state.Departed = append(state.Departed, notifypb.Departure{Id: id, UntilUnixNanos: until.UnixNano()})
@@ -123,7 +125,9 @@ func (s *session) restoreEvents(state *notifypb.State) error {
 		if err != nil {
 			return err
 		}
-		s.chooser.recent = append(s.chooser.recent, waiting{e, w.Chosen, time.Unix(0, w.UntilUnixNanos)})
+		s.chooser.recent = append(s.chooser.recent, waiting{
+			event: e, chosen: w.Chosen, seen: time.Unix(0, w.SeenUnixNanos), until: time.Unix(0, w.UntilUnixNanos),
+		})
 	}
 	s.chooser.departed = map[string]time.Time{}
 	for _, d := range state.Departed {

@@ -97,11 +97,13 @@ const (
 
 	KeyMode   = "mode"   // Membership: joining, live, stale, left
 	KeyPlugin = "plugin" // Plugin: which one
-	// KeyAction is what happened. Plugin: start, reload, refuse, exit, restart, stop; Plugin
+	// KeyAction is what happened. Plugin: start, reload, refuse, exit, restart, rollback, stop; Plugin
 	// and Upgrade: hand over, take over; Notify: sent, retry, drop.
 	KeyAction   = "action"
 	KeyVersion  = "version"  // of a program
 	KeyChecksum = "checksum" // of a program, SHA-256 in hex
+	// KeyBadChecksum is of a program that was rolled back.
+	KeyBadChecksum = "bad_checksum"
 	KeyPID      = "pid"      // of a process
 	KeyStderr   = "stderr"   // the last lines that a process wrote there
 	// KeyRestartInMS is when a plugin that ended will be started again.

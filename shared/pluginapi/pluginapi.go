@@ -11,8 +11,8 @@
 // The host finds in the same Kind what to expect of the program, and gets from it a
 // Membership whose methods are calls to the subprocess.
 //
-// Another kind of plugin is another Kind, with an interface and adapters of its own; the
-// host needs to know of it no more than the Kind says.
+// Another kind of plugin is another Kind, with an interface and adapters of its own, as
+// NotifyKind is; the host needs to know of it no more than the Kind says.
 //
 // # Order of calls
 //

@@ -2,6 +2,7 @@ package child
 
 import (
 	"bytes"
+	"strconv"
 	"strings"
 	"sync"
 )
@@ -61,4 +62,28 @@ func (t *Tail) String() string {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	return strings.Join(t.lines, "\n")
+}
+
+// Line returns the line that tells most: the first of a panic, or else the last.
+func (t *Tail) Line() string {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	switch {
+	case len(t.lines) == 0:
+		return ""
+	case t.panicky:
+		return printable(t.lines[0])
+	default:
+		return printable(t.lines[len(t.lines)-1])
+	}
+}
+
+// printable leaves nothing in a line that a terminal could take for a command.
+func printable(line string) string {
+	return strings.Map(func(r rune) rune {
+		if !strconv.IsPrint(r) {
+			return '?'
+		}
+		return r
+	}, line)
 }

@@ -54,6 +54,10 @@ const (
 	hangsAtFreeze = "hangs at freeze"
 	hangsLater    = "hangs later"
 	panicsLater   = "panics later"
+
+	speaksTwo           = "speaks two versions"
+	notifies            = "notifies"
+	notifiesAfreshAlone = "notifies, and refuses to start from a state"
 )
 
 func runFake() int {
@@ -73,6 +77,10 @@ func runFake() int {
 		select {}
 	case hangsEarly:
 		return shakeHandsAndHang()
+	case notifies, notifiesAfreshAlone:
+		go pluginapi.AwaitHostEnd(func() { os.Exit(0) })
+		pluginapi.Serve(pluginapi.NotifyKind(&fakeNotify{what: what}))
+		return 0
 	}
 	signal.Ignore(syscall.SIGINT)
 	conn, err := pluginapi.InheritedSocket()
@@ -81,7 +89,11 @@ func runFake() int {
 		return 2
 	}
 	go pluginapi.AwaitHostEnd(func() { os.Exit(0) })
-	pluginapi.Serve(pluginapi.MembershipKind(&fake{what: what, conn: conn}))
+	kind := pluginapi.MembershipKind(&fake{what: what, conn: conn})
+	if what == speaksTwo {
+		kind.Versions[2] = kind.Versions[1]
+	}
+	pluginapi.Serve(kind)
 	return 0
 }
 

@@ -29,6 +29,7 @@ func (h *Host) HandOver(give func(Handed) error) error {
 }
 
 func (h *Host) handOver(give func(Handed) error) error {
+	h.settle()
 	old := h.current
 	handed := Handed{State: h.snapshot, Crashed: true, Retired: h.Info().State == Stopped, Frozen: time.Now()}
 	frozen := false
@@ -39,11 +40,11 @@ func (h *Host) handOver(give func(Handed) error) error {
 	if err := give(handed); err != nil {
 		if old != nil {
 			err = errors.Join(err, h.resume(old, handed.State, frozen))
+		} else if !handed.Retired {
+			h.retry.Reset(0)
 		}
 		return err
 	}
-	h.check.Stop()
-	h.retry.Stop()
 	h.current, h.handedOver = nil, true
 	h.publish(HandedOver)
 	if old != nil {
@@ -66,11 +67,13 @@ func Prepare(ctx context.Context, cfg Config) (*Prepared, error) {
 	var err error
 	p.host, err = newHost(ctx, cfg, func(h *Host) error {
 		h.setClocks()
-		program, err := stage(h.path, h.runDir.path)
+		ctx, cancel := context.WithTimeout(h.ctx, h.cfg.Timing.Launch)
+		defer cancel()
+		program, err := stage(ctx, h.path, h.runDir.path)
 		if err != nil {
 			return err
 		}
-		if p.idle, err = h.launch(program); err != nil {
+		if p.idle, err = launch(ctx, &h.cfg, program, h.runDir.path); err != nil {
 			return err
 		}
 		h.program = program
@@ -92,7 +95,7 @@ func (p *Prepared) Begin(from Handed) (*Host, error) {
 	h := p.host
 	if from.Retired {
 		p.idle.end(0)
-	} else if err := h.setToWork(p.idle, from.State, from.Crashed); err != nil {
+	} else if err := h.call(p.idle, from.State, from.Crashed); err != nil {
 		return nil, fmt.Errorf("plugin %q: %w", h.cfg.Kind.Name, err)
 	} else {
 		h.become(p.idle, actionTakeOver, slog.Int64(eventlog.KeyGapUS, time.Since(from.Frozen).Microseconds()))

@@ -144,6 +144,13 @@ func (s *membershipService) Start(ctx context.Context, state []byte, crashed boo
 	return err
 }
 
+// Ping asks for the status, which the goroutine gives that does the work. The state of a
+// large group would be a burden at this pace.
+func (s *membershipService) Ping(ctx context.Context) error {
+	_, err := s.Membership.Status(ctx)
+	return err
+}
+
 func (s *membershipService) Retire(ctx context.Context) error {
 	err := s.Leave(ctx)
 	s.owner.logMode("left")

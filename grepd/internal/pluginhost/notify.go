@@ -136,6 +136,11 @@ func (s *notifyService) Start(ctx context.Context, state []byte, _ bool) error {
 	return err
 }
 
+func (s *notifyService) Ping(ctx context.Context) error {
+	_, err := s.Notify.Status(ctx)
+	return err
+}
+
 func (s *notifyService) Snapshot(ctx context.Context) ([]byte, error) {
 	return s.noting(ctx, s.Notify.Snapshot)
 }

@@ -175,10 +175,12 @@ func (f *flags) transcribe(w io.Writer) func(*membershiptest.Options) {
 	return func(o *membershiptest.Options) { o.Transcript, o.Messages = w, f.packets }
 }
 
+// shown is how many broken rules, or runs that broke one, are printed.
+const shown = 3
+
 // show prints a trial, and how to see it again if it broke a bound.
 func (f *flags) show(w io.Writer, r membershiptest.Result) {
 	fmt.Fprintln(w, r)
-	const shown = 3
 	for _, v := range r.Report.Violations[:min(shown, len(r.Report.Violations))] {
 		fmt.Fprintln(w, "   ", v)
 	}
@@ -247,7 +249,7 @@ func (f *flags) runLoss(loss percent, stdout io.Writer) {
 	quiet := summary.Quiet()
 	fmt.Fprintf(stdout, "%6g %14.0f %12d %12.2f %10.1f %12.2f\n", float64(loss), hours,
 		summary.FalseFails, 1000*float64(summary.FalseFails)/hours, quiet.BytesPerSecond(), quiet.PacketsPerSecond())
-	for _, r := range summary.Broken {
+	for _, r := range summary.Broken[:min(shown, len(summary.Broken))] {
 		fmt.Fprintf(stdout, "    seed %d: %v\n", r.Seed, r.Report.Violations[0])
 	}
 }
