@@ -129,7 +129,7 @@ func TestPluginThatDoesNotFreezeIsHandedOverFromItsSnapshot(t *testing.T) {
 // snapshotted asks the host's goroutine whether it has a state.
 func (r *rig) snapshotted() bool {
 	have := false
-	err := r.host.do(context.Background(), func() error { have = r.host.snapshot != nil; return nil })
+	err := r.host.do(context.Background(), func() error { have = r.host.current.state() != nil; return nil })
 	return err == nil && have
 }
 
