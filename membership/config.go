@@ -117,6 +117,7 @@ const (
 
 	probeEvery = 100 * time.Millisecond
 	probesMin  = 3 // that go unanswered before a member is declared failed
+	helpersMax = 4 // random members that are asked with each probe
 	// heldProbeEvery is how often a node that is cut off looks whether it still is.
 	heldProbeEvery = time.Second
 	// relaysMax bounds the askers for whom a node passes a newer stamp on, relayFor how long it does.

@@ -463,9 +463,14 @@ func (n *Node) isolated(m *monitor) bool {
 	return unanswered || n.now.Mono-n.lastHeard >= n.bounds.Deadline && others > n.cfg.MaxFailures
 }
 
+// helpers is how many random members are asked with a probe, the first, the second and so on.
+// Most doubts are about one lost heartbeat, and end with the first. The later ones are rare, and
+// near the deadline, where many ways are better than few.
+func helpers(probes int) int { return min(2*(probes-1), helpersMax) }
+
 // probe asks the target itself and its other monitors. Where that does not end the doubt, it
-// also asks two random members each time: the way from the target may be bad, and those from
-// the co-monitors as well, or they are dead.
+// also asks random members: the way from the target may be bad, and those from the co-monitors
+// as well, or they are dead.
 func (n *Node) probe(m *monitor) {
 	now := n.now.Mono
 	m.nextProbe = now + probeEvery
@@ -480,9 +485,8 @@ func (n *Node) probe(m *monitor) {
 	for _, c := range monitors {
 		n.query(c, m)
 	}
-	if m.probes > 1 {
-		but := append(monitors, m.target)
-		n.query(n.anyone(but...), m)
+	but := append(monitors, m.target)
+	for range helpers(m.probes) {
 		n.query(n.anyone(but...), m)
 	}
 }

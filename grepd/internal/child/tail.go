@@ -45,7 +45,7 @@ func (t *Tail) add(line string) {
 	if strings.TrimSpace(line) == "" {
 		return
 	}
-	if !t.panicky && (strings.HasPrefix(line, "panic: ") || strings.HasPrefix(line, "fatal error: ")) {
+	if !t.panicky && isPanic(line) {
 		t.lines, t.panicky = nil, true
 	}
 	if len(t.lines) == tailLinesMax {
@@ -55,6 +55,16 @@ func (t *Tail) add(line string) {
 		t.lines = t.lines[1:]
 	}
 	t.lines = append(t.lines, line)
+}
+
+// isPanic recognises the line with which Go's runtime begins to tell why it ends.
+func isPanic(line string) bool {
+	for _, beginning := range []string{"panic: ", "fatal error: ", "SIGABRT: ", "SIGQUIT: ", "SIGSEGV: ", "SIGBUS: "} {
+		if strings.HasPrefix(line, beginning) {
+			return true
+		}
+	}
+	return false
 }
 
 // String returns the lines.

@@ -33,3 +33,19 @@ func TestTailKeepsTheBeginningOfAPanic(t *testing.T) {
 		t.Errorf("kept %q", kept)
 	}
 }
+
+func TestTailTellsTheLineThatTellsMost(t *testing.T) {
+	for _, test := range []struct{ written, want string }{
+		{"", ""},
+		{"one\ntwo\nthree", "two"}, // the third may have more to it
+		{"one\npanic: no mood\n\ngoroutine 1 [running]:\nmain.main()\n", "panic: no mood"},
+		{"SIGABRT: abort\nPC=0x4719e1 m=0 sigcode=0\ngs 0x0\n", "SIGABRT: abort"},
+		{"\x1b[2Jgone\n", "?[2Jgone"},
+	} {
+		var tl Tail
+		tl.Write([]byte(test.written))
+		if got := tl.Line(); got != test.want {
+			t.Errorf("of %q: %q, want %q", test.written, got, test.want)
+		}
+	}
+}

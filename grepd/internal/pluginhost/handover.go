@@ -67,13 +67,11 @@ func Prepare(ctx context.Context, cfg Config) (*Prepared, error) {
 	var err error
 	p.host, err = newHost(ctx, cfg, func(h *Host) error {
 		h.setClocks()
-		ctx, cancel := context.WithTimeout(h.ctx, h.cfg.Timing.Launch)
-		defer cancel()
-		program, err := stage(ctx, h.path, h.runDir.path)
+		program, err := stage(h.ctx, h.path, h.runDir.path)
 		if err != nil {
 			return err
 		}
-		if p.idle, err = launch(ctx, &h.cfg, program, h.runDir.path); err != nil {
+		if p.idle, err = h.launch(h.ctx, program); err != nil {
 			return err
 		}
 		h.program = program

@@ -139,7 +139,7 @@ type Config struct {
 // = 0.8 s before the other one works on, and a plugin that hangs is found after at most
 // PingEvery + Ping = 0.9 s, which leaves half a second to start another.
 type Timing struct {
-	Launch time.Duration // from the start of a process until it is healthy, or works; 30 s
+	Launch time.Duration // from the start of a process until it is healthy, and Start where nothing is at work; 30 s
 	Call   time.Duration // Freeze, and Start where another process can go on; 800 ms
 	Retire time.Duration // Retire; 3 s
 	Grace  time.Duration // from being asked to end until being killed; 2 s

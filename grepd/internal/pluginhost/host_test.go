@@ -84,8 +84,9 @@ func (r *rig) start(timing Timing) (err error) {
 	if err != nil {
 		return err
 	}
+	started := r.Membership // which a test may replace
 	r.t.Cleanup(func() {
-		r.Stop()
+		started.Stop()
 		leftover, _ := filepath.Glob(filepath.Join(os.TempDir(), "*"))
 		if len(leftover) > 0 {
 			r.t.Errorf("a stopped host leaves %v", leftover)
@@ -152,8 +153,6 @@ func (r *rig) eventually(what string, condition func() bool) {
 	r.t.Helper()
 	for deadline := time.Now().Add(30 * time.Second); !condition(); {
 		if time.Now().After(deadline) {
-			r.mu.Lock()
-			defer r.mu.Unlock()
 			r.t.Fatalf("not within 30 s: %s\ninfo: %+v\nlog:\n%s", what, r.Info(), strings.Join(r.lines(), "\n"))
 		}
 		time.Sleep(2 * time.Millisecond)

@@ -53,7 +53,7 @@ func (i *instance) ask(ctx context.Context, limit time.Duration, f func(context.
 	answer := make(chan error, 1)
 	go func() { answer <- f(ctx) }()
 	began := time.Now()
-	p := newPatience(i.process.pid, began)
+	p := patience{last: began}
 	ticker := time.NewTicker(patienceTick)
 	defer ticker.Stop()
 	for p.spent() < limit {
@@ -64,7 +64,7 @@ func (i *instance) ask(ctx context.Context, limit time.Duration, f func(context.
 			}
 			return err
 		case <-ticker.C:
-			p.look(time.Now())
+			p.take(time.Now(), threadsOf(i.process.pid))
 		}
 	}
 	cancel()
@@ -96,7 +96,6 @@ const (
 // eighth: a plugin that hangs on a busy machine is to be found too. A process that was
 // stopped waits for nothing.
 type patience struct {
-	pid    int
 	last   time.Time
 	ticks  time.Duration // that have passed
 	waited time.Duration // by the plugin meanwhile
@@ -104,13 +103,10 @@ type patience struct {
 	looked bool // threads is valid
 }
 
-func newPatience(pid int, now time.Time) *patience { return &patience{pid: pid, last: now} }
-
-// look takes the time since the last look into account.
-func (p *patience) look(now time.Time) {
+// take takes into account the time until now, when the threads have come to t.
+func (p *patience) take(now time.Time, t threads) {
 	elapsed := min(now.Sub(p.last), patienceTick)
 	p.ticks += elapsed
-	t := threadsOf(p.pid)
 	if p.looked {
 		p.waited += t.waited - p.threads.waited
 	}

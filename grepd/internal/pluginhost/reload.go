@@ -114,7 +114,7 @@ func (h *Host) beginReload() {
 		case ifChanged && p.checksum == banned:
 			return nil, errRolledBack
 		}
-		return launch(ctx, &h.cfg, p, h.runDir.path)
+		return h.launch(ctx, p)
 	})
 }
 
@@ -173,11 +173,7 @@ func (h *Host) startReady(next *instance) {
 	h.readying = true
 	state := h.snapshot
 	h.starting = h.inBackground(func(ctx context.Context) (*instance, error) {
-		if err := next.start(ctx, state, true); err != nil {
-			next.end(0)
-			return nil, next.explain(ctx, err)
-		}
-		return next, nil
+		return h.startAlone(ctx, next, state, true)
 	})
 }
 

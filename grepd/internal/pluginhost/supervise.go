@@ -51,13 +51,11 @@ type owned struct {
 // begin starts the first process, in New's goroutine before there is an owner.
 func (h *Host) begin() error {
 	h.setClocks()
-	ctx, cancel := context.WithTimeout(h.ctx, h.cfg.Timing.Launch)
-	defer cancel()
-	p, err := stage(ctx, h.path, h.runDir.path)
+	p, err := stage(h.ctx, h.path, h.runDir.path)
 	if err != nil {
 		return err
 	}
-	i, err := h.startNew(ctx, p, nil, false)
+	i, err := h.startNew(h.ctx, p, nil, false)
 	if err != nil {
 		return err
 	}
@@ -121,9 +119,9 @@ type launching struct {
 	err      error
 }
 
-// inBackground begins a launch. The context of f ends with Timing.Launch, or before.
+// inBackground begins a launch.
 func (h *Host) inBackground(f func(context.Context) (*instance, error)) *launching {
-	ctx, cancel := context.WithTimeout(h.ctx, h.cfg.Timing.Launch)
+	ctx, cancel := context.WithCancel(h.ctx)
 	l := &launching{cancel: cancel, done: make(chan struct{})}
 	go func() {
 		defer close(l.done)
@@ -155,10 +153,24 @@ func (l *launching) abandon() {
 
 // startNew launches p and sets it to work from a state, with no other process at work.
 func (h *Host) startNew(ctx context.Context, p program, state []byte, crashed bool) (*instance, error) {
-	i, err := launch(ctx, &h.cfg, p, h.runDir.path)
+	i, err := h.launch(ctx, p)
 	if err != nil {
 		return nil, err
 	}
+	return h.startAlone(ctx, i, state, crashed)
+}
+
+func (h *Host) launch(ctx context.Context, p program) (*instance, error) {
+	ctx, cancel := context.WithTimeout(ctx, h.cfg.Timing.Launch)
+	defer cancel()
+	return launch(ctx, &h.cfg, p, h.runDir.path)
+}
+
+// startAlone sets i to work where there is no other process, and so no hurry. If that
+// fails, it ends it.
+func (h *Host) startAlone(ctx context.Context, i *instance, state []byte, crashed bool) (*instance, error) {
+	ctx, cancel := context.WithTimeout(ctx, h.cfg.Timing.Launch)
+	defer cancel()
 	if err := i.start(ctx, state, crashed); err != nil {
 		i.end(0)
 		return nil, i.explain(ctx, err)
@@ -175,11 +187,11 @@ func (h *Host) become(i *instance, action string, attrs ...slog.Attr) {
 	i.attend(h.cfg.Timing)
 	h.retry.Stop()
 	h.trial.Reset(h.cfg.Timing.Stable)
-	h.publish(Running)
 	h.log(slog.LevelInfo, action, append([]slog.Attr{
 		slog.String(eventlog.KeyVersion, i.program.version),
 		slog.String(eventlog.KeyChecksum, i.program.hex()), slog.Int(eventlog.KeyPID, i.process.pid),
 	}, attrs...)...)
+	h.publish(Running)
 }
 
 // publish shows the host's state to Info.
