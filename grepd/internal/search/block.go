@@ -8,9 +8,12 @@ import (
 	"io"
 	"math"
 	"os"
+	"slices"
 	"sync/atomic"
 	"unicode/utf8"
 
+	"github.com/aksinghdce/cluster-membership-service/grepd/internal/fields"
+	"github.com/aksinghdce/cluster-membership-service/grepd/internal/linetime"
 	"github.com/aksinghdce/cluster-membership-service/grepd/internal/match"
 )
 
@@ -36,10 +39,22 @@ func (f *file) release() {
 	}
 }
 
+// use is what a block is wanted for.
+type use uint8
+
+const (
+	searched use = iota
+	sure         // searched, and all its lines are of the range of times
+	counted      // only for the numbers of the lines after it
+	nothing      // not even read: no line of the file is of the range
+)
+
 // block is a run of whole lines of a file, and what was found in them.
 type block struct {
 	file  *file
 	index int64
+	use   use
+	first bool // no block of the file comes before
 	last  bool // no block of the file follows
 
 	buffer []byte // owned, data is part of it
@@ -51,7 +66,14 @@ type block struct {
 	newlines uint64        // in data, where line numbers are wanted
 	binary   bool          // data has NUL bytes, which have become newlines
 	out      lineBuffer    // the selected lines as they are handed out, unless context is wanted
-	err      error
+
+	// Where a range of times is wanted and not all lines are known to be of it:
+	times *fileTimes // nil: not known yet
+	runs  []run      // the lines that may be; what is said above is of each of them
+	state inRange    // of the last line
+	timed bool       // some line has a time
+
+	err error
 
 	done chan struct{} // receives when the block was searched
 }
@@ -153,15 +175,39 @@ type worker struct {
 	o       *Options
 	scanner *match.Scanner
 	parts   []match.Range
+	where   *fields.Scanner   // nil: nothing is asked of the fields
+	columns *fields.Extractor // nil: whole lines are wanted
+	column  []byte
+	parsed  *fileTimes // what times reads
+	times   *linetime.Parser
 }
 
 // newWorker makes a worker of which the results mean nothing once ctx has ended.
 func newWorker(ctx context.Context, o *Options) *worker {
-	return &worker{o: o, scanner: o.Matcher.NewScanner(ctx.Done())}
+	w := &worker{o: o, scanner: o.Matcher.NewScanner(ctx.Done())}
+	if o.Where != nil {
+		w.where = o.Where.NewScanner(ctx.Done())
+	}
+	if len(o.Columns) > 0 {
+		w.columns = fields.NewExtractor(o.Columns)
+	}
+	return w
 }
 
-// search finds the selected lines of b.data.
+// search finds the selected lines of b.data that are of the range of times.
 func (w *worker) search(b *block) {
+	switch {
+	case b.use == counted:
+		b.newlines = uint64(bytes.Count(b.data, []byte{'\n'}))
+	case w.o.ranged() && b.use != sure:
+		w.searchRuns(b)
+	default:
+		w.searchLines(b)
+	}
+}
+
+// searchLines finds the selected lines of b.data.
+func (w *worker) searchLines(b *block) {
 	b.lines, b.count, b.newlines, b.binary = b.lines[:0], 0, 0, false
 	b.out.reset()
 	if w.o.Binary != BinaryText && bytes.IndexByte(b.data, 0) >= 0 {
@@ -204,6 +250,9 @@ func (o *Options) listsLines() bool { return o.Report == Lines || o.Report == Pa
 func (o *Options) context() bool { return o.listsLines() && (o.Before > 0 || o.After > 0) }
 
 func (w *worker) countLines(data []byte) int {
+	if w.where != nil {
+		return len(w.selectLines(data, nil))
+	}
 	if !w.o.Invert {
 		return w.scanner.Count(data, w.o.limit())
 	}
@@ -220,12 +269,31 @@ func (w *worker) countLines(data []byte) int {
 
 // selectLines appends the ranges of the selected lines.
 func (w *worker) selectLines(data []byte, lines []match.Range) []match.Range {
+	switch {
+	case w.where == nil:
+		return w.matchLines(data, lines, w.o.limit())
+	case w.o.All:
+		lines = w.where.Lines(data, lines)
+	default:
+		lines = slices.DeleteFunc(w.matchLines(data, lines, -1), func(l match.Range) bool {
+			return !w.where.Match(data[l.Start:l.End])
+		})
+	}
+	if limit := w.o.limit(); limit >= 0 {
+		lines = lines[:min(len(lines), limit)]
+	}
+	return lines
+}
+
+// matchLines appends the ranges of the lines that the matcher and Invert select, up to a limit if that is
+// not below 0.
+func (w *worker) matchLines(data []byte, lines []match.Range, limit int) []match.Range {
 	if !w.o.Invert {
-		return w.scanner.Lines(data, lines, w.o.limit())
+		return w.scanner.Lines(data, lines, limit)
 	}
 	matched := w.scanner.Lines(data, nil, -1)
 	matched = append(matched, match.Range{Start: len(data), End: len(data)})
-	limit, pos := w.o.limit(), 0
+	pos := 0
 	for _, m := range matched {
 		for ; pos < m.Start; pos = lines[len(lines)-1].End {
 			if limit >= 0 && len(lines) >= limit {
@@ -269,13 +337,18 @@ func (w *worker) copyLines(b *block, lines []match.Range) {
 
 // plain tells whether nothing is wanted but the lines themselves.
 func (o *Options) plain() bool {
-	return o.Report == Lines && !o.LineNumbers && !o.ByteOffsets && !o.Spans && !o.context()
+	return o.Report == Lines && !o.LineNumbers && !o.ByteOffsets && !o.Spans && !o.context() && len(o.Columns) == 0
 }
 
 // add adds a line, or its parts, to out, and tells whether it added anything. Parts are those of the
 // lines that match, which with Invert are those of the context.
 func (w *worker) add(out *lineBuffer, line []byte, kind byte, number, offset uint64) bool {
 	body := bytes.TrimSuffix(line, []byte{'\n'})
+	if w.columns != nil {
+		w.columns.Extract(body)
+		w.column = w.columns.AppendColumns(w.column[:0])
+		return out.add(w.o, w.column, kind, number, offset, nil)
+	}
 	w.parts = w.parts[:0]
 	matches := kind&KindContext == 0 != w.o.Invert
 	if matches && (w.o.Report == Parts || w.o.Spans && kind&KindContext == 0) {

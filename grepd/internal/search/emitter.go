@@ -23,6 +23,11 @@ type emitter struct {
 	line   uint64 // lines in the blocks before
 	ended  bool
 	group  group
+	next   int64   // the offset after the last line that was searched
+	path   string  // of the file
+	state  inRange // of the last line
+	read   bool    // some line was looked at for its time
+	timed  bool    // ... and had one
 }
 
 func (e *emitter) fail(err FileError) error {
@@ -33,6 +38,7 @@ func (e *emitter) fail(err FileError) error {
 func (e *emitter) begin(path string) error {
 	e.stats.Files++
 	e.file, e.binary, e.line, e.ended = FileStats{}, false, 0, false
+	e.next, e.path, e.state, e.read, e.timed = 0, path, unknown, false, false
 	e.group.reset()
 	return e.sink.Begin(path)
 }
@@ -45,6 +51,11 @@ func (e *emitter) end() error {
 	e.ended = true
 	if e.o.context() {
 		if err := e.group.out.send(e.sink, 0, false); err != nil {
+			return err
+		}
+	}
+	if e.read && !e.timed {
+		if err := e.fail(fileError(e.path, errNoTimes)); err != nil {
 			return err
 		}
 	}
@@ -85,6 +96,29 @@ func (e *emitter) left() int64 {
 // add takes the next block of the file. flush asks for all lines to be handed out at once, although
 // their group may go on.
 func (e *emitter) add(b *block, flush bool) error {
+	switch {
+	case b.use == nothing:
+		return nil
+	case b.use == counted:
+		e.line += b.newlines
+		return nil
+	case e.o.ranged() && b.use != sure:
+		return e.addRuns(b, flush)
+	}
+	e.state = inside
+	return e.addLines(b, flush)
+}
+
+// addLines takes the next lines of the file.
+func (e *emitter) addLines(b *block, flush bool) error {
+	if len(b.data) > 0 { // there is none where a line goes on
+		if e.o.context() && e.o.ranged() && b.offset != e.next {
+			if err := e.breakGroup(); err != nil {
+				return err
+			}
+		}
+		e.next = b.offset + int64(len(b.data))
+	}
 	if b.binary && !e.binary {
 		e.binary = true
 		if e.o.Binary == BinarySkip {
