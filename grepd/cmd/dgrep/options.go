@@ -57,6 +57,7 @@ type parser struct {
 	color                  string
 	nodes                  string
 	timeout                string
+	find                   find
 }
 
 // parse understands a command line.
@@ -76,10 +77,15 @@ func parse(args []string, stdin io.Reader, stdout io.Writer, getenv func(string)
 		return &p.options, nil
 	}
 	operands := flags.Args()
-	if !p.patternsGiven {
-		if len(operands) == 0 {
-			return nil, usageError{}
+	switch {
+	case p.patternsGiven:
+	case p.byFields():
+		if p.patterns, err = p.allLines(operands); err != nil {
+			return nil, err
 		}
+	case len(operands) == 0:
+		return nil, usageError{}
+	default:
 		p.patterns, operands = operands[:1], operands[1:]
 	}
 	return p.assemble(operands, stdout, getenv)
@@ -96,7 +102,9 @@ func (p *parser) flags() *pflag.FlagSet {
 	p.patternFlags(f)
 	p.fileFlags(f)
 	p.outputFlags(f)
+	f.VisitAll(func(flag *pflag.Flag) { flag.Annotations = ofGrep })
 	p.clusterFlags(f)
+	p.findFlags(f)
 	return f
 }
 
@@ -275,6 +283,9 @@ func (p *parser) assemble(files []string, stdout io.Writer, getenv func(string) 
 	s.ByteOffsets = p.text.ByteOffsets || p.json
 	s.Spans = p.text.Colors != nil || p.json
 	if err := p.checkJSON(); err != nil {
+		return nil, err
+	}
+	if err := p.assembleFind(time.Now()); err != nil {
 		return nil, err
 	}
 	return &p.options, p.assembleCluster(getenv)
