@@ -72,6 +72,8 @@ type block struct {
 	runs  []run      // the lines that may be; what is said above is of each of them
 	state inRange    // of the last line
 	timed bool       // some line has a time
+	// Where the times of lines are wanted, those lines of data that have one.
+	stamps []stamp
 
 	err error
 
@@ -208,6 +210,9 @@ func (w *worker) search(b *block) {
 
 // searchLines finds the selected lines of b.data.
 func (w *worker) searchLines(b *block) {
+	if w.o.Times {
+		w.stamp(b)
+	}
 	b.lines, b.count, b.newlines, b.binary = b.lines[:0], 0, 0, false
 	b.out.reset()
 	if w.o.Binary != BinaryText && bytes.IndexByte(b.data, 0) >= 0 {
@@ -331,36 +336,37 @@ func (w *worker) copyLines(b *block, lines []match.Range) {
 			number += uint64(bytes.Count(b.data[counted:l.Start], []byte{'\n'}))
 			counted = l.Start
 		}
-		w.add(&b.out, b.data[l.Start:l.End], KindSelected, number, uint64(b.offset)+uint64(l.Start))
+		w.add(&b.out, b.data[l.Start:l.End], lineData{KindSelected, number, uint64(b.offset) + uint64(l.Start), b.timeAt(l.Start)})
 	}
 }
 
 // plain tells whether nothing is wanted but the lines themselves.
 func (o *Options) plain() bool {
-	return o.Report == Lines && !o.LineNumbers && !o.ByteOffsets && !o.Spans && !o.context() && len(o.Columns) == 0
+	return o.Report == Lines && !o.LineNumbers && !o.ByteOffsets && !o.Spans && !o.context() && len(o.Columns) == 0 && !o.Times
 }
 
 // add adds a line, or its parts, to out, and tells whether it added anything. Parts are those of the
 // lines that match, which with Invert are those of the context.
-func (w *worker) add(out *lineBuffer, line []byte, kind byte, number, offset uint64) bool {
+func (w *worker) add(out *lineBuffer, line []byte, d lineData) bool {
 	body := bytes.TrimSuffix(line, []byte{'\n'})
 	if w.columns != nil {
 		w.columns.Extract(body)
 		w.column = w.columns.AppendColumns(w.column[:0])
-		return out.add(w.o, w.column, kind, number, offset, nil)
+		return out.add(w.o, w.column, d, nil)
 	}
 	w.parts = w.parts[:0]
-	matches := kind&KindContext == 0 != w.o.Invert
-	if matches && (w.o.Report == Parts || w.o.Spans && kind&KindContext == 0) {
+	matches := d.kind&KindContext == 0 != w.o.Invert
+	if matches && (w.o.Report == Parts || w.o.Spans && d.kind&KindContext == 0) {
 		w.parts = w.scanner.Parts(body, w.parts)
 	}
 	if w.o.Report == Lines {
-		return out.add(w.o, body, kind, number, offset, w.parts)
+		return out.add(w.o, body, d, w.parts)
 	}
-	added := false
+	added, lineOffset := false, d.offset
 	for _, p := range w.parts {
-		if out.add(w.o, body[p.Start:p.End], kind, number, offset+uint64(p.Start), nil) {
-			added, kind = true, kind&^KindGap
+		d.offset = lineOffset + uint64(p.Start)
+		if out.add(w.o, body[p.Start:p.End], d, nil) {
+			added, d.kind = true, d.kind&^KindGap
 		}
 	}
 	return added

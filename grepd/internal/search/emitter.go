@@ -28,6 +28,7 @@ type emitter struct {
 	state  inRange // of the last line
 	read   bool    // some line was looked at for its time
 	timed  bool    // ... and had one
+	last   int64   // the time of the last line that has one, or noTime, where times are wanted
 }
 
 func (e *emitter) fail(err FileError) error {
@@ -38,7 +39,7 @@ func (e *emitter) fail(err FileError) error {
 func (e *emitter) begin(path string) error {
 	e.stats.Files++
 	e.file, e.binary, e.line, e.ended = FileStats{}, false, 0, false
-	e.next, e.path, e.state, e.read, e.timed = 0, path, unknown, false, false
+	e.next, e.path, e.state, e.read, e.timed, e.last = 0, path, unknown, false, false, noTime
 	e.group.reset()
 	return e.sink.Begin(path)
 }
@@ -135,6 +136,7 @@ func (e *emitter) addLines(b *block, flush bool) error {
 	e.file.Matches += count
 	err := e.lines(b, int(count), before, flush)
 	e.line += b.newlines
+	e.last = b.lastTime(e.last)
 	if err == nil && !e.wantsMore() {
 		return e.end()
 	}
@@ -156,6 +158,7 @@ func (e *emitter) lines(b *block, count int, before uint64, flush bool) error {
 		e.w.copyLines(b, b.lines[:count])
 	}
 	e.withhold(&b.out)
+	b.out.timesFrom(e.last)
 	return b.out.send(e.sink, e.line, false)
 }
 
@@ -316,7 +319,7 @@ func (c *contextWalk) earlier(n int) error {
 	number := c.e.line + 1 - uint64(len(g.earlierLengths))
 	pos := 0
 	for _, l := range g.earlierLengths {
-		if err := c.add(g.earlier[pos:pos+l], KindContext, number, offset); err != nil {
+		if err := c.add(g.earlier[pos:pos+l], lineData{KindContext, number, offset, c.e.last}); err != nil {
 			return err
 		}
 		pos, offset, number = pos+l, offset+uint64(l), number+1
@@ -331,12 +334,16 @@ func (c *contextWalk) line(start, end int, kind byte) error {
 		c.number += uint64(bytes.Count(c.b.data[c.counted:start], []byte{'\n'}))
 		c.counted = start
 	}
-	return c.add(c.b.data[start:end], kind, c.number, uint64(c.b.offset)+uint64(start))
+	nanos := c.b.timeAt(start)
+	if nanos == noTime {
+		nanos = c.e.last
+	}
+	return c.add(c.b.data[start:end], lineData{kind, c.number, uint64(c.b.offset) + uint64(start), nanos})
 }
 
-func (c *contextWalk) add(line []byte, kind byte, number, offset uint64) error {
+func (c *contextWalk) add(line []byte, d lineData) error {
 	g := &c.e.group
-	if !g.any || g.shown != offset {
+	if !g.any || g.shown != d.offset {
 		g.gap = KindGap
 	}
 	if g.out.full(len(line)) {
@@ -344,13 +351,14 @@ func (c *contextWalk) add(line []byte, kind byte, number, offset uint64) error {
 			return err
 		}
 	}
-	if c.e.w.add(&g.out, line, kind|g.gap, number, offset) {
+	d.kind |= g.gap
+	if c.e.w.add(&g.out, line, d) {
 		g.gap = 0
 	}
 	if g.out.withheld {
 		c.e.withhold(&g.out)
 		g.out.withheld, g.gap = false, KindGap
 	}
-	g.shown, g.any = offset+uint64(len(line)), true
+	g.shown, g.any = d.offset+uint64(len(line)), true
 	return nil
 }

@@ -125,6 +125,7 @@ type Options struct {
 	// Since and Until are Unix nanoseconds: only lines of that time or later, and before that one, are
 	// searched, as if the file held no others. 0: no bound.
 	Since, Until int64
+	Times        bool // Chunk.Times is wanted
 	Workers      int // goroutines that search; 0: one a core
 
 	blockBytes int64 // for tests; 0: BlockBytes
@@ -149,6 +150,9 @@ type Chunk struct {
 	LineNumbers []uint64 // of each line, from 1, where wanted
 	ByteOffsets []uint64 // of each line or part, from the start of the file, where wanted
 	Kinds       []byte   // of each line; empty: all are KindSelected
+	// Times is, where wanted, the time of each line in Unix nanoseconds: if it has none, that of the line
+	// before it that has one; and math.MinInt64 if there is none either.
+	Times []int64
 	// Spans is, where wanted with Lines, for each line that is not context: how many parts of it match, then
 	// start and length of each.
 	Spans []uint32

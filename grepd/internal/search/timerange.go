@@ -255,9 +255,7 @@ type run struct {
 func (w *worker) searchRuns(b *block) {
 	b.runs = b.runs[:0]
 	b.newlines, b.timed = 0, false
-	if b.times == nil {
-		b.times = detectTimes(b.data[:min(len(b.data), headBytes)], time.Now())
-	}
+	w.detect(b)
 	next := run{}
 	start := 0
 	for pos := 0; pos < len(b.data); b.newlines++ {
@@ -278,10 +276,7 @@ func (w *worker) inRange(times *fileTimes, line []byte, before inRange) inRange 
 	if times == nil {
 		return before
 	}
-	if w.parsed != times {
-		w.parsed, w.times = times, times.parser()
-	}
-	nanos, ok := w.times.Time(line)
+	nanos, ok := w.parser(times).Time(line)
 	switch {
 	case !ok:
 		return before
@@ -289,6 +284,14 @@ func (w *worker) inRange(times *fileTimes, line []byte, before inRange) inRange 
 		return inside
 	}
 	return outside
+}
+
+// parser reads the times of a file. It is kept for the file's next block.
+func (w *worker) parser(times *fileTimes) *linetime.Parser {
+	if w.parsed != times {
+		w.parsed, w.times = times, times.parser()
+	}
+	return w.times
 }
 
 // addRun searches the lines of b from start to end, unless they are not wanted.
@@ -350,7 +353,7 @@ type plan struct {
 func (p *pipeline) plan(f *file) plan {
 	blockBytes := p.o.blockBytes
 	all := plan{last: max(f.size-1, 0) / blockBytes}
-	if !p.o.ranged() {
+	if !p.o.ranged() && !p.o.Times {
 		return all
 	}
 	info, err := f.f.Stat()
@@ -363,7 +366,11 @@ func (p *pipeline) plan(f *file) plan {
 	}
 	head := make([]byte, min(headBytes, f.size))
 	n, _ := f.f.ReadAt(head, 0)
-	found := plan{ranged: true, times: detectTimes(head[:n], info.ModTime())}
+	all.times = detectTimes(head[:n], info.ModTime())
+	if !p.o.ranged() {
+		return all
+	}
+	found := plan{ranged: true, times: all.times}
 	found.window, err = wanted.locate(f.f, f.size, found.times, blockBytes)
 	if err != nil {
 		return all
