@@ -24,7 +24,7 @@ type JSON struct {
 	output
 	encoder *json.Encoder
 	outcome Outcome
-	files   []*jsonFile
+	files   openFiles[jsonFile]
 }
 
 // jsonFile is the file that a target is at.
@@ -138,16 +138,16 @@ func (p *JSON) Print(reply *greppb.QueryReply) error {
 	p.outcome.Observe(reply)
 	switch step := reply.Step.(type) {
 	case *greppb.QueryReply_Begin:
-		p.files = make([]*jsonFile, len(step.Begin.Nodes))
+		p.files = newOpenFiles[jsonFile](len(step.Begin.Nodes))
 	case *greppb.QueryReply_NodeStep:
-		if step.NodeStep.Node < uint32(len(p.files)) {
+		if step.NodeStep.Node < uint32(len(p.outcome.nodes)) {
 			return p.printStep(int(step.NodeStep.Node), &step.NodeStep.Reply)
 		}
 	case *greppb.QueryReply_Groups:
 		return p.printGroups(step.Groups)
 	case *greppb.QueryReply_End:
 		for _, path := range p.outcome.nowhere() {
-			if err := p.record("error", errorData{Path: textOfPath(path), Message: nowhereMessage(len(p.files) > 1)}); err != nil {
+			if err := p.record("error", errorData{Path: textOfPath(path), Message: nowhereMessage(len(p.outcome.nodes) > 1)}); err != nil {
 				return err
 			}
 		}
@@ -165,7 +165,7 @@ func (p *JSON) printStep(target int, reply *greppb.SearchReply) error {
 	addr := p.outcome.nodes[target].addr
 	switch step := reply.Step.(type) {
 	case *greppb.SearchReply_FileBegin:
-		p.files[target] = &jsonFile{fileData: fileData{addr, textOfPath(step.FileBegin.Path)}}
+		p.files.begin(target, step.FileBegin, &jsonFile{fileData: fileData{addr, textOfPath(step.FileBegin.Path)}})
 	case *greppb.SearchReply_Chunk:
 		return p.printChunk(target, step.Chunk)
 	case *greppb.SearchReply_FileEnd:
@@ -179,7 +179,7 @@ func (p *JSON) printStep(target int, reply *greppb.SearchReply) error {
 }
 
 func (p *JSON) printChunk(target int, chunk *greppb.Chunk) error {
-	file := p.files[target]
+	file := p.files.file(target, chunk.File)
 	if file == nil {
 		return p.malformed(target)
 	}
@@ -230,7 +230,7 @@ func (p *JSON) printLine(file *jsonFile, line *lines) error {
 
 // printEnd ends a file that was begun, or that has something to say at last.
 func (p *JSON) printEnd(target int, end *greppb.FileEnd) error {
-	file := p.files[target]
+	file := p.files.end(target, end)
 	if file == nil {
 		return p.malformed(target)
 	}

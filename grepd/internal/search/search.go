@@ -126,7 +126,7 @@ type Options struct {
 	// searched, as if the file held no others. 0: no bound.
 	Since, Until int64
 	Times        bool // Chunk.Times is wanted
-	Workers      int // goroutines that search; 0: one a core
+	Workers      int  // goroutines that search; 0: one a core
 
 	blockBytes int64 // for tests; 0: BlockBytes
 }

@@ -45,7 +45,12 @@ func (l *local) Search(ctx context.Context, request *greppb.SearchRequest, send 
 	sink := newSink(o, send)
 	results := sink.results(request)
 	stopProgress := sink.showProgress()
-	stats, err := search.Run(ctx, l.mounts, request.Paths, o, results)
+	var stats search.Stats
+	if request.ByTime {
+		stats, err = runByTime(ctx, l.mounts, request.Paths, o, sink)
+	} else {
+		stats, err = search.Run(ctx, l.mounts, request.Paths, o, results)
+	}
 	stopProgress()
 	switch {
 	case err == nil:
@@ -186,10 +191,15 @@ func (s *sink) Chunk(c *search.Chunk) error {
 	if err := s.begin(); err != nil {
 		return err
 	}
-	return s.say(&greppb.SearchReply{Step: &greppb.SearchReply_Chunk{Chunk: &greppb.Chunk{
+	return s.say(&greppb.SearchReply{Step: &greppb.SearchReply_Chunk{Chunk: chunkOf(c)}})
+}
+
+// chunkOf gives a chunk as it is sent, which shares the search's memory.
+func chunkOf(c *search.Chunk) *greppb.Chunk {
+	return &greppb.Chunk{
 		Data: c.Data, Lengths: c.Lengths, LineNumbers: c.LineNumbers, ByteOffsets: c.ByteOffsets,
-		Kinds: c.Kinds, Spans: c.Spans, More: c.More,
-	}}})
+		Kinds: c.Kinds, Spans: c.Spans, More: c.More, Times: c.Times,
+	}
 }
 
 // End finishes the current file.
