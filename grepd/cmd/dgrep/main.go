@@ -105,7 +105,7 @@ func checkPatterns(o *options, stderr io.Writer) error {
 func answer(ctx context.Context, o *options, stdin io.Reader, stdout, stderr io.Writer) int {
 	var p printer.Printer
 	if o.json {
-		p = printer.NewJSON(stdout)
+		p = printer.NewJSON(stdout, o.stats)
 	} else {
 		p = printer.NewText(stdout, stderr, o.text)
 	}
@@ -127,6 +127,9 @@ func answer(ctx context.Context, o *options, stdin io.Reader, stdout, stderr io.
 	complete := outcome.Complete()
 	if !o.json && !o.text.NoMessages && !(o.quiet() && complete) && !outcome.Local() {
 		fmt.Fprintf(stderr, "dgrep: %s\n", outcome.Coverage())
+	}
+	if o.stats && !o.json {
+		io.WriteString(stderr, outcome.Stats())
 	}
 	return outcome.ExitStatus(o.quiet())
 }

@@ -35,6 +35,7 @@ type options struct {
 	lineBuffered bool
 	via          string
 	timeout      time.Duration
+	stats        bool
 	help         bool
 	version      bool
 }

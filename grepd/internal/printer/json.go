@@ -24,6 +24,7 @@ type JSON struct {
 	output
 	encoder *json.Encoder
 	outcome Outcome
+	stats   bool
 	files   openFiles[jsonFile]
 }
 
@@ -64,9 +65,10 @@ type endData struct {
 }
 
 type stats struct {
-	Files        uint64 `json:"files,omitempty"`
-	MatchedLines uint64 `json:"matched_lines"`
-	Bytes        uint64 `json:"bytes_searched"`
+	Files        uint64    `json:"files,omitempty"`
+	MatchedLines uint64    `json:"matched_lines"`
+	Bytes        uint64    `json:"bytes_searched"`
+	Elapsed      *duration `json:"elapsed,omitempty"`
 }
 
 type errorData struct {
@@ -94,6 +96,7 @@ type nodeCoverage struct {
 	Outcome string `json:"outcome"`
 	Message string `json:"message,omitempty"`
 	Partial bool   `json:"partial,omitempty"`
+	Stats   *stats `json:"stats,omitempty"`
 }
 
 // text is what ripgrep calls arbitrary data.
@@ -113,9 +116,10 @@ func textOf(data []byte) text {
 func textOfPath(path string) text { return textOf([]byte(path)) }
 
 // NewJSON returns a printer that writes to w. The query has to ask for line numbers, byte
-// offsets and spans.
-func NewJSON(w io.Writer) *JSON {
-	p := &JSON{output: output{w: w}}
+// offsets and spans. With stats the summary says of each node what it searched and how long
+// that took, and how long the slowest one did.
+func NewJSON(w io.Writer, stats bool) *JSON {
+	p := &JSON{output: output{w: w}, stats: stats}
 	p.encoder = json.NewEncoder(&p.output)
 	p.encoder.SetEscapeHTML(false)
 	return p
@@ -252,14 +256,19 @@ func (p *JSON) summary() summaryData {
 			Asked: len(o.nodes), Answered: o.answered, Complete: o.Complete(), Nodes: []nodeCoverage{},
 		},
 	}
+	if slowest := o.slowest(); p.stats && len(slowest) > 0 {
+		s.Stats.Elapsed = durationOf(slowest[0].elapsed())
+	}
 	for i := range o.nodes {
-		end := o.nodes[i].end
-		if end == nil {
+		n := &o.nodes[i]
+		if n.end == nil {
 			continue
 		}
-		s.Coverage.Nodes = append(s.Coverage.Nodes, nodeCoverage{
-			o.nodes[i].addr, outcomeNames[end.Outcome], end.Message, end.Partial,
-		})
+		c := nodeCoverage{Node: n.addr, Outcome: outcomeNames[n.end.Outcome], Message: n.end.Message, Partial: n.end.Partial}
+		if p.stats && n.searched != nil {
+			c.Stats = statsOf(n.searched)
+		}
+		s.Coverage.Nodes = append(s.Coverage.Nodes, c)
 	}
 	return s
 }
