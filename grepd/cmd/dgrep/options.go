@@ -61,6 +61,7 @@ type parser struct {
 	color                  string
 	nodes                  string
 	timeout                string
+	find                   find
 }
 
 // parse understands a command line.
@@ -82,10 +83,15 @@ func parse(args []string, stdin io.Reader, stdout io.Writer, getenv func(string)
 		return &p.options, nil
 	}
 	operands := flags.Args()
-	if !p.patternsGiven {
-		if len(operands) == 0 {
-			return nil, usageError{}
+	switch {
+	case p.patternsGiven:
+	case p.byFields():
+		if p.patterns, err = p.allLines(operands); err != nil {
+			return nil, err
 		}
+	case len(operands) == 0:
+		return nil, usageError{}
+	default:
 		p.patterns, operands = operands[:1], operands[1:]
 	}
 	return p.assemble(operands, stdout, getenv)
@@ -102,7 +108,9 @@ func (p *parser) flags() *pflag.FlagSet {
 	p.patternFlags(f)
 	p.fileFlags(f)
 	p.outputFlags(f)
+	f.VisitAll(func(flag *pflag.Flag) { flag.Annotations = ofGrep })
 	p.clusterFlags(f)
+	p.findFlags(f)
 	return f
 }
 
@@ -386,6 +394,9 @@ func (p *parser) assemble(files []string, stdout io.Writer, getenv func(string) 
 	s.ByteOffsets = p.text.ByteOffsets || p.json
 	s.Spans = p.text.Colors != nil || p.json
 	if err := p.checkJSON(); err != nil {
+		return nil, err
+	}
+	if err := p.assembleFind(time.Now()); err != nil {
 		return nil, err
 	}
 	return &p.options, p.assembleCluster(getenv)

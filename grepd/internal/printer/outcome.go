@@ -75,6 +75,9 @@ func (o *Outcome) Observe(reply *greppb.QueryReply) {
 		if step.NodeStep.Node < uint32(len(o.nodes)) {
 			o.observeNode(&o.nodes[step.NodeStep.Node], &step.NodeStep.Reply)
 		}
+	case *greppb.QueryReply_Groups:
+		o.Matched = true
+		o.Failed = o.Failed || step.Groups.Other > 0
 	case *greppb.QueryReply_NodeEnd:
 		if step.NodeEnd.Node < uint32(len(o.nodes)) {
 			o.endNode(&o.nodes[step.NodeEnd.Node], step.NodeEnd)

@@ -80,6 +80,8 @@ func (t *Text) Print(reply *greppb.QueryReply) error {
 		if step.NodeStep.Node < uint32(len(t.files)) {
 			return t.printStep(int(step.NodeStep.Node), &step.NodeStep.Reply)
 		}
+	case *greppb.QueryReply_Groups:
+		return t.printGroups(step.Groups)
 	case *greppb.QueryReply_End:
 		if err := t.tellErrors(); err != nil {
 			return err

@@ -14,6 +14,9 @@ const blocksPerWorker = 4
 // bufferKeptMax bounds the buffers that are kept for later blocks: those that a long line has enlarged are not.
 const bufferKeptMax = 1 << 20
 
+// runsKeptMax bounds the runs whose memory is kept.
+const runsKeptMax = 16
+
 // Run searches the files that paths name and hands the results to sink. What is wrong with a
 // path goes to sink.Error and does not end the search; the error that Run returns is the
 // sink's, or the context's, or says that the options are not valid.
@@ -45,6 +48,8 @@ func (o *Options) check() error {
 		return errors.New("search: context may not be negative")
 	case o.Report > Quiet:
 		return errors.New("search: unknown " + o.Report.String())
+	case len(o.Columns) > 0 && (o.Report == Parts || o.context()):
+		return errors.New("search: columns are of whole lines, without context")
 	}
 	if o.Progress == nil {
 		o.Progress = &Progress{}
@@ -137,7 +142,8 @@ func (p *pipeline) cut(f *os.File, path string, size int64) error {
 	shared := &file{path: path, f: f, size: size, progress: p.o.Progress}
 	shared.users.Store(1)
 	defer shared.release()
-	for i := int64(0); ; i++ {
+	plan := p.plan(shared)
+	for i := plan.from; ; i++ {
 		var b *block
 		select {
 		case b = <-p.free:
@@ -145,7 +151,8 @@ func (p *pipeline) cut(f *os.File, path string, size int64) error {
 			return p.ctx.Err()
 		}
 		shared.users.Add(1)
-		b.file, b.index, b.last = shared, i, (i+1)*p.o.blockBytes >= size
+		b.file, b.index, b.first, b.last = shared, i, i == plan.from, i >= plan.last
+		b.use, b.times = plan.use(i, p.o.blockBytes, size), plan.times
 		// Neither send waits: both channels have room for every block there is.
 		p.todo <- b
 		if err := p.send(item{block: b}); err != nil {
@@ -162,7 +169,7 @@ func (p *pipeline) cut(f *os.File, path string, size int64) error {
 func (p *pipeline) work() {
 	w := newWorker(p.ctx, p.o)
 	for b := range p.todo {
-		if b.err = p.ctx.Err(); b.err == nil && !b.file.finished.Load() {
+		if b.err = p.ctx.Err(); b.err == nil && b.use != nothing && !b.file.finished.Load() {
 			if b.err = b.read(p.o.blockBytes, p.o.terminators()); b.err == nil {
 				w.search(b)
 				b.err = p.ctx.Err()
@@ -208,7 +215,7 @@ func (p *pipeline) report(e *emitter, it item) error {
 
 // add reports a block that was searched.
 func (p *pipeline) add(e *emitter, b *block) error {
-	if b.index == 0 {
+	if b.first {
 		if err := e.begin(b.file.path, b.file.size); err != nil {
 			return err
 		}
@@ -244,5 +251,9 @@ func (p *pipeline) recycle(b *block) {
 	if cap(b.out.chunk.Data) > bufferKeptMax {
 		b.out = lineBuffer{}
 	}
+	if cap(b.runs) > runsKeptMax {
+		b.runs = nil
+	}
+	b.times = nil
 	p.free <- b
 }

@@ -20,6 +20,21 @@
 // block in which it stands, so that lines before it may have been handed out; grep's blocks
 // differ in size, so in a file over 96 KiB it may hand out more or fewer of them.
 //
+// # Times
+//
+// With Since or Until only lines of that time are searched, as package linetime reads
+// it; a line without one is as the line before it, and lines before the first one with a time are of
+// no time at all. Line numbers and offsets are those in the file. Lines of context lie in the same unbroken run of
+// such lines.
+//
+// A file counts as ordered if no line is earlier than one before it by more than [TimeSlack], as
+// far as can be told from the lines that are looked at: some dozens, evenly spaced, and those of a
+// binary search. So a stretch of less than a 32nd of a file that is out of order may go unnoticed, and its
+// lines be missed. In an ordered file the search finds the part that is wanted, and reads the times of
+// lines only near its ends; what lies before it is read only where line numbers are wanted. Any other
+// file is read wholly, each line's time included. A file that was written last before the time that is
+// wanted, by more than TimeSlack, is not read at all.
+//
 // # Memory
 //
 // Memory does not depend on the length of a file or of an answer: blocks of [BlockBytes]
@@ -39,6 +54,7 @@ import (
 	"fmt"
 	"sync/atomic"
 
+	"github.com/aksinghdce/cluster-membership-service/grepd/internal/fields"
 	"github.com/aksinghdce/cluster-membership-service/grepd/internal/match"
 )
 
@@ -112,9 +128,20 @@ type Options struct {
 	ExcludeDirs *GlobList // --exclude-dir
 	LineNumbers bool      // Chunk.LineNumbers is wanted
 	ByteOffsets bool      // Chunk.ByteOffsets is wanted
-	Spans       bool      // Chunk.Spans is wanted
-	Workers     int       // goroutines that search; 0: one a core
-	Progress    *Progress // counts on while the search goes on, where wanted
+	Spans       bool      // Chunk.Spans is wanted; not with Columns
+	// Where selects those lines of which it holds too; nil: all that are selected otherwise.
+	Where *fields.Filter
+	// All says that Matcher and Invert select all lines, so that they need not be asked.
+	All bool
+	// Columns are the fields that are handed out instead of the lines, with tabs between
+	// them; none: the lines. Not with Parts or context.
+	Columns []string
+	// Since and Until are Unix nanoseconds: only lines of that time or later, and before that one, are
+	// searched, as if the file held no others. 0: no bound.
+	Since, Until int64
+	Times        bool      // Chunk.Times is wanted
+	Workers      int       // goroutines that search; 0: one a core
+	Progress     *Progress // counts on while the search goes on, where wanted
 
 	blockBytes int64 // for tests; 0: BlockBytes
 }
@@ -149,6 +176,9 @@ type Chunk struct {
 	LineNumbers []uint64 // of each line, from 1, where wanted
 	ByteOffsets []uint64 // of each line or part, from the start of the file, where wanted
 	Kinds       []byte   // of each line; empty: all are KindSelected
+	// Times is, where wanted, the time of each line in Unix nanoseconds: if it has none, that of the line
+	// before it that has one; and math.MinInt64 if there is none either.
+	Times []int64
 	// Spans is, where wanted with Lines, for each line that is not context: how many parts of it match, then
 	// start and length of each.
 	Spans []uint32

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/aksinghdce/cluster-membership-service/grepd/internal/fanout"
+	"github.com/aksinghdce/cluster-membership-service/grepd/internal/fields"
 	"github.com/aksinghdce/cluster-membership-service/grepd/internal/match"
 	"github.com/aksinghdce/cluster-membership-service/grepd/internal/search"
 	"github.com/aksinghdce/cluster-membership-service/shared/proto/greppb"
@@ -24,7 +25,11 @@ const (
 	// BeforeContextMax bounds -B, whose lines have to be kept in memory. -A has no limit.
 	BeforeContextMax = 100_000
 
-	requestBytesMax = PatternBytesMax + PathsMax*PathBytesMax + 2*GlobBytesMax + fanout.NodesMax*64
+	// FieldsMax bounds the columns that may be asked for.
+	FieldsMax = 100
+
+	requestBytesMax = PatternBytesMax + PathsMax*PathBytesMax + 2*GlobBytesMax +
+		fields.ConditionsMax*fields.ConditionBytesMax + FieldsMax*fields.NameBytesMax + fanout.NodesMax*64
 )
 
 // checkQuery says what is wrong with a query, before anybody is asked.
@@ -131,7 +136,44 @@ func searchOptions(request *greppb.SearchRequest) (search.Options, error) {
 	if o.Invert && matchesAll(&request.Pattern) {
 		o.MaxCount = 0 // as in grep, which does not even begin then
 	}
-	return o, nil
+	return o, fieldOptions(request, &o)
+}
+
+// fieldOptions checks what a request asks of times and fields, and puts it into o.
+func fieldOptions(request *greppb.SearchRequest, o *search.Options) error {
+	o.Since, o.Until, o.Columns = request.SinceUnixNanos, request.UntilUnixNanos, request.Fields
+	if request.CountBy {
+		o.Columns = lineColumns(request.Fields)
+	}
+	if len(request.Fields) > FieldsMax {
+		return fmt.Errorf("%d fields to show, at most %d are possible", len(request.Fields), FieldsMax)
+	}
+	for _, name := range request.Fields {
+		if err := fields.CheckName(name); err != nil {
+			return err
+		}
+	}
+	lines := o.Report == search.Lines && o.Before == 0 && o.After == 0
+	logs := o.Since != 0 || o.Until != 0 || len(request.Where) > 0 || len(request.Fields) > 0 || request.ByTime
+	switch {
+	case request.NullData && logs:
+		return errors.New("times and fields are of lines that end in newlines, so they do not go with -z")
+	case len(request.Fields) > 0 && !lines:
+		return errors.New("fields are of selected lines, so they go neither with matched parts, counts, names of files, nor with context")
+	case request.CountBy && len(request.Fields) == 0:
+		return errors.New("nothing to count by")
+	case request.CountBy && request.ByTime:
+		return errors.New("what is counted has no order of time")
+	}
+	if len(request.Where) > 0 {
+		var err error
+		if o.Where, err = fields.NewFilter(request.Where); err != nil {
+			return err
+		}
+		p := &request.Pattern
+		o.All = len(p.Patterns) == 1 && p.Patterns[0] == "" && !p.Word && !p.Line && !request.Invert
+	}
+	return nil
 }
 
 // matchesAll tells whether every line matches because the only pattern is empty.

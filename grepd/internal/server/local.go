@@ -55,12 +55,13 @@ func (l *local) Search(ctx context.Context, request *greppb.SearchRequest, send 
 	defer sink.close()
 	stopProgress := sink.showProgress(o.Progress, progressTime(request))
 	defer stopProgress()
+	results := sink.results(request)
 	return l.run(ctx, func() error {
-		stats, err := search.Run(ctx, l.mounts, request.Paths, o, sink)
+		stats, err := search.Run(ctx, l.mounts, request.Paths, o, results)
 		if err != nil {
 			return err
 		}
-		return sink.end(stats)
+		return results.end(stats)
 	})
 }
 
@@ -126,13 +127,17 @@ func SearchReader(ctx context.Context, r io.Reader, label string, request *grepp
 		return err
 	}
 	sink := newSink(o, func(reply *greppb.SearchReply) error {
+		if groups := reply.GetGroups(); groups != nil { // of the only node, so they are in order
+			return send(&greppb.QueryReply{Step: &greppb.QueryReply_Groups{Groups: groups}})
+		}
 		return send(&greppb.QueryReply{Step: &greppb.QueryReply_NodeStep{NodeStep: &greppb.NodeStep{Reply: *reply}}})
 	})
-	stats, err := search.Reader(ctx, r, label, o, sink)
+	results := sink.results(request)
+	stats, err := search.Reader(ctx, r, label, o, results)
 	if err != nil {
 		return err
 	}
-	if err := sink.end(stats); err != nil {
+	if err := results.end(stats); err != nil {
 		return err
 	}
 	if err := send(&greppb.QueryReply{Step: &greppb.QueryReply_NodeEnd{NodeEnd: &greppb.NodeEnd{}}}); err != nil {
@@ -145,6 +150,7 @@ func SearchReader(ctx context.Context, r io.Reader, label string, request *grepp
 // tell are left out, unless each file is to be counted or listed.
 type sink struct {
 	everyFile bool
+	began     time.Time
 
 	mu     sync.Mutex // held while a step is sent: Progress steps come from elsewhere
 	send   func(*greppb.SearchReply) error
@@ -158,7 +164,21 @@ type sink struct {
 var _ search.Sink = (*sink)(nil)
 
 func newSink(o search.Options, send func(*greppb.SearchReply) error) *sink {
-	return &sink{send: send, everyFile: o.Report == search.Count || o.Report == search.FilesWithoutMatch}
+	return &sink{send: send, began: time.Now(), everyFile: o.Report == search.Count || o.Report == search.FilesWithoutMatch}
+}
+
+// results is a Sink for what a search gives, and can finish the answer.
+type results interface {
+	search.Sink
+	end(sums search.Stats) error
+}
+
+// results gives the sink that has the lines sent, or counted.
+func (s *sink) results(request *greppb.SearchRequest) results {
+	if request.CountBy {
+		return newTallySink(s, request.Fields)
+	}
+	return s
 }
 
 // say sends one step.
@@ -265,6 +285,6 @@ func (s *sink) Error(e search.FileError) error {
 // end finishes the answer.
 func (s *sink) end(sums search.Stats) error {
 	return s.say(&greppb.SearchReply{Step: &greppb.SearchReply_SearchEnd{SearchEnd: &greppb.SearchEnd{
-		Matches: sums.Matches, Files: sums.Files, Bytes: sums.Bytes,
+		Matches: sums.Matches, Files: sums.Files, Bytes: sums.Bytes, ElapsedNanos: int64(time.Since(s.began)),
 	}}})
 }
