@@ -42,7 +42,7 @@ func (p *parser) allLines(files []string) ([]string, error) {
 		return nil, usageError{"-v inverts the pattern, and there is none: give one with -e, or put != into --where"}
 	}
 	// A FILE is mount/name, or with -r perhaps a mount alone.
-	if len(files) > 1 && files[0] != "-" && !p.search().Recursive && !strings.Contains(files[0], "/") {
+	if len(files) > 1 && files[0] != "-" && p.search().Directories != greppb.Directories_DIRECTORIES_RECURSE && !strings.Contains(files[0], "/") {
 		return nil, usageError{fmt.Sprintf("%q is no FILE: with --where, --fields and --count-by a pattern is given with -e", files[0])}
 	}
 	return []string{""}, nil

@@ -88,6 +88,8 @@ type coverage struct {
 	Asked        int            `json:"asked"`
 	Answered     int            `json:"answered"`
 	Complete     bool           `json:"complete"`
+	Required     string         `json:"required"`
+	Sufficient   bool           `json:"sufficient"`
 	Nodes        []nodeCoverage `json:"nodes"`
 }
 
@@ -253,7 +255,8 @@ func (p *JSON) summary() summaryData {
 		Stats: stats{Files: o.Files, MatchedLines: o.Matches, Bytes: o.Bytes},
 		Coverage: coverage{
 			Live: o.live, StaleSeconds: o.staleFor.Seconds(),
-			Asked: len(o.nodes), Answered: o.answered, Complete: o.Complete(), Nodes: []nodeCoverage{},
+			Asked: len(o.nodes), Answered: o.answered, Complete: o.Complete(),
+			Required: o.Require.String(), Sufficient: o.Sufficient(), Nodes: []nodeCoverage{},
 		},
 	}
 	if slowest := o.slowest(); p.stats && len(slowest) > 0 {

@@ -27,6 +27,8 @@ type file struct {
 	path string
 	f    *os.File
 	size int64
+	// progress counts what is read.
+	progress *Progress
 	// users are the blocks that refer to f, and whoever makes them; the last one closes it.
 	users atomic.Int32
 	// finished says that no more blocks are wanted.
@@ -80,12 +82,33 @@ type block struct {
 	done chan struct{} // receives when the block was searched
 }
 
-// terminator gives the index of the first byte of b that ends a line, or -1. Unless binary files
-// are taken as text, NUL does so too: a file that has one is binary, and there grep takes NUL
-// for a newline.
-func terminator(b []byte, text bool) int {
+// terminators are the bytes that end a line. Unless binary files are taken as text, NUL does so beside the newline:
+// a file that has one is binary, and there grep takes NUL for a newline.
+type terminators uint8
+
+const (
+	newlineOrNull terminators = iota
+	newline
+	null
+)
+
+func (o *Options) terminators() terminators {
+	switch {
+	case o.NullData:
+		return null
+	case o.Binary == BinaryText:
+		return newline
+	}
+	return newlineOrNull
+}
+
+// index gives the index of the first byte of b that ends a line, or -1.
+func (t terminators) index(b []byte) int {
+	if t == null {
+		return bytes.IndexByte(b, 0)
+	}
 	n := bytes.IndexByte(b, '\n')
-	if text {
+	if t == newline {
 		return n
 	}
 	head := b
@@ -98,11 +121,25 @@ func terminator(b []byte, text bool) int {
 	return n
 }
 
+// lastIndex gives the index of the last byte of b that ends a line, or -1.
+func (t terminators) lastIndex(b []byte) int {
+	if t == null {
+		return bytes.LastIndexByte(b, 0)
+	}
+	n := bytes.LastIndexByte(b, '\n')
+	if t == newlineOrNull {
+		if z := bytes.LastIndexByte(b[n+1:], 0); z >= 0 {
+			n += 1 + z
+		}
+	}
+	return n
+}
+
 // read reads the block's lines: those that start after its first byte, up to the one that starts after its last, so
 // that no byte before it is needed and reads stay aligned to pages, which are copied several times
 // faster. The first block also has the line that starts with its first byte. Where the file
 // has become shorter, there are fewer or none.
-func (b *block) read(size int64, text bool) error {
+func (b *block) read(size int64, ends terminators) error {
 	begin := b.index * size
 	end := min(begin+size, b.file.size)
 	b.data, b.offset = nil, begin
@@ -114,17 +151,17 @@ func (b *block) read(size int64, text bool) error {
 	}
 	start, length := 0, int(end-begin)
 	if begin > 0 {
-		n := terminator(b.buffer[:min(length, len(b.buffer))], text)
+		n := ends.index(b.buffer[:min(length, len(b.buffer))])
 		if n < 0 {
 			return nil // one long line, or nothing left
 		}
 		start = n + 1
 	}
-	stop, err := b.lastLineEnd(begin, min(length, len(b.buffer)), text)
+	stop, err := b.lastLineEnd(begin, min(length, len(b.buffer)), ends)
 	if err != nil {
 		return err
 	}
-	if stop-start > LineBytesMax && bytes.IndexByte(b.buffer[start:stop-1], '\n') < 0 {
+	if stop-start > LineBytesMax && ends.index(b.buffer[start:stop-1]) < 0 {
 		return errLineTooLong
 	}
 	b.data, b.offset = b.buffer[start:stop], begin+int64(start)
@@ -133,9 +170,9 @@ func (b *block) read(size int64, text bool) error {
 
 // lastLineEnd gives where the line ends that holds the byte at index in the buffer, the first after the block. It
 // reads on as far as needed.
-func (b *block) lastLineEnd(from int64, index int, text bool) (int, error) {
+func (b *block) lastLineEnd(from int64, index int, ends terminators) (int, error) {
 	for scanned := index; ; {
-		if n := terminator(b.buffer[scanned:], text); n >= 0 {
+		if n := ends.index(b.buffer[scanned:]); n >= 0 {
 			return scanned + n + 1, nil
 		}
 		have := len(b.buffer)
@@ -166,6 +203,7 @@ func (b *block) fill(from int64, size, have int) error {
 	}
 	n, err := b.file.f.ReadAt(b.buffer[have:size], from+int64(have))
 	b.buffer = b.buffer[:have+n]
+	b.file.progress.Bytes.Add(uint64(n))
 	if err != nil && !errors.Is(err, io.EOF) {
 		return err
 	}
@@ -187,6 +225,7 @@ type worker struct {
 // newWorker makes a worker of which the results mean nothing once ctx has ended.
 func newWorker(ctx context.Context, o *Options) *worker {
 	w := &worker{o: o, scanner: o.Matcher.NewScanner(ctx.Done())}
+	w.scanner.CountWork(&o.Progress.work)
 	if o.Where != nil {
 		w.where = o.Where.NewScanner(ctx.Done())
 	}
@@ -198,6 +237,9 @@ func newWorker(ctx context.Context, o *Options) *worker {
 
 // search finds the selected lines of b.data that are of the range of times.
 func (w *worker) search(b *block) {
+	if w.o.NullData { // until the lines are handed out
+		match.Exchange(b.data)
+	}
 	switch {
 	case b.use == counted:
 		b.newlines = uint64(bytes.Count(b.data, []byte{'\n'}))
@@ -215,7 +257,7 @@ func (w *worker) searchLines(b *block) {
 	}
 	b.lines, b.count, b.newlines, b.binary = b.lines[:0], 0, 0, false
 	b.out.reset()
-	if w.o.Binary != BinaryText && bytes.IndexByte(b.data, 0) >= 0 {
+	if w.o.Binary != BinaryText && !w.o.NullData && bytes.IndexByte(b.data, 0) >= 0 {
 		b.binary = true
 		for i := range b.data {
 			if b.data[i] == 0 {

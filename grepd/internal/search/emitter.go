@@ -32,16 +32,29 @@ type emitter struct {
 }
 
 func (e *emitter) fail(err FileError) error {
-	e.stats.Errors++
+	if !err.Warning {
+		e.stats.Errors++
+	}
 	return e.sink.Error(err)
 }
 
-func (e *emitter) begin(path string) error {
+// unreadable is for what was opened and cannot be read.
+func (e *emitter) unreadable(err FileError) error {
+	if err := e.begin(err.Path, 0); err != nil {
+		return err
+	}
+	if err := e.fail(err); err != nil {
+		return err
+	}
+	return e.end()
+}
+
+func (e *emitter) begin(path string, size int64) error {
 	e.stats.Files++
 	e.file, e.binary, e.line, e.ended = FileStats{}, false, 0, false
 	e.next, e.path, e.state, e.read, e.timed, e.last = 0, path, unknown, false, false, noTime
 	e.group.reset()
-	return e.sink.Begin(path)
+	return e.sink.Begin(path, size)
 }
 
 // end finishes the file, once.
@@ -79,7 +92,7 @@ func (e *emitter) wantsMore() bool {
 	case e.o.Report == Count:
 		return e.left() != 0
 	case !e.o.listsLines():
-		return e.file.Matches == 0
+		return e.file.Matches == 0 && e.left() != 0
 	case e.binary:
 		return e.file.Matches == 0 || !e.file.Binary
 	}
@@ -134,6 +147,7 @@ func (e *emitter) addLines(b *block, flush bool) error {
 		count = min(count, uint64(left))
 	}
 	e.file.Matches += count
+	e.o.Progress.Matches.Add(count)
 	err := e.lines(b, int(count), before, flush)
 	e.line += b.newlines
 	e.last = b.lastTime(e.last)

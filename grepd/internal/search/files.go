@@ -31,7 +31,10 @@ func Files(ctx context.Context, m *Mounts, paths []string, o Options, fail func(
 		return nil, err
 	}
 	var files []*File
-	f := finder{mounts: m, o: &o, fail: fail}
+	f := finder{
+		mounts: m, o: &o, fail: fail, unreadable: fail,
+		files: o.Files.scanner(), excludeDirs: o.ExcludeDirs.scanner(),
+	}
 	f.file = func(file *os.File, path string, size int64) error {
 		if len(files) == FilesMax {
 			file.Close()
@@ -85,8 +88,8 @@ func (f *File) Run(ctx context.Context, o Options, sink Sink) (Stats, error) {
 	if o.blockBytes == 0 {
 		o.blockBytes = BlockBytes
 	}
-	e := &emitter{o: &o, sink: sink, w: newWorker(ctx, &o)}
-	if o.MaxCount == 0 {
+	e := &emitter{o: &o, sink: o.sink(sink), w: newWorker(ctx, &o)}
+	if o.selectsNothing() {
 		return e.stats, nil
 	}
 	file := f.f

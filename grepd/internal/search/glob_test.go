@@ -6,6 +6,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"sync/atomic"
 	"testing"
 )
 
@@ -51,18 +52,18 @@ func TestGlobEndsWhenNobodyWaitsForIt(t *testing.T) {
 	f, m := deepFinder(t, 12)
 	ctx, cancel := context.WithCancel(context.Background())
 	cancel()
-	files := &globFS{files: m.root.FS(), ctx: ctx}
+	files := &globFS{files: m.root.FS(), ctx: ctx, work: &atomic.Uint64{}}
 	if _, err := files.ReadDir("."); !errors.Is(err, context.Canceled) {
 		t.Errorf("ReadDir: %v", err)
 	}
 	// It would take years to walk all the ways to these.
-	if _, err := f.glob(ctx, m, strings.Repeat("**/", 40)+"x"); !errors.Is(err, context.Canceled) {
+	if _, err := (&finder{o: &Options{Progress: &Progress{}}}).glob(ctx, m, strings.Repeat("**/", 40)+"x"); !errors.Is(err, context.Canceled) {
 		t.Errorf("glob: %v", err)
 	}
 }
 
 func TestGlobThatLooksAtTooMuchIsRefused(t *testing.T) {
-	files := &globFS{files: os.DirFS(t.TempDir()), ctx: context.Background(), reads: globReadsMax - 1}
+	files := &globFS{files: os.DirFS(t.TempDir()), ctx: context.Background(), reads: globReadsMax - 1, work: &atomic.Uint64{}}
 	if _, err := files.Stat("."); err != nil {
 		t.Fatal(err)
 	}

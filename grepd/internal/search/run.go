@@ -27,8 +27,8 @@ func Run(ctx context.Context, m *Mounts, paths []string, o Options, sink Sink) (
 	if o.blockBytes == 0 {
 		o.blockBytes = BlockBytes
 	}
-	e := &emitter{o: &o, sink: sink, w: newWorker(ctx, &o)}
-	if o.MaxCount == 0 {
+	e := &emitter{o: &o, sink: o.sink(sink), w: newWorker(ctx, &o)}
+	if o.selectsNothing() {
 		return e.stats, nil
 	}
 	err := e.run(ctx, func(p *pipeline) { p.open(m, paths) })
@@ -57,8 +57,14 @@ func (o *Options) check() error {
 	case len(o.Columns) > 0 && (o.Report == Parts || o.context()):
 		return errors.New("search: columns are of whole lines, without context")
 	}
+	if o.Progress == nil {
+		o.Progress = &Progress{}
+	}
 	return nil
 }
+
+// selectsNothing tells whether no file needs to be looked at.
+func (o *Options) selectsNothing() bool { return o.MaxCount == 0 && o.Report != FilesWithoutMatch }
 
 // pipeline reads and searches blocks ahead of the sink. One goroutine opens files and cuts them to
 // blocks, several search blocks, and drain takes the results in the order of the blocks.
@@ -76,6 +82,8 @@ type pipeline struct {
 type item struct {
 	block *block
 	fail  FileError
+	// opened says that the path could be opened, so that it counts as a file.
+	opened bool
 }
 
 func startPipeline(ctx context.Context, open func(*pipeline), o *Options) *pipeline {
@@ -113,9 +121,12 @@ func (p *pipeline) stop() {
 
 // open goes through the paths.
 func (p *pipeline) open(m *Mounts, paths []string) {
-	f := finder{mounts: m, o: p.o, file: p.cut, fail: func(e FileError) error {
-		return p.send(item{fail: e})
-	}}
+	f := finder{
+		mounts: m, o: p.o, file: p.cut,
+		fail:       func(e FileError) error { return p.send(item{fail: e}) },
+		unreadable: func(e FileError) error { return p.send(item{fail: e, opened: true}) },
+		files:      p.o.Files.scanner(), excludeDirs: p.o.ExcludeDirs.scanner(),
+	}
 	for _, path := range paths {
 		if f.find(p.ctx, path) != nil {
 			return
@@ -134,7 +145,7 @@ func (p *pipeline) send(it item) error {
 
 // cut gives the blocks of a file to the workers.
 func (p *pipeline) cut(f *os.File, path string, size int64) error {
-	shared := &file{path: path, f: f, size: size}
+	shared := &file{path: path, f: f, size: size, progress: p.o.Progress}
 	shared.users.Store(1)
 	defer shared.release()
 	plan := p.plan(shared)
@@ -165,7 +176,7 @@ func (p *pipeline) work() {
 	w := newWorker(p.ctx, p.o)
 	for b := range p.todo {
 		if b.err = p.ctx.Err(); b.err == nil && b.use != nothing && !b.file.finished.Load() {
-			if b.err = b.read(p.o.blockBytes, p.o.Binary == BinaryText); b.err == nil {
+			if b.err = b.read(p.o.blockBytes, p.o.terminators()); b.err == nil {
 				w.search(b)
 				b.err = p.ctx.Err()
 			}
@@ -192,7 +203,10 @@ func (p *pipeline) drain(e *emitter) error {
 }
 
 func (p *pipeline) report(e *emitter, it item) error {
-	if it.block == nil {
+	switch {
+	case it.opened:
+		return e.unreadable(it.fail)
+	case it.block == nil:
 		return e.fail(it.fail)
 	}
 	select {
@@ -208,7 +222,7 @@ func (p *pipeline) report(e *emitter, it item) error {
 // add reports a block that was searched.
 func (p *pipeline) add(e *emitter, b *block) error {
 	if b.first {
-		if err := e.begin(b.file.path); err != nil {
+		if err := e.begin(b.file.path, b.file.size); err != nil {
 			return err
 		}
 	}

@@ -52,6 +52,7 @@ package search
 
 import (
 	"fmt"
+	"sync/atomic"
 
 	"github.com/aksinghdce/cluster-membership-service/grepd/internal/fields"
 	"github.com/aksinghdce/cluster-membership-service/grepd/internal/match"
@@ -98,6 +99,15 @@ const (
 	BinarySkip                 // -I: as if it had no selected line
 )
 
+// Directories is what is done with a directory. The values are those of greppb.Directories.
+type Directories uint8
+
+const (
+	DirectoriesRead    Directories = iota // an error, since no directory can be read
+	DirectoriesRecurse                    // -r: the files below it are searched
+	DirectoriesSkip                       // it is passed over
+)
+
 // Options say what is searched for, where, and what is wanted.
 type Options struct {
 	Matcher  *match.Matcher // required
@@ -107,14 +117,18 @@ type Options struct {
 	// Before and After are lines of context around each selected line, with Report Lines.
 	Before, After int
 	Binary        Binary
-	// Recursive searches the files below a directory; otherwise a directory is an error.
-	Recursive bool
-	// Include, Exclude and ExcludeDir are grep's globs on names. Include decides first: a
-	// file is searched where it matches one (or there is none) and no Exclude.
-	Include, Exclude, ExcludeDir []string
-	LineNumbers                  bool // Chunk.LineNumbers is wanted
-	ByteOffsets                  bool // Chunk.ByteOffsets is wanted
-	Spans                        bool // Chunk.Spans is wanted; not with Columns
+	NullData      bool // -z: lines end in a zero byte; those of chunks too
+	Directories
+	// Dereference follows the symbolic links below directories too, inside the mounts.
+	Dereference bool
+	// SkipDevices passes over what is neither a file nor a directory; otherwise it is an error where
+	// the user named it.
+	SkipDevices bool
+	Files       *GlobList // --include and --exclude; nil: all
+	ExcludeDirs *GlobList // --exclude-dir
+	LineNumbers bool      // Chunk.LineNumbers is wanted
+	ByteOffsets bool      // Chunk.ByteOffsets is wanted
+	Spans       bool      // Chunk.Spans is wanted; not with Columns
 	// Where selects those lines of which it holds too; nil: all that are selected otherwise.
 	Where *fields.Filter
 	// All says that Matcher and Invert select all lines, so that they need not be asked.
@@ -125,11 +139,22 @@ type Options struct {
 	// Since and Until are Unix nanoseconds: only lines of that time or later, and before that one, are
 	// searched, as if the file held no others. 0: no bound.
 	Since, Until int64
-	Times        bool // Chunk.Times is wanted
-	Workers      int  // goroutines that search; 0: one a core
+	Times        bool      // Chunk.Times is wanted
+	Workers      int       // goroutines that search; 0: one a core
+	Progress     *Progress // counts on while the search goes on, where wanted
 
 	blockBytes int64 // for tests; 0: BlockBytes
 }
+
+// Progress shows how a search gets on. Anybody may look at it at any time.
+type Progress struct {
+	Bytes   atomic.Uint64 // that were read; some are read twice
+	Matches atomic.Uint64 // selected lines
+	work    atomic.Uint64 // names looked at, and steps of slow automata
+}
+
+// Work is a number that is a higher one whenever the search has got on.
+func (p *Progress) Work() uint64 { return p.Bytes.Load() + p.Matches.Load() + p.work.Load() }
 
 // Kinds of lines in Chunk.Kinds.
 const (
@@ -144,7 +169,8 @@ const (
 // Chunk holds selected lines of the file that was begun last, and lines of context. Its
 // fields are those of greppb.Chunk.
 type Chunk struct {
-	// Data is the lines, or with Parts the matched parts, each ended by a newline.
+	// Data is the lines, or with Parts the matched parts, each ended by a newline, or by a zero
+	// byte with NullData.
 	Data        []byte
 	Lengths     []uint32 // of each line in Data, its newline included
 	LineNumbers []uint64 // of each line, from 1, where wanted
@@ -171,6 +197,7 @@ type FileError struct {
 	Path    string
 	Message string // in grep's words, without the path
 	Missing bool   // the path names no file here, or is a glob that matches none
+	Warning bool   // nothing was left out
 }
 
 func (e FileError) Error() string { return e.Path + ": " + e.Message }
@@ -180,7 +207,7 @@ type Stats struct {
 	Matches uint64 // selected lines
 	Files   uint64 // that were begun
 	Bytes   uint64 // that were searched
-	Errors  uint64 // FileErrors
+	Errors  uint64 // FileErrors that are no warnings
 }
 
 // Sink takes the results of a search: for each file Begin, its Chunks, End; and Errors, before, between
@@ -189,9 +216,9 @@ type Stats struct {
 // the back-pressure. An error that a method returns ends the search, and Run
 // returns that error.
 type Sink interface {
-	// Begin starts a file; path is mount/name, or Reader's label. Files in which nothing
-	// is selected are begun and ended too.
-	Begin(path string) error
+	// Begin starts a file of so many bytes; path is mount/name, or Reader's label. Files in which nothing
+	// is selected are begun and ended too. The size of a stream is -1.
+	Begin(path string, size int64) error
 	// Chunk hands out lines. The chunk and all that it refers to are valid only until
 	// the method returns, and belong to the search: the sink must neither keep nor change them.
 	Chunk(c *Chunk) error

@@ -94,7 +94,7 @@ type lineSink struct {
 	errors  []string
 }
 
-func (s *lineSink) Begin(string) error { return nil }
+func (s *lineSink) Begin(string, int64) error { return nil }
 
 func (s *lineSink) Chunk(c *search.Chunk) error {
 	pos := 0

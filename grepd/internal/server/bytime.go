@@ -99,14 +99,15 @@ type timeSink struct {
 	ctx    context.Context
 	stream *timeline.Stream
 	path   string
+	size   int64
 	number uint32 // of the file; 0: nothing was said of it yet
 }
 
 var _ search.Sink = (*timeSink)(nil)
 
 // Begin starts the file, of which nothing is said before it has lines.
-func (t *timeSink) Begin(path string) error {
-	t.path = path
+func (t *timeSink) Begin(path string, size int64) error {
+	t.path, t.size = path, size
 	return nil
 }
 
@@ -117,7 +118,7 @@ func (t *timeSink) begin() error {
 	}
 	t.files++
 	t.number = t.files
-	return t.say(&greppb.SearchReply{Step: &greppb.SearchReply_FileBegin{FileBegin: &greppb.FileBegin{Path: t.path, File: t.number}}})
+	return t.say(&greppb.SearchReply{Step: &greppb.SearchReply_FileBegin{FileBegin: &greppb.FileBegin{Path: t.path, Size_: t.size, File: t.number}}})
 }
 
 // Chunk hands out lines when they are due.
@@ -137,7 +138,6 @@ func (t *timeSink) Chunk(c *search.Chunk) error {
 func (t *timeSink) End(f search.FileStats) error {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	t.searched(f)
 	if f.Binary {
 		if err := t.begin(); err != nil {
 			return err
