@@ -45,7 +45,7 @@ func deepFinder(t *testing.T, depth int) (*finder, *mount) {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { m.Close() })
-	return &finder{mounts: m, o: &Options{}}, &m.mounts[0]
+	return &finder{mounts: m, o: &Options{Progress: &Progress{}}}, &m.mounts[0]
 }
 
 func TestGlobEndsWhenNobodyWaitsForIt(t *testing.T) {
@@ -57,7 +57,7 @@ func TestGlobEndsWhenNobodyWaitsForIt(t *testing.T) {
 		t.Errorf("ReadDir: %v", err)
 	}
 	// It would take years to walk all the ways to these.
-	if _, err := (&finder{o: &Options{Progress: &Progress{}}}).glob(ctx, m, strings.Repeat("**/", 40)+"x"); !errors.Is(err, context.Canceled) {
+	if _, err := f.glob(ctx, m, strings.Repeat("**/", 40)+"x"); !errors.Is(err, context.Canceled) {
 		t.Errorf("glob: %v", err)
 	}
 }
