@@ -6,16 +6,20 @@ import (
 	"fmt"
 	"io"
 	"math/rand/v2"
+	"os"
+	"path/filepath"
 	"runtime"
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/klauspost/compress/gzip"
 	"github.com/klauspost/compress/zstd"
 
 	"github.com/aksinghdce/cluster-membership-service/grepd/internal/match"
 	"github.com/aksinghdce/cluster-membership-service/grepd/internal/search"
+	"github.com/aksinghdce/cluster-membership-service/shared/eventlog"
 )
 
 func gzipped(texts ...string) string {
@@ -202,6 +206,62 @@ func TestALogAndItsCompressedSelfAreOneFile(t *testing.T) {
 			t.Errorf("%q of %q: searched %q, want %q; errors %q", c.paths, c.files, got, c.want, errs)
 		}
 	}
+}
+
+// Searches that run while the event log compresses its rotated files find each line once.
+func TestSearchesWhileLogsAreCompressed(t *testing.T) {
+	const files, lines = 12, 5000
+	m, dir := tree(t, nil)
+	for i := range files {
+		var text strings.Builder
+		for n := range lines {
+			fmt.Fprintln(&text, "x", i, n, strings.Repeat("filler ", 5))
+		}
+		stamp := time.Unix(int64(i), 0).UTC().Format("20060102T150405.000000000Z")
+		if err := os.WriteFile(filepath.Join(dir, eventlog.GrepdLog+"."+stamp), []byte(text.String()), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	log, err := eventlog.Open(eventlog.Config{Dir: dir, Name: eventlog.GrepdLog})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer log.Close()
+	o := options(t, "^x ")
+	for compressed, searches := 0, 0; compressed < files-1; searches++ {
+		got := &counter{lines: make(map[string]int)}
+		stats, err := search.Run(t.Context(), m, []string{"logs/" + eventlog.GrepdLog + "*"}, o, got)
+		if err != nil || stats.Errors > 0 {
+			t.Fatalf("search %d: %+v, %v, %q", searches, stats, err, got.errs)
+		}
+		for line, times := range got.lines {
+			if times != 1 {
+				t.Fatalf("search %d: %q was found %d times in %q", searches, line, times, got.paths)
+			}
+		}
+		if len(got.lines) != files*lines {
+			t.Fatalf("search %d: %d lines in %q, want %d", searches, len(got.lines), got.paths, files*lines)
+		}
+		zipped, _ := filepath.Glob(filepath.Join(dir, "*.gz"))
+		compressed = len(zipped)
+	}
+}
+
+// counter is a Sink that counts how often it gets each line.
+type counter struct {
+	lines map[string]int
+	paths []string
+	errs  []error
+}
+
+func (c *counter) Begin(path string, _ int64) error { c.paths = append(c.paths, path); return nil }
+func (c *counter) End(search.FileStats) error       { return nil }
+func (c *counter) Error(e search.FileError) error   { c.errs = append(c.errs, e); return nil }
+func (c *counter) Chunk(chunk *search.Chunk) error {
+	for line := range strings.Lines(string(chunk.Data)) {
+		c.lines[line]++
+	}
+	return nil
 }
 
 // Memory does not grow with what a file expands to.
