@@ -31,13 +31,19 @@ func Run(ctx context.Context, m *Mounts, paths []string, o Options, sink Sink) (
 	if o.selectsNothing() {
 		return e.stats, nil
 	}
-	p := startPipeline(ctx, m, paths, &o)
+	err := e.run(ctx, func(p *pipeline) { p.open(m, paths) })
+	return e.stats, err
+}
+
+// run searches the files that open gives to a pipeline.
+func (e *emitter) run(ctx context.Context, open func(*pipeline)) error {
+	p := startPipeline(ctx, open, e.o)
 	err := p.drain(e)
 	p.stop()
 	if errors.Is(err, errStop) {
 		err = nil
 	}
-	return e.stats, err
+	return err
 }
 
 func (o *Options) check() error {
@@ -85,7 +91,7 @@ type item struct {
 	opened bool
 }
 
-func startPipeline(ctx context.Context, m *Mounts, paths []string, o *Options) *pipeline {
+func startPipeline(ctx context.Context, open func(*pipeline), o *Options) *pipeline {
 	workers := o.Workers
 	if workers <= 0 {
 		workers = runtime.GOMAXPROCS(0)
@@ -99,7 +105,7 @@ func startPipeline(ctx context.Context, m *Mounts, paths []string, o *Options) *
 	p.wg.Go(func() {
 		defer close(p.order)
 		defer close(p.todo)
-		p.open(m, paths)
+		open(p)
 	})
 	for range workers {
 		p.wg.Go(p.work)
