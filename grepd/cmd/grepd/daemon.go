@@ -233,7 +233,9 @@ func (d *daemon) startMembership(ctx context.Context) error {
 }
 
 func (d *daemon) openServer() (err error) {
-	d.server, err = server.New(server.Config{Mounts: d.mounts, Members: d.members, Admin: &admin{daemon: d}})
+	d.server, err = server.New(server.Config{
+		Mounts: d.mounts, Members: d.members, Admin: &admin{daemon: d}, ExpandBytesMax: d.options.maxExpand,
+	})
 	if err != nil {
 		return err
 	}

@@ -59,6 +59,9 @@ type block struct {
 	first bool // no block of the file comes before
 	last  bool // no block of the file follows
 
+	filled bool  // data is there already; otherwise a worker reads it
+	damage error // why what comes after data cannot be read
+
 	buffer []byte // owned, data is part of it
 	data   []byte // whole lines; only the file's last may lack its newline
 	offset int64  // of data in the file

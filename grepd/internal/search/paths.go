@@ -79,13 +79,13 @@ func (f *finder) have() string {
 // inMount goes through what rest names in one mount. A name that exists is no glob.
 func (f *finder) inMount(ctx context.Context, m *mount, asked, rest string) error {
 	if rest == "" {
-		return f.visit(ctx, m, ".", true, nil)
+		return f.visit(ctx, m, ".", origin{given: true}, nil)
 	}
 	if !strings.ContainsAny(rest, globMeta) {
-		return f.visit(ctx, m, rest, true, nil)
+		return f.visit(ctx, m, rest, origin{given: true}, nil)
 	}
 	if _, err := m.root.Lstat(rest); err == nil {
-		return f.visit(ctx, m, rest, true, nil)
+		return f.visit(ctx, m, rest, origin{given: true}, nil)
 	}
 	if !doublestar.ValidatePattern(rest) {
 		return f.fail(FileError{Path: asked, Message: "not a valid glob"})
@@ -99,16 +99,23 @@ func (f *finder) inMount(ctx context.Context, m *mount, asked, rest string) erro
 	case len(names) == 0:
 		return f.fail(FileError{Path: asked, Missing: true, Message: "No such file or directory"})
 	}
+	found := origin{given: true, listed: newListing(names)}
 	for _, name := range names {
-		if err := f.visit(ctx, m, name, true, nil); err != nil {
+		if err := f.visit(ctx, m, name, found, nil); err != nil {
 			return err
 		}
 	}
 	return nil
 }
 
-// visit opens one name in a mount, given by the user or found below the directories above it.
-func (f *finder) visit(ctx context.Context, m *mount, name string, given bool, above []fs.FileInfo) error {
+// origin is where a name comes from.
+type origin struct {
+	given  bool    // by the user, in full or as a glob; otherwise it was found below a directory
+	listed listing // the names that were found together; nil: it was given in full
+}
+
+// visit opens one name in a mount, found below the directories above it.
+func (f *finder) visit(ctx context.Context, m *mount, name string, from origin, above []fs.FileInfo) error {
 	if err := ctx.Err(); err != nil {
 		return err
 	}
@@ -116,9 +123,17 @@ func (f *finder) visit(ctx context.Context, m *mount, name string, given bool, a
 	shown := path.Join(m.name, name)
 	// Without O_NONBLOCK, opening a named pipe would wait for its writer.
 	file, err := m.root.OpenFile(name, os.O_RDONLY|syscall.O_NONBLOCK, 0)
+	if errors.Is(err, fs.ErrNotExist) {
+		switch compressed, listed := from.listed.successor(m.root, name); {
+		case listed:
+			return nil
+		case compressed != "":
+			return f.visit(ctx, m, compressed, from, above)
+		}
+	}
 	if err != nil {
 		failure := fileError(shown, err)
-		failure.Missing = failure.Missing && given // a link below a directory may lead nowhere
+		failure.Missing = failure.Missing && from.given // a link below a directory may lead nowhere
 		return f.fail(failure)
 	}
 	info, err := file.Stat()
@@ -126,12 +141,13 @@ func (f *finder) visit(ctx context.Context, m *mount, name string, given bool, a
 	case err != nil:
 		err = f.fail(fileError(shown, err))
 	case info.IsDir():
-		err = f.directory(ctx, m, name, shown, given, append(above, info))
+		err = f.directory(ctx, m, name, shown, from.given, append(above, info))
 	case !info.Mode().IsRegular():
-		if given && !f.o.SkipDevices {
+		if from.given && !f.o.SkipDevices {
 			err = f.fail(FileError{Path: shown, Message: "not a regular file"})
 		}
-	case !f.files.excludes(lastElement(shown, given), given):
+	case from.listed.doubled(file, name, info.Size()):
+	case !f.files.excludes(lastElement(shown, from.given), from.given):
 		return f.file(file, shown, info.Size())
 	}
 	file.Close()
@@ -153,6 +169,11 @@ func (f *finder) directory(ctx context.Context, m *mount, name, shown string, gi
 	if err != nil {
 		return f.fail(fileError(shown, err))
 	}
+	names := make([]string, len(entries))
+	for i, e := range entries {
+		names[i] = path.Join(name, e.Name())
+	}
+	found := origin{listed: newListing(names)}
 	for _, e := range entries {
 		// As in grep, what is not given by name is searched only if it is a file or directory itself, or with -R
 		// a link to one.
@@ -163,7 +184,7 @@ func (f *finder) directory(ctx context.Context, m *mount, name, shown string, gi
 		if f.looks++; f.o.Dereference && f.looks > looksMax {
 			return f.fail(FileError{Path: shown, Message: fmt.Sprintf("following links, more than %d names have been looked at", looksMax)})
 		}
-		if err := f.visit(ctx, m, path.Join(name, e.Name()), false, above); err != nil {
+		if err := f.visit(ctx, m, path.Join(name, e.Name()), found, above); err != nil {
 			return err
 		}
 	}

@@ -57,6 +57,9 @@ func (o *Options) check() error {
 	case len(o.Columns) > 0 && (o.Report == Parts || o.context()):
 		return errors.New("search: columns are of whole lines, without context")
 	}
+	if o.ExpandBytesMax == 0 {
+		o.ExpandBytesMax = ExpandBytesMaxDefault
+	}
 	if o.Progress == nil {
 		o.Progress = &Progress{}
 	}
@@ -76,6 +79,8 @@ type pipeline struct {
 	todo   chan *block
 	order  chan item
 	wg     sync.WaitGroup
+	// expander belongs to the goroutine that opens files.
+	expander expander
 }
 
 // item is the next thing to report: a block, or a path that cannot be searched.
@@ -127,6 +132,8 @@ func (p *pipeline) open(m *Mounts, paths []string) {
 		unreadable: func(e FileError) error { return p.send(item{fail: e, opened: true}) },
 		files:      p.o.Files.scanner(), excludeDirs: p.o.ExcludeDirs.scanner(),
 	}
+	p.expander.bytesMax = p.o.ExpandBytesMax
+	defer p.expander.close()
 	for _, path := range paths {
 		if f.find(p.ctx, path) != nil {
 			return
@@ -148,27 +155,46 @@ func (p *pipeline) cut(f *os.File, path string, size int64) error {
 	shared := &file{path: path, f: f, size: size, progress: p.o.Progress}
 	shared.users.Store(1)
 	defer shared.release()
+	if c := compressionOf(f, path); c != uncompressed {
+		shared.size = -1
+		return p.cutCompressed(shared, c, size)
+	}
 	plan := p.plan(shared)
 	for i := plan.from; ; i++ {
-		var b *block
-		select {
-		case b = <-p.free:
-		case <-p.ctx.Done():
-			return p.ctx.Err()
-		}
-		shared.users.Add(1)
-		b.file, b.index, b.first, b.last = shared, i, i == plan.from, i >= plan.last
-		b.use, b.times = plan.use(i, p.o.blockBytes, size), plan.times
-		// Neither send waits: both channels have room for every block there is.
-		p.todo <- b
-		if err := p.send(item{block: b}); err != nil {
-			shared.release()
+		b, err := p.take(shared, i)
+		if err != nil {
 			return err
 		}
-		if b.last || shared.finished.Load() {
-			return nil
+		b.first, b.last, b.filled, b.damage = i == plan.from, i >= plan.last, false, nil
+		b.use, b.times = plan.use(i, p.o.blockBytes, size), plan.times
+		if last, err := p.give(b); last || err != nil {
+			return err
 		}
 	}
+}
+
+// take gives an unused block for a part of the file.
+func (p *pipeline) take(shared *file, index int64) (*block, error) {
+	select {
+	case b := <-p.free:
+		shared.users.Add(1)
+		b.file, b.index = shared, index
+		return b, nil
+	case <-p.ctx.Done():
+		return nil, p.ctx.Err()
+	}
+}
+
+// give has a block searched and reported, and tells whether no more of its file is wanted.
+func (p *pipeline) give(b *block) (last bool, err error) {
+	shared, last := b.file, b.last // the block is not ours afterwards
+	// Neither send waits: both channels have room for every block there is.
+	p.todo <- b
+	if err := p.send(item{block: b}); err != nil {
+		shared.release()
+		return true, err
+	}
+	return last || shared.finished.Load(), nil
 }
 
 // work reads and searches blocks until there are no more.
@@ -176,7 +202,10 @@ func (p *pipeline) work() {
 	w := newWorker(p.ctx, p.o)
 	for b := range p.todo {
 		if b.err = p.ctx.Err(); b.err == nil && b.use != nothing && !b.file.finished.Load() {
-			if b.err = b.read(p.o.blockBytes, p.o.terminators()); b.err == nil {
+			if !b.filled {
+				b.err = b.read(p.o.blockBytes, p.o.terminators())
+			}
+			if b.err == nil {
 				w.search(b)
 				b.err = p.ctx.Err()
 			}
@@ -237,6 +266,9 @@ func (p *pipeline) add(e *emitter, b *block) error {
 		if err = e.fail(fileError(b.file.path, err)); err == nil {
 			err = e.end()
 		}
+	}
+	if err == nil && b.damage != nil && !e.ended {
+		err = e.fail(fileError(b.file.path, b.damage))
 	}
 	if err == nil && b.last {
 		err = e.end()

@@ -20,6 +20,17 @@
 // block in which it stands, so that lines before it may have been handed out; grep's blocks
 // differ in size, so in a file over 96 KiB it may hand out more or fewer of them.
 //
+// # Compressed files
+//
+// A file whose name ends in .gz or .zst and that begins as such files do is searched as what it expands to,
+// all members or frames of it; sizes, offsets and line numbers are those of the expanded text. Any other file of such a
+// name is searched as it is. A file that is cut short, damaged, or expands to more than ExpandBytesMax
+// is searched as far as its whole lines go, and has a [FileError].
+//
+// Programs that rotate logs compress x to x.gz and remove x then. So that nothing is found twice meanwhile, or after a
+// crash, x.gz is passed over where the same glob or directory has x too and says the same of its size;
+// and where x is gone when it is to be opened, x.gz is searched in its place.
+//
 // # Times
 //
 // With Since or Until only lines of that time are searched, as package linetime reads
@@ -139,9 +150,11 @@ type Options struct {
 	// Since and Until are Unix nanoseconds: only lines of that time or later, and before that one, are
 	// searched, as if the file held no others. 0: no bound.
 	Since, Until int64
-	Times        bool      // Chunk.Times is wanted
-	Workers      int       // goroutines that search; 0: one a core
-	Progress     *Progress // counts on while the search goes on, where wanted
+	Times        bool // Chunk.Times is wanted
+	Workers      int  // goroutines that search; 0: one a core
+	// ExpandBytesMax bounds what a compressed file may expand to. 0: ExpandBytesMaxDefault.
+	ExpandBytesMax int64
+	Progress       *Progress // counts on while the search goes on, where wanted
 
 	blockBytes int64 // for tests; 0: BlockBytes
 }

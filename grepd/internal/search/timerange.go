@@ -346,6 +346,19 @@ type plan struct {
 	ranged            bool
 	window            window
 	times             *fileTimes
+	written           time.Time // for streams
+}
+
+// timed tells whether the times of lines matter.
+func (o *Options) timed() bool { return o.ranged() || o.Times }
+
+// streamPlan is the plan of a file that can only be read from start to end. Its times are not known yet.
+func (p *pipeline) streamPlan(f *file) plan {
+	info, err := f.f.Stat()
+	if err != nil {
+		return plan{}
+	}
+	return plan{ranged: p.o.ranged(), empty: info.ModTime().UnixNano() < later(p.o.timeRange().since, -TimeSlack), written: info.ModTime()}
 }
 
 // plan finds out which blocks of a file are wanted. What cannot be read here cannot be read by the

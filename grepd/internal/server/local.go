@@ -24,14 +24,16 @@ const (
 type local struct {
 	mounts *search.Mounts
 	slots  chan struct{} // one for each search under way
+	// expandBytesMax bounds what a compressed file may expand to.
+	expandBytesMax int64
 	// searches are those under way, those included that nobody waits for because their disk hangs.
 	searches sync.WaitGroup
 }
 
 var _ fanout.Searcher = (*local)(nil)
 
-func newLocal(mounts *search.Mounts, searchesMax int) *local {
-	return &local{mounts: mounts, slots: make(chan struct{}, searchesMax)}
+func newLocal(mounts *search.Mounts, searchesMax int, expandBytesMax int64) *local {
+	return &local{mounts: mounts, slots: make(chan struct{}, searchesMax), expandBytesMax: expandBytesMax}
 }
 
 // wait returns when no search runs any more, or ctx is done.
@@ -50,7 +52,7 @@ func (l *local) Search(ctx context.Context, request *greppb.SearchRequest, send 
 	if err != nil {
 		return status.Error(codes.InvalidArgument, err.Error())
 	}
-	o.Progress = &search.Progress{}
+	o.Progress, o.ExpandBytesMax = &search.Progress{}, l.expandBytesMax
 	sink := newSink(o, send)
 	defer sink.close()
 	stopProgress := sink.showProgress(o.Progress, progressTime(request))

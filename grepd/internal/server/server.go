@@ -61,6 +61,8 @@ type Config struct {
 	Admin greppb.AdminServer
 	// QueriesMax and SearchesMax bound what runs at the same time. 0 means the defaults.
 	QueriesMax, SearchesMax int
+	// ExpandBytesMax bounds what a compressed file may expand to. 0: search.ExpandBytesMaxDefault.
+	ExpandBytesMax int64
 }
 
 // Server is a node's gRPC server.
@@ -79,7 +81,7 @@ func New(c Config) (*Server, error) {
 	if c.Admin == nil {
 		c.Admin = &greppb.UnimplementedAdminServer{}
 	}
-	searches := newLocal(c.Mounts, orDefault(c.SearchesMax, SearchesMaxDefault))
+	searches := newLocal(c.Mounts, orDefault(c.SearchesMax, SearchesMaxDefault), c.ExpandBytesMax)
 	s := &Server{
 		grpc: grpc.NewServer(
 			gogocodec.ServerOption(),
