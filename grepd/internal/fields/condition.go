@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"cmp"
 	"errors"
-	"fmt"
 	"regexp"
 	"strconv"
 	"strings"
@@ -197,12 +196,4 @@ func plain(text string) bool {
 		}
 	}
 	return text != ""
-}
-
-// String gives the condition as it is written.
-func (c Condition) String() string {
-	if c.quoted {
-		return fmt.Sprintf("%s%s%q", c.name, c.operator, c.text)
-	}
-	return c.name + string(c.operator) + c.text
 }

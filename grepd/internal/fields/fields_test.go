@@ -370,6 +370,24 @@ func FuzzExtract(f *testing.F) {
 	})
 }
 
+// FuzzFilter wants the prefilter to let through each line of which the conditions hold, whatever they are.
+func FuzzFilter(f *testing.F) {
+	for _, seed := range []string{"event=FAIL", "a.b!=1", "t>=2026-11-22T06:40:00Z", `s="1"`, "m~x+", "a=\u00e9", "a<b=c"} {
+		f.Add(seed, []byte(`{"event":"FA\u0049L","a":{"b":1},"t":"2026-11-22T06:40:00Z","s":"1","m":"xx"}`))
+	}
+	f.Fuzz(func(t *testing.T, condition string, line []byte) {
+		filter, err := NewFilter([]string{condition})
+		if err != nil || bytes.ContainsAny(line, "\n") {
+			return
+		}
+		filtered, plain := filter.NewScanner(nil), filter.NewScanner(nil)
+		plain.prefilter = nil
+		if got, want := filtered.Match(line), plain.Match(line); got != want {
+			t.Errorf("%q of %q: %t with the prefilter, %t without", condition, line, got, want)
+		}
+	})
+}
+
 // BenchmarkFilter is the cost of conditions over a block: with a literal that is rare, and
 // without one.
 func BenchmarkFilter(b *testing.B) {
