@@ -104,8 +104,8 @@ const (
 	KeyChecksum = "checksum" // of a program, SHA-256 in hex
 	// KeyBadChecksum is of a program that was rolled back.
 	KeyBadChecksum = "bad_checksum"
-	KeyPID      = "pid"      // of a process
-	KeyStderr   = "stderr"   // the last lines that a process wrote there
+	KeyPID         = "pid"    // of a process
+	KeyStderr      = "stderr" // the last lines that a process wrote there
 	// KeyRestartInMS is when a plugin that ended will be started again.
 	KeyRestartInMS = "restart_in_ms"
 	// KeyGapUS is how long nobody was at work during a reload or an upgrade.

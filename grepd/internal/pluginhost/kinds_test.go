@@ -118,7 +118,7 @@ func TestTwoKindsSideBySide(t *testing.T) {
 	r.eventually("the new process knows the members", func() bool { return n.counters()["me@1"] == 1 })
 	r.eventually("a snapshot is taken", func() bool {
 		taken := ""
-		n.host.do(context.Background(), func() error { taken = string(n.host.snapshot); return nil })
+		n.host.do(context.Background(), func() error { taken = string(n.host.current.state()); return nil })
 		return taken == "2"
 	})
 	if err := syscall.Kill(info.PID, syscall.SIGKILL); err != nil {
