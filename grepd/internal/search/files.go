@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"fmt"
+	"io"
 	"os"
 	"time"
 
@@ -40,7 +41,7 @@ func Files(ctx context.Context, m *Mounts, paths []string, o Options, fail func(
 			file.Close()
 			return fmt.Errorf("more than %d files to be searched together: name fewer", FilesMax)
 		}
-		files = append(files, &File{Path: path, Begins: begins(file), f: file, size: size})
+		files = append(files, &File{Path: path, Begins: begins(file, path, size), f: file, size: size})
 		return nil
 	}
 	for _, path := range paths {
@@ -52,13 +53,21 @@ func Files(ctx context.Context, m *Mounts, paths []string, o Options, fail func(
 }
 
 // begins gives the time of the first line that has one.
-func begins(f *os.File) int64 {
+func begins(f *os.File, path string, size int64) int64 {
 	info, err := f.Stat()
 	if err != nil {
 		return noTime
 	}
-	head := make([]byte, min(headBytes, info.Size()))
-	n, _ := f.ReadAt(head, 0)
+	var r io.Reader = io.NewSectionReader(f, 0, size)
+	if c := compressionOf(f, path); c != uncompressed {
+		x := &expander{bytesMax: headBytes}
+		defer x.close()
+		if r, err = x.open(f, size, c); err != nil {
+			return noTime // which the search says
+		}
+	}
+	head := make([]byte, headBytes)
+	n, _ := io.ReadFull(r, head) // so does it of other errors
 	times := detectTimes(head[:n], info.ModTime())
 	if times == nil {
 		return noTime

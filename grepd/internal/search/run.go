@@ -105,6 +105,8 @@ func startPipeline(ctx context.Context, open func(*pipeline), o *Options) *pipel
 	p.wg.Go(func() {
 		defer close(p.order)
 		defer close(p.todo)
+		p.expander.bytesMax = o.ExpandBytesMax
+		defer p.expander.close()
 		open(p)
 	})
 	for range workers {
@@ -132,8 +134,6 @@ func (p *pipeline) open(m *Mounts, paths []string) {
 		unreadable: func(e FileError) error { return p.send(item{fail: e, opened: true}) },
 		files:      p.o.Files.scanner(), excludeDirs: p.o.ExcludeDirs.scanner(),
 	}
-	p.expander.bytesMax = p.o.ExpandBytesMax
-	defer p.expander.close()
 	for _, path := range paths {
 		if f.find(p.ctx, path) != nil {
 			return
