@@ -84,13 +84,19 @@ import (
 
 	"github.com/aksinghdce/cluster-membership-service/grepd/internal/match"
 	"github.com/aksinghdce/cluster-membership-service/grepd/internal/printer"
+	"github.com/aksinghdce/cluster-membership-service/shared/proto/greppb"
 )
 
-// exitInterrupted is what a shell reports for a command that an interrupt ended.
-const exitInterrupted = 128 + int(syscall.SIGINT)
+// What a shell reports for a command that a signal ended.
+const (
+	exitInterrupted = 128 + int(syscall.SIGINT)
+	exitReaderGone  = 128 + int(syscall.SIGPIPE)
+)
 
-// errInterrupted says that the user wants no more.
-var errInterrupted = errors.New("interrupted")
+var (
+	errInterrupted = errors.New("interrupted")           // the user wants no more
+	errReaderGone  = errors.New("nobody reads any more") // as with dgrep | head -1
+)
 
 func main() { os.Exit(run(os.Args[1:], os.Stdin, os.Stdout, os.Stderr, os.Getenv)) }
 
@@ -115,7 +121,12 @@ func run(args []string, stdin io.Reader, stdout, stderr io.Writer, getenv func(s
 		ctx, stop = signal.NotifyContext(ctx, os.Interrupt)
 		defer stop()
 	}
-	return answer(ctx, o, stdin, stdout, stderr)
+	ctx, cancel := context.WithCancelCause(ctx)
+	defer cancel(nil)
+	defer watchReader(stdout, func() { cancel(errReaderGone) })()
+	line := newProgressLine(o, stderr, getenv)
+	defer line.erase()
+	return answer(ctx, o, stdin, line.before(stdout, getenv), line.before(stderr, getenv), line)
 }
 
 // refuse reports what went wrong, with the synopsis if it is the command line.
@@ -147,7 +158,7 @@ func checkPatterns(o *options, stderr io.Writer) error {
 }
 
 // answer asks, prints, and says what it came to.
-func answer(ctx context.Context, o *options, stdin io.Reader, stdout, stderr io.Writer) int {
+func answer(ctx context.Context, o *options, stdin io.Reader, stdout, stderr io.Writer, line *progressLine) int {
 	var p printer.Printer
 	if o.json {
 		p = printer.NewJSON(stdout, o.stats)
@@ -155,7 +166,7 @@ func answer(ctx context.Context, o *options, stdin io.Reader, stdout, stderr io.
 		p = printer.NewText(stdout, stderr, o.text)
 	}
 	p.Outcome().Require = o.require
-	err := ask(ctx, o, stdin, p)
+	err := ask(ctx, o, stdin, shown{p, line})
 	if closeErr := p.Close(); err == nil && closeErr != nil {
 		err = writeError{closeErr}
 	}
@@ -165,8 +176,8 @@ func answer(ctx context.Context, o *options, stdin io.Reader, stdout, stderr io.
 		return printer.ExitMatch
 	case errors.Is(err, errInterrupted):
 		return exitInterrupted
-	case errors.Is(err, syscall.EPIPE): // the reader has seen enough
-		return printer.ExitTrouble
+	case errors.Is(err, syscall.EPIPE), errors.Is(err, errReaderGone): // the reader has seen enough
+		return exitReaderGone
 	case err != nil:
 		return refuse(stderr, err)
 	}
@@ -178,6 +189,17 @@ func answer(ctx context.Context, o *options, stdin io.Reader, stdout, stderr io.
 		io.WriteString(stderr, outcome.Stats())
 	}
 	return outcome.ExitStatus(o.quiet())
+}
+
+// shown is a printer beside which a line shows the progress.
+type shown struct {
+	printer.Printer
+	line *progressLine
+}
+
+func (s shown) Print(reply *greppb.QueryReply) error {
+	s.line.observe(reply)
+	return s.Printer.Print(reply)
 }
 
 // write prints a text that was asked for.

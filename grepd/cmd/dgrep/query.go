@@ -69,6 +69,8 @@ func searchInput(ctx context.Context, o *options, stdin io.Reader, p printer.Pri
 	switch {
 	case errors.Is(err, errSettled):
 		return nil
+	case errors.Is(context.Cause(ctx), errReaderGone):
+		return errReaderGone
 	case errors.Is(err, context.Canceled):
 		return errInterrupted
 	}
@@ -207,7 +209,7 @@ func explain(err error, o *options, begun bool, dialErr *error) error {
 	switch code := status.Code(err); {
 	case errors.Is(err, context.Canceled):
 		return errInterrupted
-	case errors.Is(err, errSettled), errors.Is(err, errInterrupted):
+	case errors.Is(err, errSettled), errors.Is(err, errInterrupted), errors.Is(err, errReaderGone):
 		return err
 	case errors.Is(err, errSilent) && begun:
 		return fmt.Errorf("grepd at %s fell silent before the answer was complete", o.via)

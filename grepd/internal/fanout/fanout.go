@@ -31,8 +31,10 @@
 // A target that ends its search has answered, whatever the member list says of it.
 // Otherwise the wait for it ends as soon as its connection breaks, or the member list says
 // that it failed or left; and when it has been silent for the query's timeout, counted only
-// while somebody listens to it. Targets with nothing to say send Progress steps, so that
-// the timeout need not be as long as the longest search.
+// while somebody listens to it. Targets with nothing to say send Progress steps as long as they read something, so that
+// the timeout need not be as long as the longest search, and yet ends the wait for a disk that hangs, this
+// node's own included. Those steps go no further; what they come to together is told the client
+// in QueryProgress steps.
 //
 // # Concurrency
 //
@@ -45,6 +47,7 @@ import (
 	"context"
 	"errors"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/aksinghdce/cluster-membership-service/grepd/internal/tally"
@@ -56,6 +59,10 @@ const (
 	TimeoutDefault = 10 * time.Second
 	// TimeoutMax is the longest timeout that a query may ask for.
 	TimeoutMax = time.Hour
+	// progressTime is how often targets say that they get on, and the client is told of it.
+	progressTime = 500 * time.Millisecond
+	// progressPerTimeout is how often at least they say so while they are waited for.
+	progressPerTimeout = 4
 	// drainTime is how long each step of a target that was declared failed may take: what
 	// it said before is on its way, or here already.
 	drainTime = 200 * time.Millisecond
@@ -102,6 +109,7 @@ func (f *Fanout) Query(ctx context.Context, request *greppb.QueryRequest, send f
 	if request.TimeoutNanos > 0 {
 		q.timeout = time.Duration(request.TimeoutNanos)
 	}
+	q.request.ProgressNanos = int64(min(progressTime, q.timeout/progressPerTimeout))
 	q.choose(list, roll, request.Nodes)
 	if err := send(q.begin(list)); err != nil {
 		return err
@@ -128,11 +136,35 @@ type query struct {
 	sort    greppb.Sort
 	targets []*target
 
-	// floor holds one token while somebody speaks: calls send.
+	// floor holds one token while somebody speaks, or could go on with a group of lines.
 	floor    chan struct{}
-	send     func(*greppb.QueryReply) error
 	answered uint32      // targets that answered; guarded by floor
 	tally    tally.Tally // what all targets have counted; guarded by floor
+
+	sending sync.Mutex // held while send is called
+	send    func(*greppb.QueryReply) error
+
+	ended, bytes, matches atomic.Uint64 // for QueryProgress
+}
+
+// say sends one step.
+func (q *query) say(reply *greppb.QueryReply) error {
+	q.sending.Lock()
+	defer q.sending.Unlock()
+	return q.send(reply)
+}
+
+// showProgress says how far the query has come, unless the client is still busy with what was said before.
+func (q *query) showProgress() {
+	if !q.sending.TryLock() {
+		return
+	}
+	defer q.sending.Unlock()
+	if err := q.send(&greppb.QueryReply{Step: &greppb.QueryReply_Progress{Progress: &greppb.QueryProgress{
+		Ended: uint32(q.ended.Load()), Bytes: q.bytes.Load(), Matches: q.matches.Load(),
+	}}}); err != nil {
+		q.cancel(err)
+	}
 }
 
 // choose lists the targets: this node and those alive, or those named.
@@ -187,8 +219,12 @@ func (q *query) run(changed <-chan struct{}) {
 	}
 	ended := make(chan struct{})
 	go func() { group.Wait(); close(ended) }()
+	progress := time.NewTicker(progressTime)
+	defer progress.Stop()
 	for {
 		select {
+		case <-progress.C:
+			q.showProgress()
 		case <-ended:
 			return
 		case <-changed:

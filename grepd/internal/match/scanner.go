@@ -164,19 +164,27 @@ func (s *Scanner) Match(line []byte) bool {
 
 // Parts appends to parts those of line, without its newline, that match. Empty matches are none.
 func (s *Scanner) Parts(line []byte, parts []Range) []Range {
-	for pos := 0; pos < len(line); {
+	parts, _ = s.PartsFrom(line, 0, parts, -1)
+	return parts
+}
+
+// PartsFrom is Parts from a place on that an earlier call gave, or 0, until there are max more. Below 0, max is no limit. It
+// gives the place to go on at, which is the line's end when there are no more.
+func (s *Scanner) PartsFrom(line []byte, pos int, parts []Range, max int) ([]Range, int) {
+	for n := 0; pos < len(line) && n != max; {
 		r, ok := s.next(line, pos)
 		if !ok {
-			break
+			return parts, len(line)
 		}
 		if pos = r.End; r.Start < r.End {
 			parts = append(parts, r)
+			n++
 		} else if pos < len(line) {
 			_, n := decode(line[pos:])
 			pos += n
 		}
 	}
-	return parts
+	return parts, pos
 }
 
 // next gives the leftmost match at or after from.

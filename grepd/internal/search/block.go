@@ -277,8 +277,8 @@ func (w *worker) searchLines(b *block) {
 	}
 	b.lines = w.selectLines(b.data, b.lines)
 	b.count = uint64(len(b.lines))
-	if !w.o.context() && !b.binary {
-		w.copyLines(b, b.lines)
+	if !w.o.context() && !b.binary && !w.copiedLate(b) {
+		_ = w.copyLines(b, b.lines, nil) // which cannot fail
 	}
 }
 
@@ -368,12 +368,20 @@ func lineEnd(data []byte, pos int) int {
 // block is UTF-8.
 const validateMin = 32
 
-// copyLines puts lines of b into b.out as they are to be handed out, their numbers counted from b's start.
-func (w *worker) copyLines(b *block, lines []match.Range) {
+// lateBytes is the size from which on a block, which then has a long line, is copied only when it is handed out, piece by piece:
+// what is said of each part of a line can take many times its size.
+const lateBytes = 1 << 20
+
+// copiedLate tells whether the lines of b are for the emitter to copy.
+func (w *worker) copiedLate(b *block) bool { return len(b.data) > lateBytes && w.o.Report == Parts }
+
+// copyLines puts lines of b into b.out as they are to be handed out, their numbers counted from b's start. It
+// calls full, unless that is nil, whenever there is enough for a chunk, to have b.out emptied.
+func (w *worker) copyLines(b *block, lines []match.Range, full func() error) error {
 	b.out.valid = w.o.Binary == BinaryText || len(lines) >= validateMin && utf8.Valid(b.data)
 	if b.out.valid && w.o.plain() {
 		b.out.addRuns(b.data, lines)
-		return
+		return nil
 	}
 	number, counted := uint64(1), 0
 	for _, l := range lines {
@@ -381,8 +389,12 @@ func (w *worker) copyLines(b *block, lines []match.Range) {
 			number += uint64(bytes.Count(b.data[counted:l.Start], []byte{'\n'}))
 			counted = l.Start
 		}
-		w.add(&b.out, b.data[l.Start:l.End], lineData{KindSelected, number, uint64(b.offset) + uint64(l.Start), b.timeAt(l.Start)})
+		d := lineData{KindSelected, number, uint64(b.offset) + uint64(l.Start), b.timeAt(l.Start)}
+		if _, err := w.add(&b.out, b.data[l.Start:l.End], d, full); err != nil {
+			return err
+		}
 	}
+	return nil
 }
 
 // plain tells whether nothing is wanted but the lines themselves.
@@ -390,29 +402,40 @@ func (o *Options) plain() bool {
 	return o.Report == Lines && !o.LineNumbers && !o.ByteOffsets && !o.Spans && !o.context() && len(o.Columns) == 0 && !o.Times
 }
 
+// partsAtOnce is how many parts of a line are looked for before they are copied.
+const partsAtOnce = 1024
+
 // add adds a line, or its parts, to out, and tells whether it added anything. Parts are those of the
-// lines that match, which with Invert are those of the context.
-func (w *worker) add(out *lineBuffer, line []byte, d lineData) bool {
+// lines that match, which with Invert are those of the context. full is as in copyLines.
+func (w *worker) add(out *lineBuffer, line []byte, d lineData, full func() error) (added bool, err error) {
 	body := bytes.TrimSuffix(line, []byte{'\n'})
 	if w.columns != nil {
 		w.columns.Extract(body)
 		w.column = w.columns.AppendColumns(w.column[:0])
-		return out.add(w.o, w.column, d, nil)
+		return out.add(w.o, w.column, d, nil), nil
 	}
-	w.parts = w.parts[:0]
 	matches := d.kind&KindContext == 0 != w.o.Invert
-	if matches && (w.o.Report == Parts || w.o.Spans && d.kind&KindContext == 0) {
-		w.parts = w.scanner.Parts(body, w.parts)
-	}
 	if w.o.Report == Lines {
-		return out.add(w.o, body, d, w.parts)
+		w.parts = w.parts[:0]
+		if matches && w.o.Spans && d.kind&KindContext == 0 {
+			w.parts, _ = w.scanner.PartsFrom(body, 0, w.parts, SpansMax)
+		}
+		return out.add(w.o, body, d, w.parts), nil
 	}
-	added, lineOffset := false, d.offset
-	for _, p := range w.parts {
-		d.offset = lineOffset + uint64(p.Start)
-		if out.add(w.o, body[p.Start:p.End], d, nil) {
-			added, d.kind = true, d.kind&^KindGap
+	lineOffset := d.offset
+	for pos := 0; matches && pos < len(body); {
+		w.parts, pos = w.scanner.PartsFrom(body, pos, w.parts[:0], partsAtOnce)
+		for _, p := range w.parts {
+			d.offset = lineOffset + uint64(p.Start)
+			if out.add(w.o, body[p.Start:p.End], d, nil) {
+				added, d.kind = true, d.kind&^KindGap
+			}
+		}
+		if full != nil && (len(out.chunk.Data) >= ChunkBytes || len(out.chunk.Lengths) >= chunkLines) {
+			if err := full(); err != nil {
+				return added, err
+			}
 		}
 	}
-	return added
+	return added, nil
 }

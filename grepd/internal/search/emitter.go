@@ -167,10 +167,17 @@ func (e *emitter) lines(b *block, count int, before uint64, flush bool) error {
 		return nil
 	case e.o.context():
 		return e.addGroups(b, count, flush)
-	case count < len(b.lines):
+	case count < len(b.lines) || e.w.copiedLate(b):
 		b.out.reset()
-		e.w.copyLines(b, b.lines[:count])
+		if err := e.w.copyLines(b, b.lines[:count], func() error { return e.sendLines(b) }); err != nil {
+			return err
+		}
 	}
+	return e.sendLines(b)
+}
+
+// sendLines hands out those lines of b that were copied.
+func (e *emitter) sendLines(b *block) error {
 	e.withhold(&b.out)
 	b.out.timesFrom(e.last)
 	return b.out.send(e.sink, e.line, false)
@@ -367,7 +374,11 @@ func (c *contextWalk) add(line []byte, d lineData) error {
 		}
 	}
 	d.kind |= g.gap
-	if c.e.w.add(&g.out, line, d) {
+	added, err := c.e.w.add(&g.out, line, d, func() error { return g.out.send(c.e.sink, 0, true) })
+	if err != nil {
+		return err
+	}
+	if added {
 		g.gap = 0
 	}
 	if g.out.withheld {

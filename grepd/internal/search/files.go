@@ -6,6 +6,9 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"time"
+
+	"github.com/aksinghdce/cluster-membership-service/grepd/internal/linetime"
 )
 
 // FilesMax bounds what Files opens.
@@ -38,7 +41,7 @@ func Files(ctx context.Context, m *Mounts, paths []string, o Options, fail func(
 			file.Close()
 			return fmt.Errorf("more than %d files to be searched together: name fewer", FilesMax)
 		}
-		files = append(files, &File{Path: path, Begins: o.begins(file, path, size), f: file, size: size})
+		files = append(files, &File{Path: path, Begins: begins(file, path, size), f: file, size: size})
 		return nil
 	}
 	for _, path := range paths {
@@ -49,28 +52,27 @@ func Files(ctx context.Context, m *Mounts, paths []string, o Options, fail func(
 	return files, nil
 }
 
-// begins gives the time of the first line that has one. What cannot be read will be told when the file is
-// searched.
-func (o *Options) begins(f *os.File, path string, size int64) int64 {
+// begins gives the time of the first line that has one.
+func begins(f *os.File, path string, size int64) int64 {
 	info, err := f.Stat()
 	if err != nil {
 		return noTime
 	}
 	var r io.Reader = io.NewSectionReader(f, 0, size)
 	if c := compressionOf(f, path); c != uncompressed {
-		x := expander{bytesMax: o.ExpandBytesMax}
+		x := &expander{bytesMax: headBytes}
 		defer x.close()
 		if r, err = x.open(f, size, c); err != nil {
-			return noTime
+			return noTime // which the search says
 		}
 	}
 	head := make([]byte, headBytes)
-	n, _ := io.ReadFull(r, head)
+	n, _ := io.ReadFull(r, head) // so does it of other errors
 	times := detectTimes(head[:n], info.ModTime())
 	if times == nil {
 		return noTime
 	}
-	parser := times.parser()
+	parser := linetime.NewParser(times.format, time.Local, times.written)
 	for line := range bytes.Lines(head[:n]) {
 		if nanos, ok := parser.Time(line); ok {
 			return nanos

@@ -99,13 +99,13 @@ func startPipeline(ctx context.Context, open func(*pipeline), o *Options) *pipel
 	window := workers * blocksPerWorker
 	p := &pipeline{o: o, free: make(chan *block, window), todo: make(chan *block, window), order: make(chan item, window)}
 	p.ctx, p.cancel = context.WithCancel(ctx)
-	p.expander.bytesMax = o.ExpandBytesMax
 	for range window {
 		p.free <- &block{done: make(chan struct{}, 1)}
 	}
 	p.wg.Go(func() {
 		defer close(p.order)
 		defer close(p.todo)
+		p.expander.bytesMax = o.ExpandBytesMax
 		defer p.expander.close()
 		open(p)
 	})

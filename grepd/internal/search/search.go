@@ -51,8 +51,8 @@
 // Memory does not depend on the length of a file or of an answer: blocks of [BlockBytes]
 // pass through a fixed window. A line must fit in memory, so one longer than [LineBytesMax]
 // ends the search of its file with a [FileError], and so do lines of context before a selected
-// line that are together longer than that. The one thing that grows with a line is the list of its parts,
-// with Parts or Spans: 16 bytes for each.
+// line that are together longer than that.
+// Of its parts, with Parts, only some are there at any time; with Spans no more than [SpansMax] are told.
 //
 // # Concurrency
 //
@@ -77,6 +77,11 @@ const (
 	LineBytesMax = 64 << 20
 	// ChunkBytes bounds the data of a Chunk of more than one line.
 	ChunkBytes = 256 << 10
+	// SpansMax bounds the matched parts of a line that Chunk.Spans tells of: those after them are not told.
+	SpansMax = 1 << 16
+
+	// chunkLines is how many lines are enough for a Chunk, where they are very short.
+	chunkLines = 1 << 15
 )
 
 // Report is what is wanted of each file. The values are those of greppb.Report.
