@@ -26,7 +26,7 @@
 // of the machine that has it. --since includes its time, --until does not.
 //
 // What a file costs, and what happens to one whose lines are not in order, stands in
-// package search.
+// package search. Neither times nor fields go with -z, whose lines are no lines of a log.
 //
 // # Fields
 //
@@ -52,8 +52,9 @@
 // member list. --sort=time prints one timeline of all machines and files, by the machines'
 // own clocks; what is not in order in a file stays as it is there, and lines before the
 // first one with a time come first. Neither keeps more in memory: what may not be printed
-// yet is not sent, so machines wait for each other. A line of a timeline takes about 5 µs,
-// and a machine that is silent holds all of it up until it is given up.
+// yet is not sent, so machines wait for each other. A line that alternates with those of
+// other machines takes about 5 µs, a machine that is silent holds all of a timeline up
+// until it is given up, and of each machine at most 1,000 files can be merged.
 //
 // # Differences
 //
