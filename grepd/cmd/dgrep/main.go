@@ -109,6 +109,12 @@ func run(args []string, stdin io.Reader, stdout, stderr io.Writer, getenv func(s
 	if err == nil && o.version {
 		return write(stdout, stderr, "dgrep (grepd) "+version()+"\n")
 	}
+	if err == nil && o.script != "" {
+		return write(stdout, stderr, o.script)
+	}
+	if err == nil && o.completing != nil {
+		return completePath(o.via, *o.completing, stdout)
+	}
 	if err == nil {
 		err = checkPatterns(o, stderr)
 	}
