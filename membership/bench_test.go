@@ -12,6 +12,7 @@ func BenchmarkStepHeartbeat(b *testing.B) {
 	target := node.detector.monitors[0].target
 	m := Message{Kind: Heartbeat, Short: target.ID.Short(), Digest: uint64(uint32(node.Digest()))}
 	now := node.now
+	node.Ready() // its first probes
 	b.ReportAllocs()
 	for b.Loop() {
 		now.Mono += time.Microsecond
@@ -32,6 +33,7 @@ func BenchmarkStepHeartbeat(b *testing.B) {
 func BenchmarkTickHeartbeat(b *testing.B) {
 	node := testMember(b, 1000)
 	now := node.now
+	node.Ready() // its first probes
 	b.ReportAllocs()
 	for b.Loop() {
 		now.Mono = node.detector.nextBeat

@@ -117,6 +117,7 @@ const (
 
 	probeEvery = 100 * time.Millisecond
 	probesMin  = 3 // that go unanswered before a member is declared failed
+	helpersMax = 4 // random members that are asked with each probe
 	// heldProbeEvery is how often a node that is cut off looks whether it still is.
 	heldProbeEvery = time.Second
 	// relaysMax bounds the askers for whom a node passes a newer stamp on, relayFor how long it does.
@@ -129,8 +130,10 @@ const (
 	// proves nothing, and its probes count anew.
 	latenessMax = 300 * time.Millisecond
 	// baseWindow is how long the smallest (receive - send) difference of a link is
-	// remembered, at least; twice that at the most. Drift of 200 ppm moves it by 12 ms.
+	// remembered, at least; twice that at the most.
 	baseWindow = 30 * time.Second
+	// driftMax is how far two clocks of 200 ppm each drift apart meanwhile.
+	driftMax = 24 * time.Millisecond
 
 	fanOut       = 16                     // arcs that a hop divides its arc into
 	hopTimeout   = 150 * time.Millisecond // after which an unacknowledged hop is repeated

@@ -38,8 +38,10 @@ type monitor struct {
 	base   baseDelay
 
 	doubting  bool
+	suspected bool          // EventSuspect has been emitted, and EventTrust has not
 	since     time.Duration // the doubt began, or begins anew
 	nextProbe time.Duration
+	asked     questions
 	// ripe is when probesMin probes have gone unanswered long enough; never before.
 	ripe    time.Duration
 	probes  int
@@ -60,10 +62,15 @@ type relay struct {
 	until  time.Duration
 }
 
-func newMonitor(target *Member, now time.Duration) monitor {
-	// A new neighbour has a full deadline of grace: nobody can have told it earlier whom to
-	// send its heartbeats to.
-	return monitor{target: target, fresh: now, ripe: never}
+// takeUp begins to watch a member. It has a full deadline of grace: nobody can have told it
+// earlier whom to send its heartbeats to. It is asked at once, so that what its link is like
+// is known by a round trip, and not by a first heartbeat that may have been delayed.
+func (n *Node) takeUp(target *Member) monitor {
+	m := monitor{target: target, fresh: n.now.Mono, ripe: never}
+	if n.phase == InGroup {
+		n.probeTarget(target.ID, &m)
+	}
+	return m
 }
 
 func (m *monitor) watched() Watched {
@@ -86,22 +93,68 @@ func (m *monitor) heard(stamp, now time.Duration) (newer bool) {
 	return false
 }
 
-// told takes in a stamp that a co-monitor reports, which was made at the given time or
-// before.
-func (m *monitor) told(stamp, at, now time.Duration) (newer bool) {
-	if stamp <= m.stamp {
+// answered takes in the stamp with which the target answered a probe. It was made after the
+// probe was sent, which is a proof of life that no clock can spoil: where the base delay says
+// otherwise, the target's clock has stood still.
+func (m *monitor) answered(seq uint64, stamp, now time.Duration) (newer bool) {
+	if at, ok := m.asked.at(seq); ok {
+		m.base.atLeast(at-stamp, now)
+	}
+	return m.heard(stamp, now)
+}
+
+// questions are the last probes and queries of a monitor: as many as there are in a doubt.
+type questions struct {
+	last [32]question
+	next int
+}
+
+type question struct {
+	seq  uint64
+	sent time.Duration
+}
+
+func (q *questions) add(seq uint64, now time.Duration) {
+	q.last[q.next] = question{seq, now}
+	q.next = (q.next + 1) % len(q.last)
+}
+
+// at is when the question with this number was sent.
+func (q *questions) at(seq uint64) (sent time.Duration, ok bool) {
+	for i := range q.last {
+		if q.last[i].seq == seq && seq != 0 {
+			return q.last[i].sent, true
+		}
+	}
+	return 0, false
+}
+
+// told takes in a stamp that a co-monitor reports, of which it says how old it is. The report
+// answers the question with this number, or none.
+func (m *monitor) told(seq uint64, stamp, age, now time.Duration) (newer bool) {
+	if stamp < m.stamp || stamp == 0 {
 		return false
 	}
-	unheard := m.stamp == 0
-	m.stamp = stamp
-	m.base.hint(at-stamp, now)
-	if m.base.samples > 0 {
-		at = min(at, stamp+m.base.min(now))
+	at := now - age // or before, since the report has been on its way
+	if m.base.refutes(at-stamp, now) {
+		at = stamp + m.base.min(now) // the co-monitor has not noticed yet
+	} else {
+		m.base.hint(at-stamp, now)
 	}
-	if unheard || at > m.fresh {
-		// A monitor that has not heard anything itself goes by what the others know, even
-		// where that is less than the grace it gave.
-		m.fresh = at
+	if stamp == m.stamp {
+		return false
+	}
+	m.stamp = stamp
+	if m.base.samples > 0 {
+		m.fresh = max(m.fresh, min(at, stamp+m.base.min(now)))
+	} else {
+		// This monitor has not heard anything itself, and goes by what the others know, even
+		// where that is less than the grace it gave. It is more only if it was so when the
+		// question was asked: the report may have been long on its way.
+		if sent, ok := m.asked.at(seq); ok {
+			m.fresh = max(m.fresh, sent-age)
+		}
+		m.fresh = min(m.fresh, at)
 	}
 	return true
 }
@@ -114,6 +167,11 @@ func (m *monitor) told(stamp, at, now time.Duration) (newer bool) {
 // corrects a link of which too little is known yet, or that is as good. But a link that is
 // slow by itself is measured by itself: if it were not, each of its heartbeats would look
 // late, and with the co-monitors dead the target would be taken for dead as well.
+//
+// An answered probe gives a lower bound: the stamp was made after the question was sent. It
+// finds out that the target's clock has stood still, as that of a virtual machine that is
+// being moved: all that was known before, and what co-monitors that have not noticed report,
+// then says that each stamp is older than it is.
 type baseDelay struct {
 	began         time.Duration // of the current half of the window
 	current, past time.Duration // smallest of the current half and of the one before
@@ -121,12 +179,18 @@ type baseDelay struct {
 	hinted        time.Duration // the smallest bound that reports gave
 	hintedAt      time.Duration
 	hasHint       bool
+	proven        time.Duration // the largest lower bound that answered probes gave
+	provenAt      time.Duration
+	hasProof      bool
 }
 
 // samplesEnough is how many packets show what a link is like.
 const samplesEnough = 8
 
 func (b *baseDelay) add(difference, now time.Duration) {
+	if b.refutes(difference, now) {
+		b.hasProof = false // the clock has been set forward, or this node's stood still
+	}
 	switch {
 	case b.samples == 0:
 		b.began, b.current, b.past = now, difference, never
@@ -142,6 +206,24 @@ func (b *baseDelay) hint(bound, now time.Duration) {
 	if !b.hasHint || bound < b.hinted || now-b.hintedAt >= baseWindow {
 		b.hinted, b.hintedAt, b.hasHint = bound, now, true
 	}
+}
+
+// atLeast takes in a lower bound. What contradicts it is of another time, and forgotten.
+func (b *baseDelay) atLeast(bound, now time.Duration) {
+	if !b.hasProof || bound > b.proven || now-b.provenAt >= baseWindow {
+		b.proven, b.provenAt, b.hasProof = bound, now, true
+	}
+	if b.samples > 0 && b.refutes(min(b.current, b.past), now) {
+		b.samples = 0
+	}
+	if b.refutes(b.hinted, now) {
+		b.hasHint = false
+	}
+}
+
+// refutes reports whether an upper bound is too small for what answered probes have shown.
+func (b *baseDelay) refutes(bound, now time.Duration) bool {
+	return b.hasProof && now-b.provenAt < 2*baseWindow && bound < b.proven-driftMax
 }
 
 // min needs at least one sample.
@@ -169,7 +251,7 @@ func (n *Node) followList() {
 			old.until = 0
 			monitors = append(monitors, *old)
 		} else {
-			monitors = append(monitors, newMonitor(t, n.now.Mono))
+			monitors = append(monitors, n.takeUp(t))
 		}
 	}
 	for _, m := range d.monitors {
@@ -339,6 +421,7 @@ func (n *Node) tickMonitor(m *monitor) (declared bool) {
 	if !m.doubting {
 		m.doubting, m.since, m.nextProbe, m.ripe, m.probes, m.answers = true, now, now, never, 0, 0
 		if m.until == 0 { // else it sends its heartbeats elsewhere
+			m.suspected = true
 			n.emit(Event{Kind: EventSuspect, Peer: m.target.ID, Silent: silent})
 		}
 	}
@@ -362,7 +445,8 @@ func (n *Node) tickMonitor(m *monitor) (declared bool) {
 func (n *Node) trust(m *monitor, silent time.Duration) {
 	if m.doubting {
 		m.doubting, m.ripe = false, never
-		if m.until == 0 {
+		if m.suspected {
+			m.suspected = false
 			n.emit(Event{Kind: EventTrust, Peer: m.target.ID, Silent: silent})
 		}
 	}
@@ -379,13 +463,18 @@ func (n *Node) isolated(m *monitor) bool {
 	return unanswered || n.now.Mono-n.lastHeard >= n.bounds.Deadline && others > n.cfg.MaxFailures
 }
 
+// helpers is how many random members are asked with a probe, the first, the second and so on.
+// Most doubts are about one lost heartbeat, and end with the first. The later ones are rare, and
+// near the deadline, where many ways are better than few.
+func helpers(probes int) int { return min(2*(probes-1), helpersMax) }
+
 // probe asks the target itself and its other monitors. Where that does not end the doubt, it
-// also asks two random members each time: the way from the target may be bad, and those from
-// the co-monitors as well, or they are dead.
+// also asks random members: the way from the target may be bad, and those from the co-monitors
+// as well, or they are dead.
 func (n *Node) probe(m *monitor) {
 	now := n.now.Mono
 	m.nextProbe = now + probeEvery
-	n.probeTarget(m.target.ID)
+	n.probeTarget(m.target.ID, m)
 	if m.probes++; m.probes == probesMin {
 		m.ripe = now + probeEvery
 	}
@@ -396,21 +485,28 @@ func (n *Node) probe(m *monitor) {
 	for _, c := range monitors {
 		n.query(c, m)
 	}
-	if m.probes > 1 {
-		but := append(monitors, m.target)
-		n.query(n.anyone(but...), m)
+	but := append(monitors, m.target)
+	for range helpers(m.probes) {
 		n.query(n.anyone(but...), m)
 	}
 }
 
 func (n *Node) query(c *Member, m *monitor) {
 	if c != nil && c.position != n.position {
-		n.send(c.Addr, Message{Kind: Query, Seq: n.nextSeq(), Target: m.target.ID, Stamp: m.stamp})
+		seq := n.nextSeq()
+		m.asked.add(seq, n.now.Mono)
+		n.send(c.Addr, Message{Kind: Query, Seq: seq, Target: m.target.ID, Stamp: m.stamp})
 	}
 }
 
-func (n *Node) probeTarget(target ID) {
-	n.send(target.Addr, Message{Kind: Probe, Seq: n.nextSeq(), Incarnation: target.Incarnation})
+// probeTarget asks a member whether it is there. The monitor that watches it, if any, takes
+// note of the question.
+func (n *Node) probeTarget(target ID, m *monitor) {
+	seq := n.nextSeq()
+	if m != nil {
+		m.asked.add(seq, n.now.Mono)
+	}
+	n.send(target.Addr, Message{Kind: Probe, Seq: seq, Incarnation: target.Incarnation})
 }
 
 // monitorsOf returns the members that watch m, the first successor first.
@@ -428,17 +524,25 @@ func (n *Node) declare(m *monitor, silent time.Duration) {
 }
 
 func (n *Node) stepHeartbeat(from netip.AddrPort, m *Message) {
-	for i := range n.detector.monitors {
-		w := &n.detector.monitors[i]
-		// An address behind a translation is not the one the member is known by, so the
-		// short form alone is enough among so few.
-		if uint32(w.target.hash) == m.Short {
-			n.fresher(w, w.heard(m.Stamp, n.now.Mono))
-			n.compareDigest(w.target.Addr, m.Digest)
-			return
+	w := n.detector.watched(m.Short)
+	if w == nil {
+		n.stepStrangersHeartbeat(from, m)
+		return
+	}
+	n.fresher(w, w.heard(m.Stamp, n.now.Mono))
+	n.compareDigest(w.target.Addr, m.Digest)
+}
+
+// watched returns the monitor of the member whose heartbeats have this short form, or nil. An
+// address behind a translation is not the one the member is known by, so the short form alone
+// has to be enough among so few.
+func (d *detector) watched(short uint32) *monitor {
+	for i := range d.monitors {
+		if uint32(d.monitors[i].target.hash) == short {
+			return &d.monitors[i]
 		}
 	}
-	n.stepStrangersHeartbeat(from, m)
+	return nil
 }
 
 // stepStrangersHeartbeat deals with a heartbeat from a member that this node does not
@@ -493,7 +597,7 @@ func (n *Node) stepProbe(from netip.AddrPort, m *Message) {
 
 func (n *Node) stepProbeAck(m *Message) {
 	if w := n.detector.monitor(m.Sender); w != nil {
-		n.fresher(w, w.heard(m.Stamp, n.now.Mono))
+		n.fresher(w, w.answered(m.Seq, m.Stamp, n.now.Mono))
 		return
 	}
 	n.relay(m.Sender, m.Stamp, 0)
@@ -521,7 +625,7 @@ func (n *Node) stepQuery(from netip.AddrPort, m *Message) {
 	}
 	n.promise(relay{target: m.Target, stamp: m.Stamp, asker: from, seq: m.Seq, until: n.now.Mono + relayFor})
 	if w == nil || !w.doubting {
-		n.probeTarget(m.Target)
+		n.probeTarget(m.Target, w)
 	}
 }
 
@@ -541,7 +645,7 @@ func (n *Node) stepReport(m *Message) {
 	if w == nil {
 		return
 	}
-	if w.told(m.Stamp, n.now.Mono-m.Age, n.now.Mono) {
+	if w.told(m.Seq, m.Stamp, m.Age, n.now.Mono) {
 		n.fresher(w, true)
 	} else if w.doubting {
 		w.answers++

@@ -30,7 +30,7 @@ type joiner struct {
 	quiet     time.Duration  // without a page, after which it is asked for again
 	pages     int            // that have come in answer
 	redirects int
-	knockSeq  uint64   // of the Join
+	knockSeq  uint64   // of the last Join; 0: there was none yet
 	asked     int      // index of the gateway that is asked
 	rounds    int      // of asking everyone in vain
 	waiting   bool     // EventWaiting has been emitted
@@ -303,7 +303,7 @@ func (n *Node) stepWelcome(m *Message) {
 		if len(j.forming) < gatewaysMax {
 			j.forming = append(j.forming, formed{addr: m.Sender.Addr, at: n.now.Mono})
 		}
-	case j.stage != knocking || m.Seq != j.knockSeq:
+	case j.knockSeq == 0 || m.Seq != j.knockSeq:
 	case m.Verdict == Stale:
 		above := ID{Addr: n.self.Addr, Incarnation: m.Incarnation}
 		if n.plausible(Entry{ID: above}) {
@@ -318,11 +318,12 @@ func (n *Node) stepWelcome(m *Message) {
 }
 
 // stepProofOfAdmission looks whether others treat this node as a member already: the Welcome
-// was lost or is late.
+// was lost or is late. That holds at every stage after the first Join: a gateway that was given
+// up may have been slow to get it.
 func (n *Node) stepProofOfAdmission(from netip.AddrPort, m *Message) {
 	admitted := m.Kind == Probe && m.Incarnation == n.self.Incarnation ||
 		m.Kind == Update && slices.Contains(m.Entries, Entry{ID: n.self, State: Alive})
-	if n.joiner.stage == knocking && admitted {
+	if n.joiner.knockSeq != 0 && admitted {
 		n.enterGroup()
 		n.compareLists(n.joiner.contact, false)
 		n.step(from, m)
@@ -339,7 +340,7 @@ func (n *Node) admitSelf() {
 func (n *Node) enterGroup() {
 	n.phase = InGroup
 	n.change(Entry{ID: n.self, State: Alive}, ViaSelf, Event{})
-	n.detector.renew(n.now.Mono)
+	n.watchAfresh()
 	n.startGateway()
 	n.recaller.next = n.now.Mono + recallEvery
 }

@@ -61,9 +61,9 @@ type Node struct {
 	position  ring.Position // of self
 	phase     Phase
 	list      list
-	seq       uint64 // of the messages that ask for an answer
-	lastHeard time.Duration
-	reported  uint64 // the list's version at the last Ready
+	seq       uint64        // of the messages that ask for an answer
+	lastHeard time.Duration // Mono of the last message from a live member
+	reported  uint64        // the list's version at the last Ready
 
 	detector detector
 	spreader spreader
@@ -112,6 +112,7 @@ type Snapshot struct {
 	Beats   []Beat        // when each successor was sent its last heartbeat
 	Rows    []*Member     // in ring order; shared, not copied
 	Watched []Watched     // the members this node monitors
+	Pending Pending
 }
 
 // Beat is when a successor was sent its last heartbeat.
@@ -147,7 +148,7 @@ func RestoreNode(cfg Config, s Snapshot, crashed bool, now Now) (*Node, error) {
 	if err != nil {
 		return nil, err
 	}
-	n.self, n.phase, n.epoch, n.seq = s.Self, InGroup, s.Epoch, s.Seq
+	n.self, n.epoch, n.seq = s.Self, s.Epoch, s.Seq
 	n.list = newList(s.Rows)
 	n.reported = n.list.version
 	n.detector.beatSeq = s.BeatSeq
@@ -155,10 +156,12 @@ func RestoreNode(cfg Config, s Snapshot, crashed bool, now Now) (*Node, error) {
 		n.seq += seqSkip
 		n.detector.beatSeq += seqSkip
 	}
-	n.joiner = joiner{}
-	n.startGateway()
 	n.followList()
 	n.detector.restore(s)
+	n.joiner = joiner{}
+	n.phase = InGroup // only now: whom the snapshot watched need not be asked
+	n.startGateway()
+	n.restoreSpreader(s.Pending)
 	n.wake = n.nextWake()
 	return n, nil
 }
@@ -168,7 +171,7 @@ func (n *Node) Snapshot() Snapshot {
 	s := Snapshot{
 		Self: n.self, Phase: n.phase, Epoch: n.epoch, Seq: n.seq,
 		BeatSeq: n.detector.beatSeq, Beat: n.detector.nextBeat,
-		Rows: slices.Clone(n.list.ring.Points()),
+		Rows: slices.Clone(n.list.ring.Points()), Pending: n.spreader.pending(),
 	}
 	for _, x := range n.detector.successors {
 		s.Beats = append(s.Beats, Beat{Addr: x.Addr, At: x.last})
@@ -237,13 +240,29 @@ func (n *Node) Step(now Now, from netip.AddrPort, m *Message) {
 	n.enter(now)
 	// A message in this node's own name is an echo, or of a second machine with its address.
 	if n.phase != Gone && m.Sender.Addr != n.self.Addr {
-		if n.detector.held {
-			n.detector.startOver(now.Mono) // it was cut off until now
+		if n.fromMember(from, m) {
+			if n.detector.held {
+				n.detector.startOver(now.Mono) // it was cut off until now
+			}
+			n.lastHeard = now.Mono
 		}
-		n.lastHeard = now.Mono
 		n.step(from, m)
 	}
 	n.exit()
+}
+
+// fromMember reports whether a message is a sign that this node is not cut off from the
+// group. One from a stranger is not.
+func (n *Node) fromMember(from netip.AddrPort, m *Message) bool {
+	if m.Kind == Heartbeat {
+		if n.detector.watched(m.Short) != nil {
+			return true
+		}
+		known := n.list.get(from)
+		return known != nil && known.Live() && known.Short() == m.Short
+	}
+	known := n.list.get(m.Sender.Addr)
+	return known != nil && known.Live()
 }
 
 func (n *Node) step(from netip.AddrPort, m *Message) {
@@ -311,11 +330,11 @@ func (n *Node) tickLeave() {
 func (n *Node) enter(now Now) {
 	late := now.Mono - n.wake
 	n.now = now
-	if late <= latenessMax || n.phase != InGroup {
+	if late <= latenessMax || n.phase == Joining || n.phase == Gone {
 		return
 	}
 	n.detector.startOver(now.Mono)
-	if late > forgetAfter {
+	if late > forgetAfter && n.phase == InGroup {
 		n.joinAfresh(fmt.Sprintf("slept for %v", late.Round(time.Second)))
 	}
 }

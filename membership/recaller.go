@@ -19,6 +19,7 @@ type recaller struct {
 
 	rejoinAt time.Duration  // when this node goes on as a new incarnation; 0: it need not
 	above    uint64         // the incarnation that the new one has to exceed
+	why      string         // for people
 	contact  netip.AddrPort // who said so
 	rejoined time.Duration  // when it did so last
 	streak   int            // how often in short succession
@@ -60,6 +61,9 @@ func (n *Node) tickRecaller() {
 func (n *Node) reviewTerminals() {
 	var old []*Member
 	for _, m := range n.list.ring.Points() {
+		if m.Live() {
+			continue // nearly all are; time is for the few
+		}
 		age := n.now.Wall.Sub(m.Since)
 		switch {
 		case m.State == Failed && age > keepFailed, m.State == Left && age > keepLeft:
@@ -132,7 +136,11 @@ func (n *Node) hearAboutSelf(e Entry) {
 	if n.phase != InGroup || !void || !n.plausible(e) {
 		return
 	}
-	r.above = max(r.above, e.Incarnation)
+	if r.above = max(r.above, e.Incarnation); r.above > n.self.Incarnation {
+		r.why = "another machine has this address, or an earlier life's clock was ahead"
+	} else {
+		r.why = "was declared failed"
+	}
 	if r.rejoinAt == 0 {
 		// Two machines with one address would otherwise outdo each other without end.
 		jitter := rejoinJitter << min(r.streak, rejoinStreakMax)
@@ -144,18 +152,18 @@ func (n *Node) hearAboutSelf(e Entry) {
 // and it knows members. It accuses nobody until it has listened to them for a while.
 func (n *Node) rejoin() {
 	r := &n.recaller
-	old, contact := n.self, r.contact
+	old, contact, why := n.self, r.contact, r.why
 	n.self.Incarnation = max(uint64(n.now.Wall.UnixNano()), r.above+1, n.self.Incarnation+1)
-	r.rejoinAt, r.above, r.contact = 0, 0, netip.AddrPort{}
+	r.rejoinAt, r.above, r.why, r.contact = 0, 0, "", netip.AddrPort{}
 	if r.streak++; n.now.Mono-r.rejoined > rejoinCalm {
 		r.streak = 0
 	}
 	r.rejoined = n.now.Mono
 
 	alive := Entry{ID: n.self, State: Alive}
-	n.emit(Event{Kind: EventRejoin, Peer: n.self, Previous: old, Detail: "was declared failed"})
+	n.emit(Event{Kind: EventRejoin, Peer: n.self, Previous: old, Detail: why})
 	n.change(alive, ViaSelf, Event{})
-	n.detector.renew(n.now.Mono)
+	n.watchAfresh()
 	n.spread(alive)
 	if m := n.list.get(contact); m != nil {
 		// The contact has a list that lacks this node, so it tells those on it.
@@ -164,11 +172,12 @@ func (n *Node) rejoin() {
 	}
 }
 
-// renew gives every watched member a full deadline of grace, and lingers over nobody.
-func (d *detector) renew(now time.Duration) {
+// watchAfresh takes up every watched member anew, and lingers over nobody.
+func (n *Node) watchAfresh() {
+	d := &n.detector
 	d.monitors = slices.DeleteFunc(d.monitors, func(m monitor) bool { return m.until > 0 })
 	for i := range d.monitors {
-		d.monitors[i] = newMonitor(d.monitors[i].target, now)
+		d.monitors[i] = n.takeUp(d.monitors[i].target)
 	}
-	d.nextBeat = now
+	d.nextBeat = n.now.Mono
 }

@@ -72,6 +72,70 @@ func (s *spreader) init() {
 	}
 }
 
+// Pending is what a spreader has under way, for a Snapshot.
+type Pending struct {
+	Batch   []Entry // to be sent together next
+	Staged  []Staged
+	Flights []Flight
+}
+
+// Staged is a verdict that waits for an earlier monitor to spread it.
+type Staged struct {
+	Entry Entry
+	Due   time.Duration // Mono
+}
+
+// Flight is an Update that has not been acknowledged.
+type Flight struct {
+	Seq     uint64
+	Head    ID // whom it went to
+	Arc     ring.Arc
+	Entries []Entry
+	Hops    int
+	Relayed bool
+	Tries   int
+	Retry   time.Duration // Mono
+}
+
+// flightsKept bounds a snapshot; what the next process knows nothing of, the digests find.
+const flightsKept = 256
+
+// pending says what is under way. A flight's entries are never written to, so they are shared.
+func (s *spreader) pending() Pending {
+	p := Pending{Batch: slices.Clone(s.batch)}
+	for _, e := range s.staged {
+		p.Staged = append(p.Staged, Staged{Entry: e.entry, Due: e.due})
+	}
+	for _, f := range s.flights[:min(len(s.flights), flightsKept)] {
+		p.Flights = append(p.Flights, Flight{
+			Seq: f.seq, Head: f.head.ID, Arc: f.arc, Entries: f.entries,
+			Hops: f.hops, Relayed: f.relayed, Tries: f.tries, Retry: f.retry,
+		})
+	}
+	return p
+}
+
+// restoreSpreader goes on with what an earlier process had under way. The sequence numbers
+// stay, so its acknowledgements count, and who has an Update already knows it again.
+func (n *Node) restoreSpreader(p Pending) {
+	s := &n.spreader
+	s.batch = append(s.batch, p.Batch[:min(len(p.Batch), batchMax)]...)
+	for _, e := range p.Staged {
+		s.staged = append(s.staged, stagedEntry{entry: e.Entry, due: e.Due})
+	}
+	for _, f := range p.Flights[:min(len(p.Flights), flightsKept)] {
+		head := n.list.get(f.Head.Addr)
+		if head == nil || head.ID != f.Head {
+			continue // nobody waits for it any more
+		}
+		s.flights = append(s.flights, flight{
+			seq: f.Seq, head: head, arc: f.Arc, entries: f.Entries,
+			hops: f.Hops, relayed: f.Relayed, tries: f.Tries, retry: f.Retry,
+		})
+		s.retry = min(s.retry, f.Retry)
+	}
+}
+
 func (s *spreader) idle() bool { return len(s.batch) == 0 && len(s.flights) == 0 }
 
 func (s *spreader) due() time.Duration {

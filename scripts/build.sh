@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# Builds the daemon, the client and the membership plugin, laid out as grepd expects
-# them: DIR/grepd, DIR/dgrep, DIR/plugins/membership. The binaries are static and carry
+# Builds the daemon, the client and the plugins, laid out as grepd expects them:
+# DIR/grepd, DIR/dgrep, DIR/plugins/membership and so on. The binaries are static and carry
 # the version that Go derives from the commit, where git is there. GOOS and GOARCH choose another platform.
 #
 # Usage: scripts/build.sh [DIR]     (default: bin)
@@ -20,5 +20,9 @@ build() {
 mkdir -p "$dir/plugins"
 build "$dir/grepd" ./grepd/cmd/grepd
 build "$dir/dgrep" ./grepd/cmd/dgrep
-build "$dir/plugins/membership" ./plugins/membership
-echo "built grepd, dgrep and plugins/membership in $dir"
+built='grepd, dgrep'
+for plugin in plugins/*/; do
+  build "$dir/${plugin%/}" "./$plugin"
+  built+=", ${plugin%/}"
+done
+echo "built $built in $dir"

@@ -3,8 +3,10 @@
 # that go.mod pins. Needs Go and nothing else.
 set -euo pipefail
 cd "$(dirname "$0")/.."
-go run ./scripts/protogen -root shared/proto -parameter paths=source_relative wirepb/wire.proto
-for file in pluginpb/membership.proto greppb/grep.proto; do
+for file in wirepb/wire.proto handoverpb/handover.proto; do
+  go run ./scripts/protogen -root shared/proto -parameter paths=source_relative "$file"
+done
+for file in pluginpb/membership.proto notifypb/notify.proto greppb/grep.proto; do
   go run ./scripts/protogen -root shared/proto -parameter plugins=grpc,paths=source_relative "$file"
 done
 gofmt -w shared/proto

@@ -72,6 +72,10 @@ type status struct {
 	Membership string         `json:"membership"`
 	Phase      string         `json:"phase"`
 	Detail     string         `json:"detail"`
+	PID        int            `json:"pid"`
+	Upgrades   int            `json:"upgrades"`
+	Started    time.Time      `json:"started"`
+	Since      time.Time      `json:"since"`
 	Plugins    []pluginStatus `json:"plugins"`
 }
 
@@ -90,6 +94,11 @@ type event struct {
 	Peer     string    `json:"peer"`
 	Via      string    `json:"via"`
 	SilentMS float64   `json:"silent_ms"`
+	Dir      string    `json:"dir"`
+	Action   string    `json:"action"`
+	GapUS    int64     `json:"gap_us"`
+	Error    string    `json:"error"`
+	Detail   string    `json:"detail"`
 }
 
 // addrOf gives the address in "ip:port@incarnation".
@@ -104,6 +113,7 @@ type node struct {
 	t       *testing.T
 	addr    string
 	dir     string
+	program string // a path, or the name of one of our binaries
 	args    []string
 	process *process
 }
@@ -137,7 +147,7 @@ func newCluster(t *testing.T, nodes, gateways int) *cluster {
 // add makes one more node, which does not run yet.
 func (c *cluster) add(addr string) *node {
 	c.t.Helper()
-	n := &node{t: c.t, addr: addr, dir: filepath.Join(c.dir, fmt.Sprintf("node%d", len(c.nodes)))}
+	n := &node{t: c.t, addr: addr, program: "grepd", dir: filepath.Join(c.dir, fmt.Sprintf("node%d", len(c.nodes)))}
 	n.args = []string{"--listen", addr, "--log-dir", n.logDir(), "--with-membership", "--gateway", strings.Join(c.gateways, ",")}
 	if err := os.MkdirAll(n.logDir(), 0o755); err != nil {
 		c.t.Fatal(err)
@@ -272,7 +282,7 @@ func (c *cluster) kill(victims ...*node) time.Time {
 // stop ends every daemon, and shows what they wrote where the test has failed.
 func (c *cluster) stop() {
 	for _, n := range c.running() {
-		n.process.cmd.Process.Signal(syscall.SIGTERM)
+		n.process.os.Signal(syscall.SIGTERM)
 	}
 	for _, n := range c.nodes {
 		if n.process == nil {
@@ -295,7 +305,7 @@ func (n *node) outputFile() string { return filepath.Join(n.dir, "output") }
 // start starts the daemon; it may not serve yet when start returns.
 func (n *node) start() {
 	n.t.Helper()
-	n.process = startProcess(n.t, n.outputFile(), "grepd", n.args...)
+	n.process = startProcess(n.t, n.outputFile(), n.program, n.args...)
 }
 
 // members asks the node for its list.
@@ -318,6 +328,12 @@ func (n *node) admin(into any, subcommand string) error {
 	if !n.process.running() {
 		return fmt.Errorf("%s has ended: %s", n.addr, tail(n.outputFile()))
 	}
+	return n.ask(into, subcommand)
+}
+
+// ask is admin for a node of which it is not known which process serves.
+func (n *node) ask(into any, subcommand string) error {
+	n.t.Helper()
 	r := command(n.t, "grepd", subcommand, "--json", "--via", n.addr)
 	if r.status != 0 {
 		return fmt.Errorf("grepd %s --via %s: %v", subcommand, n.addr, r)

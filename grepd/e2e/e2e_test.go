@@ -29,6 +29,9 @@ func TestMain(m *testing.M) {
 	if os.Getenv(onlyStarts) != "" {
 		os.Exit(startAndWait())
 	}
+	if dir := os.Getenv(guardOf); dir != "" {
+		os.Exit(watchOver(dir))
+	}
 	os.Exit(run(m))
 }
 
@@ -64,6 +67,7 @@ func build(dir string) error {
 		"grepd":              "grepd/cmd/grepd",
 		"dgrep":              "grepd/cmd/dgrep",
 		"plugins/membership": "plugins/membership",
+		"plugins/notify":     "plugins/notify",
 	} {
 		args := []string{"build", "-o", filepath.Join(dir, binary)}
 		if raceEnabled {

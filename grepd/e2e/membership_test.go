@@ -108,7 +108,7 @@ func TestLeaverIsSeenToLeave(t *testing.T) {
 			}
 		},
 		"by SIGINT": func(t *testing.T, n *node) {
-			_ = n.process.cmd.Process.Signal(syscall.SIGINT) // its end is awaited
+			_ = n.process.os.Signal(syscall.SIGINT) // its end is awaited
 			if status := n.process.wait(t); status != 0 {
 				t.Errorf("grepd ended with status %d on SIGINT, want 0: %s", status, tail(n.outputFile()))
 			}

@@ -61,9 +61,10 @@ func complete(t *testing.T, cmd *exec.Cmd) result {
 
 // process is a daemon that was started.
 type process struct {
-	cmd    *exec.Cmd
-	output string        // file that it writes stdout and stderr to
-	ended  chan struct{} // closed when it has been waited for
+	os     *os.Process
+	output string           // file that it writes stdout and stderr to
+	ended  chan struct{}    // closed when it has been waited for
+	state  *os.ProcessState // how it ended, then; nil if it was none of ours
 }
 
 // startProcess starts a binary with its output in a file, which unlike a pipe cannot be
@@ -75,25 +76,30 @@ func startProcess(t *testing.T, output, name string, args ...string) *process {
 		t.Fatal(err)
 	}
 	defer file.Close()
-	p := &process{
-		cmd:    exec.Command(filepath.Join(bin, name), args...),
-		output: output,
-		ended:  make(chan struct{}),
+	cmd := exec.Command(filepath.Join(bin, name), args...)
+	if filepath.IsAbs(name) {
+		cmd = exec.Command(name, args...)
 	}
-	p.cmd.Dir = filepath.Dir(output)
-	p.cmd.Stdout, p.cmd.Stderr = file, file
-	p.cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true} // Ctrl-C on the test is not for it
-	if err := start(p.cmd); err != nil {
+	cmd.Dir = filepath.Dir(output)
+	cmd.Stdout, cmd.Stderr = file, file
+	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true} // Ctrl-C on the test is not for it
+	if err := start(cmd); err != nil {
 		t.Fatal(err)
 	}
+	return follow(cmd.Process, output)
+}
+
+// follow waits for the end of a process that is a child of this one.
+func follow(child *os.Process, output string) *process {
+	p := &process{os: child, output: output, ended: make(chan struct{})}
 	go func() {
 		defer close(p.ended)
-		_ = p.cmd.Wait() // the status stays in ProcessState
+		p.state, _ = child.Wait() // the error is that it is nobody's child
 	}()
 	return p
 }
 
-func (p *process) pid() int { return p.cmd.Process.Pid }
+func (p *process) pid() int { return p.os.Pid }
 
 func (p *process) running() bool {
 	select {
@@ -107,7 +113,7 @@ func (p *process) running() bool {
 // terminate asks the process to end, and returns its exit status.
 func (p *process) terminate(t *testing.T) int {
 	t.Helper()
-	_ = p.cmd.Process.Signal(syscall.SIGTERM) // it may have ended by itself
+	_ = p.os.Signal(syscall.SIGTERM) // it may have ended by itself
 	return p.wait(t)
 }
 
@@ -119,12 +125,12 @@ func (p *process) wait(t *testing.T) int {
 		p.kill()
 		t.Errorf("process %d did not end within %v", p.pid(), stopLimit)
 	}
-	return p.cmd.ProcessState.ExitCode()
+	return p.state.ExitCode()
 }
 
 // kill ends the process at once, and waits until it is gone.
 func (p *process) kill() {
-	_ = p.cmd.Process.Kill() // it may have ended by itself
+	_ = p.os.Kill() // it may have ended by itself
 	<-p.ended
 }
 

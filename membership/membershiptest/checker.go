@@ -135,6 +135,7 @@ type checker struct {
 	violations []Violation
 	broken     int // violations, those beyond violationsMax included
 	falseFails int
+	excused    int
 }
 
 func (c *checker) violate(rule Rule, format string, args ...any) {
@@ -287,6 +288,7 @@ func (c *checker) begin(h, subject *host, e *membership.Event, state membership.
 // excuse suspends the bounds: somebody was declared failed who could not be told from the
 // dead, and comes back, which costs those their time whom he watched.
 func (c *checker) excuse() {
+	c.excused++
 	for _, changes := range c.changes {
 		for _, change := range changes {
 			if c.sim.now-change.At < spreadWithin {
@@ -300,13 +302,13 @@ func (c *checker) excuse() {
 }
 
 // steady reports whether there is a way without spikes from one host to another and back:
-// straight, or by way of a third one in the group.
+// straight, or by way of a third one that has been in the group for long enough to be asked.
 func (s *Sim) steady(a, b *host) bool {
 	if s.Network.SpikeLinks == 0 || !s.spikes(a, b) {
 		return true
 	}
 	return slices.ContainsFunc(s.hosts, func(h *host) bool {
-		return h != a && h != b && h.inGroup() && !s.spikes(a, h) && !s.spikes(h, b)
+		return h != a && h != b && h.inGroup() && s.now-h.inGroupSince >= detectWithin && !s.spikes(a, h) && !s.spikes(h, b)
 	})
 }
 

@@ -77,6 +77,21 @@ func (s *Sim) Resume(indices ...int) {
 	}
 }
 
+// Freeze pauses a host for the time d, as a virtual machine is when it is moved: its clocks
+// stand still meanwhile.
+func (s *Sim) Freeze(index int, d time.Duration) {
+	h := s.hosts[index]
+	s.Pause(index)
+	s.After(d, func() {
+		if h.paused {
+			stood := s.now - h.pausedAt
+			h.clock.monoOffset -= stood
+			h.clock.wallOffset -= stood
+		}
+		s.Resume(index)
+	})
+}
+
 // Reload replaces a node by one restored from its snapshot, as a reload of the plugin
 // does: packets wait in the socket's buffer for the time that it takes.
 func (s *Sim) Reload(index int, takes time.Duration) {

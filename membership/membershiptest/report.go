@@ -11,6 +11,9 @@ type Report struct {
 	Now        time.Duration
 	Changes    []Change // by host, then in the order in which they began
 	FalseFails int
+	// Excused counts the members declared failed that could not be told from the dead: each
+	// way to them was a link with spikes. Changes of those seconds have no bounds.
+	Excused    int
 	Violations []Violation // the first violationsMax of them
 	Broken     int         // how many there were
 	Traffic    Traffic
@@ -19,7 +22,7 @@ type Report struct {
 // Report says what the simulation has shown so far.
 func (s *Sim) Report() Report {
 	r := Report{
-		Now: s.now, FalseFails: s.checker.falseFails, Traffic: s.Traffic(),
+		Now: s.now, FalseFails: s.checker.falseFails, Excused: s.checker.excused, Traffic: s.Traffic(),
 		Violations: s.checker.violations, Broken: s.checker.broken,
 	}
 	for _, changes := range s.checker.changes {

@@ -23,7 +23,8 @@ import (
 //	crash adjacent=3 from=2 ... so many neighbours on the ring, beginning behind a host
 //	restart 3               boots a host again that has crashed or left
 //	leave 2                 makes hosts leave the group
-//	pause 3, resume 3       freezes hosts, and lets them go on
+//	pause 3, resume 3       stops hosts, and lets them go on
+//	freeze 3 700ms          stops a host for a while, and its clocks with it
 //	reload 3 200ms          restores a host's node from its snapshot
 //	wall 3 -1h              steps a wall clock
 //	loss 20                 percent of the packets lost, from now on
@@ -80,6 +81,7 @@ var commands = map[string]command{
 	"leave":     onHosts((*Sim).Leave),
 	"pause":     onHosts((*Sim).Pause),
 	"resume":    onHosts((*Sim).Resume),
+	"freeze":    (*Script).freeze,
 	"reload":    (*Script).reload,
 	"wall":      (*Script).wall,
 	"loss":      share(func(n *Network) *float64 { return &n.Loss }),
@@ -221,6 +223,14 @@ func option(args []string, key string) (value string, ok bool) {
 		}
 	}
 	return "", false
+}
+
+func (s *Script) freeze(args []string) (string, error) {
+	index, d, err := s.hostAndDuration(args)
+	if err == nil {
+		s.sim.Freeze(index, d)
+	}
+	return "", err
 }
 
 func (s *Script) reload(args []string) (string, error) {

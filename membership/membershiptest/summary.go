@@ -13,6 +13,7 @@ type Summary struct {
 	Trials     int
 	Crashes    int // that were noticed
 	FalseFails int
+	Excused    int
 	Broken     []Result // those that broke a rule, brokenMax at most
 	BrokenIn   int      // how many there were
 
@@ -55,6 +56,7 @@ func (s *Summary) Add(r Result) {
 		s.last.add(c.Last, r.Seed)
 	}
 	s.FalseFails += r.Report.FalseFails
+	s.Excused += r.Report.Excused
 	s.quiet.add(r.Quiet)
 	if !r.Broken() {
 		return
@@ -66,11 +68,11 @@ func (s *Summary) Add(r Result) {
 
 // String is the line that ends a run.
 func (s *Summary) String() string {
-	return fmt.Sprintf("%d trials, %d crashes: first detection p99.9 %.3f s, worst %.3f s (seed %d); all lists p99.9 %.3f s, worst %.3f s (seed %d); %d false FAILs; %.1f B/s, %.2f packets/s a member; %d trials broke a bound",
+	return fmt.Sprintf("%d trials, %d crashes: first detection p99.9 %.3f s, worst %.3f s (seed %d); all lists p99.9 %.3f s, worst %.3f s (seed %d); %d false FAILs, %d more over spikes alone; %.1f B/s, %.2f packets/s a member; %d trials broke a bound",
 		s.Trials, s.Crashes,
 		s.first.quantile(0.999).Seconds(), s.first.worst.Seconds(), s.first.worstSeed,
 		s.last.quantile(0.999).Seconds(), s.last.worst.Seconds(), s.last.worstSeed,
-		s.FalseFails, s.quiet.BytesPerSecond(), s.quiet.PacketsPerSecond(), s.BrokenIn)
+		s.FalseFails, s.Excused, s.quiet.BytesPerSecond(), s.quiet.PacketsPerSecond(), s.BrokenIn)
 }
 
 // Each runs n experiments, the first with the seed given, the next with the next, on as

@@ -205,15 +205,21 @@ type FalseFailOptions struct {
 	Loss    float64
 	For     time.Duration
 	// Pauses has a host drawn at random pause, each so often on average, for up to PauseMax,
-	// unless it is zero.
+	// unless it is zero, and pausesApart at least. In half of the pauses its clocks stand still.
 	Pauses, PauseMax time.Duration
+	// Adjust changes the options of the simulation before it begins, if not nil.
+	Adjust func(*Options)
 }
 
 // FalseFails runs a cluster in which nobody crashes.
 func FalseFails(seed uint64, options FalseFailOptions) Result {
 	network := LAN
 	network.Loss = options.Loss
-	sim := New(Options{Seed: seed, Clocks: WildClocks, Network: network})
+	simulated := Options{Seed: seed, Clocks: WildClocks, Network: network}
+	if options.Adjust != nil {
+		options.Adjust(&simulated)
+	}
+	sim := New(simulated)
 	sim.Form(options.Members)
 	if options.Pauses > 0 {
 		sim.pauseNow(options)
@@ -223,11 +229,21 @@ func FalseFails(seed uint64, options FalseFailOptions) Result {
 	return Result{Seed: seed, Members: options.Members, Loss: options.Loss, Report: report, Quiet: report.Traffic}
 }
 
+// pausesApart is the least time from the end of a host's pause until its next one. Two in
+// close succession are one long pause: the others must hear of the host in between.
+const pausesApart = 3 * time.Second
+
 // pauseNow pauses a host now, and arranges for the next one to pause.
 func (s *Sim) pauseNow(options FalseFailOptions) {
-	victim := s.rand.IntN(len(s.hosts))
-	s.Pause(victim)
-	s.After(uniform(s.rand, 0, options.PauseMax), func() { s.Resume(victim) })
+	victim, d := s.rand.IntN(len(s.hosts)), uniform(s.rand, 0, options.PauseMax)
+	switch stands := s.rand.IntN(2) == 0; {
+	case s.now-s.hosts[victim].pausedAt < options.PauseMax+pausesApart:
+	case stands:
+		s.Freeze(victim, d)
+	default:
+		s.Pause(victim)
+		s.After(d, func() { s.Resume(victim) })
+	}
 	s.After(uniform(s.rand, 0, 2*options.Pauses), func() { s.pauseNow(options) })
 }
 

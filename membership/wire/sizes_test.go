@@ -1,6 +1,7 @@
 package wire
 
 import (
+	"fmt"
 	"net/netip"
 	"os"
 	"strconv"
@@ -10,6 +11,7 @@ import (
 
 	"github.com/aksinghdce/cluster-membership-service/membership"
 	"github.com/aksinghdce/cluster-membership-service/membership/ring"
+	"github.com/aksinghdce/cluster-membership-service/shared/proto/wirepb"
 )
 
 // TestSizesAreThoseOfTheDocumentation keeps the table of sizes in PROTOCOL.md true. The
@@ -51,5 +53,35 @@ func TestSizesAreThoseOfTheDocumentation(t *testing.T) {
 	}
 	if checked != 14 {
 		t.Errorf("%d kinds of messages were checked, want 14", checked)
+	}
+}
+
+// TestFieldSizesAreThoseOfTheDocumentation does the same for the table of fields.
+func TestFieldSizesAreThoseOfTheDocumentation(t *testing.T) {
+	content, err := os.ReadFile("../PROTOCOL.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	const large = 1 << 63
+	addr := make([]byte, 6)
+	for _, field := range []struct {
+		name string
+		size int
+	}{
+		{"packet", (&wirepb.Packet{Ack: &wirepb.Ack{}}).Size()},
+		{"sender", (&wirepb.Packet{Sender: &wirepb.ID{Addr: addr, Incarnation: large}}).Size()},
+		{"short sender", (&wirepb.Heartbeat{Sender: 1 << 31}).Size()},
+		{"stamp", (&wirepb.Heartbeat{Stamp: micros(24 * time.Hour)}).Size()},
+		{"seq", (&wirepb.Heartbeat{Seq: 216_000}).Size()},
+		{"digest", (&wirepb.Heartbeat{Digest: 1 << 31}).Size()},
+		{"incarnation", (&wirepb.Probe{Incarnation: large}).Size()},
+		{"ring position", (&wirepb.Update{ArcFrom: large}).Size()},
+		{"entry", (&wirepb.Update{Entries: []wirepb.Entry{{Addr: addr, Incarnation: large, State: wirepb.State_FAILED}}}).Size()},
+		{"range", (&wirepb.Ranges{Ranges: []wirepb.Range{{From: large, To: large, Digest: large, Count: 1000}}}).Size()},
+	} {
+		row := fmt.Sprintf("\n| %s | %d |", field.name, field.size)
+		if !strings.Contains(string(content), row) {
+			t.Errorf("PROTOCOL.md has no row that begins with %q", row[1:])
+		}
 	}
 }

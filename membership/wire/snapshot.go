@@ -4,10 +4,12 @@ import (
 	"cmp"
 	"errors"
 	"fmt"
+	"math"
 	"slices"
 	"time"
 
 	"github.com/aksinghdce/cluster-membership-service/membership"
+	"github.com/aksinghdce/cluster-membership-service/membership/ring"
 	"github.com/aksinghdce/cluster-membership-service/shared/proto/wirepb"
 )
 
@@ -25,8 +27,7 @@ func AppendSnapshot(buf []byte, s membership.Snapshot) []byte {
 	}
 	for _, row := range s.Rows {
 		p.Rows = append(p.Rows, wirepb.Row{
-			Entry:          wirepb.Entry{Addr: addr(row.Addr), Incarnation: row.Incarnation, State: wirepb.State(row.State)},
-			SinceUnixNanos: row.Since.UnixNano(),
+			Entry: entry(row.Entry), SinceUnixNanos: row.Since.UnixNano(),
 		})
 	}
 	for _, b := range s.Beats {
@@ -38,11 +39,26 @@ func AppendSnapshot(buf []byte, s membership.Snapshot) []byte {
 			BaseNanos: int64(w.Base), HasBase: w.HasBase,
 		})
 	}
+	appendPending(&p, s.Pending)
 	out, err := p.Marshal()
 	if err != nil {
 		panic(fmt.Sprintf("wire: encode a snapshot: %v", err)) // it has no field that could fail
 	}
 	return append(buf, out...)
+}
+
+func appendPending(p *wirepb.Snapshot, pending membership.Pending) {
+	p.Batch = entries(pending.Batch)
+	for _, e := range pending.Staged {
+		p.Staged = append(p.Staged, wirepb.Staged{Entry: entry(e.Entry), DueNanos: int64(e.Due)})
+	}
+	for _, f := range pending.Flights {
+		p.Flights = append(p.Flights, wirepb.Flight{
+			Seq: f.Seq, Head: id(f.Head), ArcFrom: uint64(f.Arc.From), ArcTo: uint64(f.Arc.To),
+			Entries: entries(f.Entries), Hops: uint32(f.Hops), Relayed: f.Relayed,
+			Tries: uint32(f.Tries), RetryNanos: int64(f.Retry),
+		})
+	}
 }
 
 // DecodeSnapshot reads what AppendSnapshot wrote, in this version or an earlier one. The
@@ -62,11 +78,7 @@ func DecodeSnapshot(data []byte) (membership.Snapshot, error) {
 	}
 	for i := range p.Rows {
 		r := &p.Rows[i]
-		e := membership.Entry{
-			ID:    membership.ID{Addr: d.addr(r.Entry.Addr), Incarnation: r.Entry.Incarnation},
-			State: d.state(r.Entry.State),
-		}
-		s.Rows = append(s.Rows, membership.NewMember(e, time.Unix(0, r.SinceUnixNanos).UTC()))
+		s.Rows = append(s.Rows, membership.NewMember(d.entry(&r.Entry), time.Unix(0, r.SinceUnixNanos).UTC()))
 	}
 	for _, b := range p.Beats {
 		s.Beats = append(s.Beats, membership.Beat{Addr: d.addr(b.Addr), At: time.Duration(b.AtNanos)})
@@ -77,10 +89,35 @@ func DecodeSnapshot(data []byte) (membership.Snapshot, error) {
 			Base: time.Duration(w.BaseNanos), HasBase: w.HasBase,
 		})
 	}
+	s.Pending = d.pending(&p)
 	if d.problem != nil {
 		return membership.Snapshot{}, fmt.Errorf("%w: %v", ErrSnapshot, d.problem)
 	}
 	return s, sorted(s.Rows)
+}
+
+func (d *decoder) pending(p *wirepb.Snapshot) (pending membership.Pending) {
+	for i := range p.Batch {
+		pending.Batch = append(pending.Batch, d.entry(&p.Batch[i]))
+	}
+	for i := range p.Staged {
+		pending.Staged = append(pending.Staged, membership.Staged{
+			Entry: d.entry(&p.Staged[i].Entry), Due: time.Duration(p.Staged[i].DueNanos),
+		})
+	}
+	for i := range p.Flights {
+		f := &p.Flights[i]
+		flight := membership.Flight{
+			Seq: f.Seq, Head: d.id(f.Head), Arc: ring.Arc{From: ring.Position(f.ArcFrom), To: ring.Position(f.ArcTo)},
+			Hops: int(min(f.Hops, math.MaxUint16)), Relayed: f.Relayed,
+			Tries: int(min(f.Tries, math.MaxUint8)), Retry: time.Duration(f.RetryNanos),
+		}
+		for j := range f.Entries {
+			flight.Entries = append(flight.Entries, d.entry(&f.Entries[j]))
+		}
+		pending.Flights = append(pending.Flights, flight)
+	}
+	return pending
 }
 
 // sorted rejects rows that are not in strictly ascending ring order, which the list

@@ -109,10 +109,14 @@ func id(i membership.ID) *wirepb.ID {
 	return &wirepb.ID{Addr: addr(i.Addr), Incarnation: i.Incarnation}
 }
 
+func entry(e membership.Entry) wirepb.Entry {
+	return wirepb.Entry{Addr: addr(e.Addr), Incarnation: e.Incarnation, State: wirepb.State(e.State)}
+}
+
 func entries(in []membership.Entry) []wirepb.Entry {
 	out := make([]wirepb.Entry, len(in))
 	for i, e := range in {
-		out[i] = wirepb.Entry{Addr: addr(e.Addr), Incarnation: e.Incarnation, State: wirepb.State(e.State)}
+		out[i] = entry(e)
 	}
 	return out
 }
@@ -296,11 +300,14 @@ func (d *decoder) id(i *wirepb.ID) membership.ID {
 
 func (d *decoder) entries(m *membership.Message, in []wirepb.Entry) {
 	for i := range in {
-		e := &in[i]
-		m.Entries = append(m.Entries, membership.Entry{
-			ID:    membership.ID{Addr: d.addr(e.Addr), Incarnation: e.Incarnation},
-			State: d.state(e.State),
-		})
+		m.Entries = append(m.Entries, d.entry(&in[i]))
+	}
+}
+
+func (d *decoder) entry(e *wirepb.Entry) membership.Entry {
+	return membership.Entry{
+		ID:    membership.ID{Addr: d.addr(e.Addr), Incarnation: e.Incarnation},
+		State: d.state(e.State),
 	}
 }
 

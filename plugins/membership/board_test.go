@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"flag"
@@ -28,10 +29,8 @@ func addr(i int) netip.AddrPort {
 }
 
 func row(i int, incarnation uint64, state membership.State) *membership.Member {
-	return &membership.Member{
-		Entry: membership.Entry{ID: membership.ID{Addr: addr(i), Incarnation: incarnation}, State: state},
-		Since: time.Unix(0, int64(incarnation)),
-	}
+	id := membership.ID{Addr: addr(i), Incarnation: incarnation}
+	return membership.NewMember(membership.Entry{ID: id, State: state}, time.Unix(0, int64(incarnation)))
 }
 
 // copyOf is what a host makes of the updates.
@@ -147,5 +146,7 @@ func TestWatchEndsWithItsContextAndWithItsReader(t *testing.T) {
 }
 
 func viewOf(rows ...*membership.Member) udp.View {
-	return udp.View{Self: rows[0].ID, Rows: rows}
+	self := rows[0].ID
+	slices.SortFunc(rows, func(a, b *membership.Member) int { return cmp.Compare(a.Position(), b.Position()) })
+	return udp.View{Self: self, Rows: rows}
 }

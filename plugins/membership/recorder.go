@@ -1,10 +1,13 @@
 package main
 
 import (
+	"cmp"
 	"log/slog"
 	"net/netip"
+	"slices"
 
 	"github.com/aksinghdce/cluster-membership-service/membership"
+	"github.com/aksinghdce/cluster-membership-service/membership/ring"
 	"github.com/aksinghdce/cluster-membership-service/membership/udp"
 	"github.com/aksinghdce/cluster-membership-service/shared/eventlog"
 )
@@ -16,7 +19,7 @@ type recorder struct {
 	log   *eventlog.Log
 	board *board
 
-	rows  []*membership.Member             // of the newest view
+	rows  []*membership.Member             // of the newest view, in ring order
 	ids   map[netip.AddrPort]membership.ID // looked up in rows
 	texts map[membership.ID]string         // ID.String
 	addrs map[netip.AddrPort]string        // AddrPort.String, of those who are in no list
@@ -121,13 +124,14 @@ func (r *recorder) idAt(addr netip.AddrPort) (membership.ID, bool) {
 	if id, ok := r.ids[addr]; ok {
 		return id, true
 	}
-	for _, row := range r.rows {
-		if row.Addr == addr {
-			r.ids = remember(r.ids, addr, row.ID)
-			return row.ID, true
-		}
+	i, found := slices.BinarySearchFunc(r.rows, ring.PositionOf(addr), func(row *membership.Member, at ring.Position) int {
+		return cmp.Compare(row.Position(), at)
+	})
+	if !found || r.rows[i].Addr != addr {
+		return membership.ID{}, false
 	}
-	return membership.ID{}, false
+	r.ids = remember(r.ids, addr, r.rows[i].ID)
+	return r.rows[i].ID, true
 }
 
 func (r *recorder) text(id membership.ID) string {

@@ -190,7 +190,7 @@ func TestStartRefusesWhatCannotWork(t *testing.T) {
 		{func(r *pluginpb.StartRequest) { r.Config.Gateways = nil }, "gateway"},
 		{func(r *pluginpb.StartRequest) { r.Config.LogDir = notDir }, notDir},
 		{func(r *pluginpb.StartRequest) { r.Config.DetectWithinNanos = 1 }, "detect"},
-		{func(r *pluginpb.StartRequest) { r.Snapshot = []byte("garbage") }, ""},
+		{func(r *pluginpb.StartRequest) { r.Snapshot = []byte("garbage") }, "unusable snapshot"},
 	} {
 		n := newNode(t, "")
 		request := &pluginpb.StartRequest{Config: n.config}

@@ -21,6 +21,8 @@
 // what is locked is not compressed, so a line that a process writes before it has seen
 // another's rotation is not lost.
 //
+// A Follower reads what is written, across all this, and can say where it is.
+//
 // The well-known rotating writer, lumberjack, does not fit here: after its first rotation
 // it writes without O_APPEND, it truncates what another process has opened meanwhile
 // (the old and the new plugin share the log during a reload), and its goroutine
@@ -28,7 +30,7 @@
 //
 // # Concurrency
 //
-// Any goroutine may use a Log. Compression runs in a goroutine of the Log's own; Close
+// Any goroutine may use a Log, one at a time a Follower. Compression runs in a goroutine of the Log's own; Close
 // interrupts it and waits for it.
 package eventlog
 
@@ -44,6 +46,7 @@ import (
 const (
 	MembershipLog = "membership.log" // the membership plugin's
 	GrepdLog      = "grepd.log"      // the host's
+	NotifyLog     = "notify.log"     // the notify plugin's
 )
 
 // Event is the kind of a line.
@@ -64,6 +67,8 @@ const (
 	Waiting    Event = "WAITING"    // this node cannot join yet
 	Plugin     Event = "PLUGIN"     // a plugin was started, reloaded, ended
 	Membership Event = "MEMBERSHIP" // the mode of the membership service changed
+	Notify     Event = "NOTIFY"     // a notification was sent, or not
+	Upgrade    Event = "UPGRADE"    // this daemon is replaced by a new one, or was to be
 )
 
 // The keys that every line begins with, in this order.
@@ -90,17 +95,25 @@ const (
 	KeyDetail   = "detail"    // in words, for people
 	KeyError    = "error"     // in words, for people
 
-	KeyMode     = "mode"     // Membership: joining, live, stale, left
-	KeyPlugin   = "plugin"   // Plugin: which one
-	KeyAction   = "action"   // Plugin: start, reload, refuse, exit, restart, stop
+	KeyMode   = "mode"   // Membership: joining, live, stale, left
+	KeyPlugin = "plugin" // Plugin: which one
+	// KeyAction is what happened. Plugin: start, reload, refuse, exit, restart, rollback, stop; Plugin
+	// and Upgrade: hand over, take over; Notify: sent, retry, drop.
+	KeyAction   = "action"
 	KeyVersion  = "version"  // of a program
 	KeyChecksum = "checksum" // of a program, SHA-256 in hex
-	KeyPID      = "pid"      // of a process
-	KeyStderr   = "stderr"   // the last lines that a process wrote there
+	// KeyBadChecksum is of a program that was rolled back.
+	KeyBadChecksum = "bad_checksum"
+	KeyPID         = "pid"    // of a process
+	KeyStderr      = "stderr" // the last lines that a process wrote there
 	// KeyRestartInMS is when a plugin that ended will be started again.
 	KeyRestartInMS = "restart_in_ms"
-	// KeyGapUS is how long nobody was at work during a reload.
+	// KeyGapUS is how long nobody was at work during a reload or an upgrade.
 	KeyGapUS = "gap_us"
+
+	KeyTo        = "to"          // Notify: command or webhook
+	KeyEvents    = "events"      // Notify: of how many it tells
+	KeyRetryInMS = "retry_in_ms" // Notify: when it is tried again
 )
 
 // The values of KeyDir.

@@ -195,20 +195,36 @@ func poll(t *testing.T, what string, ok func() bool) {
 
 // Two writers of one file are what a reload makes for a moment.
 func TestTwoWritersLoseNothingWhileTheyRotate(t *testing.T) {
-	const writers, linesEach = 2, 3000
+	testWriters(t, 2, 3000, 3000)
+}
+
+// Upgrades in short succession make more of them, each for a short time.
+func TestWritersThatComeAndGoLoseNothingWhileTheyRotate(t *testing.T) {
+	testWriters(t, 4, 1500, 100)
+}
+
+// testWriters has writers write so many lines each, and open the log anew after some.
+func testWriters(t *testing.T, writers, linesEach, linesEachTime int) {
 	dir := t.TempDir()
 	cfg := Config{Dir: dir, Name: GrepdLog, BytesMax: 100_000, RotatedMax: 1000}
 	var wg sync.WaitGroup
 	for w := range writers {
-		l := openTest(t, cfg)
 		wg.Go(func() {
-			for i := range linesEach {
-				l.Write(slog.LevelInfo, Plugin, self, "", slog.Int("writer", w), slog.Int("i", i))
+			for i := 0; i < linesEach; {
+				l, err := Open(cfg)
+				if err != nil {
+					t.Error(err)
+					return
+				}
+				for range linesEachTime {
+					l.Write(slog.LevelInfo, Plugin, self, "", slog.Int("writer", w), slog.Int("i", i))
+					i++
+				}
+				if n := l.Dropped(); n != 0 {
+					t.Errorf("writer %d dropped %d lines", w, n)
+				}
+				l.Close() // or files are compressed while they are counted
 			}
-			if n := l.Dropped(); n != 0 {
-				t.Errorf("writer %d dropped %d lines", w, n)
-			}
-			l.Close() // or files are compressed while they are counted
 		})
 	}
 	wg.Wait()
@@ -222,7 +238,7 @@ func TestTwoWritersLoseNothingWhileTheyRotate(t *testing.T) {
 		if err := json.Unmarshal([]byte(line), &got); err != nil {
 			t.Fatalf("torn line %q: %v", line, err)
 		}
-		seen[fmt.Sprint(got.Writer, got.I)] = true
+		seen[fmt.Sprint(got.Writer, " ", got.I)] = true
 	}
 	if len(seen) != writers*linesEach {
 		t.Errorf("found %d lines, want %d", len(seen), writers*linesEach)

@@ -21,6 +21,13 @@ const (
 	// that name. Until then it goes on with a file that another process has renamed.
 	recheckEvery = time.Second
 
+	// openTries is how often another process may rename the file while it is being opened.
+	openTries = 100
+
+	// A file that seems to end within a line is looked at so many times, so long apart.
+	tornLooks     = 20
+	tornLookEvery = time.Millisecond
+
 	dirMode  = 0o755
 	fileMode = 0o644
 )
@@ -108,12 +115,14 @@ func (w *file) recheck(next int64) {
 }
 
 // isCurrent reports whether the open file is the one that has the name.
-func (w *file) isCurrent() bool {
-	named, err := os.Stat(w.path)
+func (w *file) isCurrent() bool { return isNamed(w.f, w.path) }
+
+func isNamed(f *os.File, path string) bool {
+	named, err := os.Stat(path)
 	if err != nil {
 		return false
 	}
-	open, err := w.f.Stat()
+	open, err := f.Stat()
 	return err == nil && os.SameFile(named, open)
 }
 
@@ -139,18 +148,11 @@ func (w *file) rotate() error {
 
 // reopen opens the file of that name, and closes the one that was open.
 func (w *file) reopen() error {
-	f, err := os.OpenFile(w.path, os.O_RDWR|os.O_APPEND|os.O_CREATE, fileMode)
+	f, err := openLocked(w.path)
 	if err != nil {
 		return err
 	}
 	info, err := f.Stat()
-	if err == nil && !info.Mode().IsRegular() {
-		err = fmt.Errorf("open %s: not a regular file", w.path)
-	}
-	if err == nil {
-		// Held for as long as the file is open: it is not compressed before.
-		err = unix.Flock(int(f.Fd()), unix.LOCK_SH|unix.LOCK_NB)
-	}
 	if err != nil {
 		f.Close()
 		return err
@@ -162,13 +164,54 @@ func (w *file) reopen() error {
 	return nil
 }
 
-// endsTorn reports whether the file's last line is not whole, as a full disk or a power
-// cut leaves it.
-func endsTorn(f *os.File, size int64) bool {
-	var last [1]byte
-	if size == 0 {
-		return false
+// openLocked opens the file of that name with a shared lock, for as long as which it is
+// not compressed. Another process may rename it between the two, and even compress it;
+// then there is a new one of that name.
+func openLocked(path string) (*os.File, error) {
+	for range openTries {
+		f, err := os.OpenFile(path, os.O_RDWR|os.O_APPEND|os.O_CREATE, fileMode)
+		if err != nil {
+			return nil, err
+		}
+		info, err := f.Stat()
+		if err == nil && !info.Mode().IsRegular() {
+			err = fmt.Errorf("open %s: not a regular file", path)
+		}
+		if err != nil {
+			f.Close()
+			return nil, err
+		}
+		err = unix.Flock(int(f.Fd()), unix.LOCK_SH|unix.LOCK_NB)
+		if err == nil && isNamed(f, path) {
+			return f, nil
+		}
+		f.Close()
+		if err != nil && !errors.Is(err, unix.EWOULDBLOCK) {
+			return nil, fmt.Errorf("lock %s: %w", path, err)
+		}
 	}
-	_, err := f.ReadAt(last[:], size-1)
-	return err == nil && last[0] != '\n'
+	return nil, fmt.Errorf("open %s: it is renamed all the time", path)
+}
+
+// endsTorn reports whether the file's last line is not whole, as a full disk or a power
+// cut leaves it. While another process writes, a reader may see the line without its end,
+// since the system shows a write page by page. So a line is torn if it looks so at each of
+// tornLooks looks.
+func endsTorn(f *os.File, size int64) bool {
+	for range tornLooks {
+		var last [1]byte
+		if size == 0 {
+			return false
+		}
+		if _, err := f.ReadAt(last[:], size-1); err != nil || last[0] == '\n' {
+			return false
+		}
+		time.Sleep(tornLookEvery)
+		info, err := f.Stat()
+		if err != nil {
+			return true
+		}
+		size = info.Size()
+	}
+	return true
 }

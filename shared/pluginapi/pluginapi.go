@@ -11,8 +11,8 @@
 // The host finds in the same Kind what to expect of the program, and gets from it a
 // Membership whose methods are calls to the subprocess.
 //
-// Another kind of plugin is another Kind, with an interface and adapters of its own; the
-// host needs to know of it no more than the Kind says.
+// Another kind of plugin is another Kind, with an interface and adapters of its own, as
+// NotifyKind is; the host needs to know of it no more than the Kind says.
 //
 // # Order of calls
 //
@@ -64,6 +64,9 @@ const (
 	// LivenessFD is the read end of a pipe that only the host holds the other end of, so
 	// it ends when the host does, however that comes about.
 	LivenessFD = 4
+	// PresenceFD is there where the host has not taken over from another one yet: its other
+	// end ends when host and plugin both have. Nobody reads from it or writes to it.
+	PresenceFD = 5
 )
 
 // Kind describes one kind of plugin to both sides.
@@ -130,7 +133,9 @@ func InheritedSocket() (*net.UDPConn, error) {
 // AwaitHostEnd blocks until the host has ended, and then calls end. A plugin without it
 // would outlive a host that was killed, and keep the port.
 func AwaitHostEnd(end func()) {
-	syscall.CloseOnExec(LivenessFD) // what the plugin itself may start has no business with it
+	// What the plugin itself may start has no business with these.
+	syscall.CloseOnExec(LivenessFD)
+	syscall.CloseOnExec(PresenceFD) // if it is not there, this is not ours, and is so already
 	_, _ = io.Copy(io.Discard, os.NewFile(LivenessFD, "liveness"))
 	end()
 }

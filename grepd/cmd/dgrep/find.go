@@ -95,8 +95,9 @@ func (p *parser) assembleColumns() error {
 	case p.json && !s.CountBy:
 		return usageError{"--json holds whole lines, and all their fields; leave out " + option}
 	}
-	s.Fields = strings.Split(list, ",")
-	for _, name := range s.Fields {
+	for name := range strings.SplitSeq(list, ",") {
+		name = strings.TrimSpace(name)
+		s.Fields = append(s.Fields, name)
 		if err := fields.CheckName(name); err != nil {
 			return fmt.Errorf("%s %s: %w", option, list, err)
 		}

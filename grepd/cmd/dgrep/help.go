@@ -37,8 +37,8 @@ Times, fields and order:
                             with Z or +01:00 if not in this machine's zone, today, yesterday
       --until=TIME          search only lines before TIME
       --where=CONDITION     select only JSON lines of which CONDITION holds: a field, one of
-                            = != < <= > >= ~ (regular expression), and a value, as in
-                            event=FAIL or peer.port>1024; several must all hold
+                            = != < <= > >=, ~ and !~ (regular expression), and a value, as
+                            in event=FAIL or peer.port>1024; several must all hold
       --fields=NAMES        print only these fields (NAME,NAME) of JSON lines, as columns
       --count-by=NAMES      print only how many selected lines have the same of these fields,
                             the most first; @node is the machine, @file the file

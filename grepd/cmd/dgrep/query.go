@@ -191,7 +191,7 @@ func dial(via string, dialErr *atomic.Pointer[error]) (*grpc.ClientConn, error) 
 		grpc.WithStaticStreamWindowSize(windowBytes),
 		grpc.WithStaticConnWindowSize(2*windowBytes),
 		grpc.WithReadBufferSize(128<<10),
-		grpc.WithDefaultCallOptions(grpc.MaxCallRecvMsgSize(fanout.ReplyBytesMax)),
+		grpc.WithDefaultCallOptions(grpc.MaxCallRecvMsgSize(fanout.ReplyBytesMax), grpc.MaxRetryRPCBufferSize(fanout.RequestBytesMax)),
 		grpc.WithKeepaliveParams(keepalive.ClientParameters{Time: keepaliveTime, Timeout: keepaliveTimeout}),
 		grpc.WithContextDialer(func(ctx context.Context, addr string) (net.Conn, error) {
 			var dialer net.Dialer

@@ -85,7 +85,7 @@ func resolveGateways(ctx context.Context, gateways []string, self netip.AddrPort
 }
 
 // listenTCPAndUDP binds both on one port; with port 0, on one that is free for both.
-func listenTCPAndUDP(addr netip.AddrPort) (net.Listener, *net.UDPConn, error) {
+func listenTCPAndUDP(addr netip.AddrPort) (*net.TCPListener, *net.UDPConn, error) {
 	for try := 1; ; try++ {
 		listener, err := listenTCP(addr)
 		if err != nil {
@@ -103,7 +103,7 @@ func listenTCPAndUDP(addr netip.AddrPort) (net.Listener, *net.UDPConn, error) {
 	}
 }
 
-func listenTCP(addr netip.AddrPort) (net.Listener, error) {
+func listenTCP(addr netip.AddrPort) (*net.TCPListener, error) {
 	listener, err := net.ListenTCP("tcp", net.TCPAddrFromAddrPort(addr))
 	if err != nil {
 		return nil, explainBind("TCP", addr, err)

@@ -1,11 +1,15 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
 	"net"
+	"os"
 	"runtime"
+	"strconv"
+	"strings"
 	"time"
 
 	"google.golang.org/grpc/codes"
@@ -13,6 +17,7 @@ import (
 	"google.golang.org/grpc/status"
 
 	"github.com/aksinghdce/cluster-membership-service/grepd/internal/pluginhost"
+	"github.com/aksinghdce/cluster-membership-service/shared/pluginapi"
 	"github.com/aksinghdce/cluster-membership-service/shared/proto/greppb"
 	"github.com/aksinghdce/cluster-membership-service/shared/proto/pluginpb"
 )
@@ -70,16 +75,19 @@ func (a *admin) Status(ctx context.Context, _ *greppb.StatusRequest) (*greppb.St
 	d := a.daemon
 	reply := &greppb.StatusReply{
 		Id: d.self.String(), Version: version(), StartedUnixNanos: d.started.UnixNano(),
-		Membership: "off", Mounts: d.mounts.Pairs(),
+		Membership: "off", Mounts: d.mounts.Pairs(), Pid: int64(os.Getpid()),
+		Upgrades: uint32(d.succession.upgrades()), SinceUnixNanos: d.succession.since.UnixNano(),
 	}
 	if d.membership == nil {
 		return reply, nil
 	}
-	info := d.membership.Info()
-	reply.Membership = string(info.State)
-	reply.Plugins = []greppb.Plugin{describePlugin(info)}
+	reply.Membership = string(d.membership.Info().State)
+	for _, p := range d.plugins() {
+		reply.Plugins = append(reply.Plugins, describePlugin(p.Info()))
+	}
 	ctx, cancel := context.WithTimeout(ctx, statusTimeout)
 	defer cancel()
+	d.notifyStatus(ctx, reply)
 	plugin, err := d.membership.Status(ctx)
 	if err != nil { // which is a status too, and no reason to keep the rest back
 		reply.Detail = "the plugin does not say how it is: " + err.Error()
@@ -93,6 +101,21 @@ func (a *admin) Status(ctx context.Context, _ *greppb.StatusRequest) (*greppb.St
 		reply.Counters = append(reply.Counters, greppb.Counter{Name: c.Name, Value: c.Value})
 	}
 	return reply, nil
+}
+
+// notifyStatus adds the notify plugin's counters. Where it does not give them, the list of
+// plugins shows why.
+func (d *daemon) notifyStatus(ctx context.Context, reply *greppb.StatusReply) {
+	if d.notify == nil {
+		return
+	}
+	status, err := d.notify.Status(ctx)
+	if err != nil {
+		return
+	}
+	for _, c := range status.Counters {
+		reply.Counters = append(reply.Counters, greppb.Counter{Name: pluginapi.NotifyName + "_" + c.Name, Value: c.Value})
+	}
 }
 
 func describePlugin(info pluginhost.Info) greppb.Plugin {
@@ -128,7 +151,7 @@ func (a *admin) Version(context.Context, *greppb.VersionRequest) (*greppb.Versio
 }
 
 func (a *admin) Leave(ctx context.Context, _ *greppb.LeaveRequest) (*greppb.LeaveReply, error) {
-	if err := a.mayChange(ctx); err != nil {
+	if err := a.mayChangePlugin(ctx); err != nil {
 		return nil, err
 	}
 	ctx, cancel := context.WithTimeout(ctx, changeTimeout)
@@ -140,26 +163,59 @@ func (a *admin) Leave(ctx context.Context, _ *greppb.LeaveRequest) (*greppb.Leav
 }
 
 func (a *admin) ReloadPlugin(ctx context.Context, request *greppb.ReloadPluginRequest) (*greppb.ReloadPluginReply, error) {
-	if err := a.mayChange(ctx); err != nil {
+	if err := a.mayChangePlugin(ctx); err != nil {
 		return nil, err
 	}
-	if name := a.daemon.membership.Info().Name; request.Name != "" && request.Name != name {
-		return nil, status.Errorf(codes.NotFound, "no plugin %q is loaded, only %q", request.Name, name)
+	p, err := a.pluginOf(cmp.Or(request.Name, pluginapi.MembershipName))
+	if err != nil {
+		return nil, err
 	}
 	ctx, cancel := context.WithTimeout(ctx, changeTimeout)
 	defer cancel()
-	info, err := a.daemon.membership.Reload(ctx)
+	info, err := p.Reload(ctx)
 	if err != nil {
 		return nil, status.Error(codes.FailedPrecondition, err.Error())
 	}
 	return &greppb.ReloadPluginReply{Plugin: describePlugin(info)}, nil
 }
 
-// mayChange says why a call that changes the plugin is refused, if it is. Only who is on
+func (a *admin) pluginOf(name string) (plugin, error) {
+	var loaded []string
+	for _, p := range a.daemon.plugins() {
+		if p.Info().Name == name {
+			return p, nil
+		}
+		loaded = append(loaded, strconv.Quote(p.Info().Name))
+	}
+	return nil, status.Errorf(codes.NotFound, "no plugin %q is loaded, only %s", name, strings.Join(loaded, ", "))
+}
+
+// Upgrade goes on when the client does not wait for it any more.
+func (a *admin) Upgrade(ctx context.Context, _ *greppb.UpgradeRequest) (*greppb.UpgradeReply, error) {
+	if err := mayChange(ctx); err != nil {
+		return nil, err
+	}
+	successor, err := a.daemon.upgrade()
+	if err != nil {
+		return nil, status.Error(codes.FailedPrecondition, err.Error())
+	}
+	return &greppb.UpgradeReply{
+		Version: successor.Version, Pid: int64(successor.PID), OldPid: int64(os.Getpid()), GapNanos: int64(successor.Gap),
+	}, nil
+}
+
+// mayChange says why a call that changes something is refused, if it is. Only who is on
 // this machine may make one: the connection comes from an address of its own.
-func (a *admin) mayChange(ctx context.Context) error {
+func mayChange(ctx context.Context) error {
 	if p, ok := peer.FromContext(ctx); !ok || !isOwn(p) {
 		return status.Error(codes.PermissionDenied, "that can only be done from the machine itself")
+	}
+	return nil
+}
+
+func (a *admin) mayChangePlugin(ctx context.Context) error {
+	if err := mayChange(ctx); err != nil {
+		return err
 	}
 	if a.daemon.membership == nil {
 		return errNoMembership

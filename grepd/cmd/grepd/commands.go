@@ -46,6 +46,7 @@ func commands() []*cli.Command {
 		command("bounds", "compute the worst case for finding and spreading a failure", asksBounds, runBounds),
 		auditCommand(),
 		command("leave", "take the machine out of the group; it goes on answering dgrep", asks, runLeave),
+		command("upgrade", "put the daemon's new binary in its place, without losing a query", asks, runUpgrade),
 		command("version", "print this program's version, or with --via the daemon's", asks, runVersion),
 		{
 			Name: "plugin", Usage: "do something with a plugin", HideHelpCommand: true, OnUsageError: usageError,
@@ -53,7 +54,7 @@ func commands() []*cli.Command {
 				return fmt.Errorf("%s: want: grepd plugin reload [NAME]", strings.TrimSpace("plugin "+c.Args().First()))
 			},
 			Subcommands: []*cli.Command{
-				command("reload", "replace a plugin's process by the program in the plugin directory", asks, runReload),
+				command("reload", "replace the process of a plugin, or of all, by the program in the plugin directory", asks, runReload),
 			},
 		},
 	}
@@ -140,6 +141,8 @@ func (r *remote) explain(err error) error {
 	switch status := grpcstatus.Convert(err); {
 	case r.dialErr.Load() != nil:
 		return fmt.Errorf("cannot reach grepd at %s: %w; start it there, or name another with --%s", r.via, *r.dialErr.Load(), flagVia)
+	case status.Code() == codes.Unimplemented:
+		return fmt.Errorf("grepd at %s is too old for that; restart it with the program that this one is from", r.via)
 	case status.Code() == codes.DeadlineExceeded:
 		return fmt.Errorf("grepd at %s did not answer in time; name another with --%s", r.via, flagVia)
 	default:
@@ -232,6 +235,9 @@ type statusJSON struct {
 	ID         string            `json:"id"`
 	Version    string            `json:"version"`
 	Started    string            `json:"started"`
+	PID        int64             `json:"pid"`
+	Upgrades   uint32            `json:"upgrades"`
+	Since      string            `json:"since"`
 	Mounts     []string          `json:"mounts"`
 	Membership string            `json:"membership"`
 	Phase      string            `json:"phase,omitempty"`
@@ -253,6 +259,7 @@ func askStatus(c *cli.Context) (*statusJSON, error) {
 	}
 	s := &statusJSON{
 		ID: reply.Id, Version: reply.Version, Started: formatNanos(reply.StartedUnixNanos), Mounts: reply.Mounts,
+		PID: reply.Pid, Upgrades: reply.Upgrades, Since: formatNanos(reply.SinceUnixNanos),
 		Membership: reply.Membership, Phase: reply.Phase, Leader: reply.Leader, Detail: reply.Detail,
 		Counters: make(map[string]uint64), Plugins: []pluginJSON{},
 	}
@@ -294,6 +301,12 @@ func printStatus(w io.Writer, s *statusJSON) error {
 	line("id", s.ID)
 	line("version", s.Version)
 	line("started", s.Started)
+	if s.Upgrades > 0 {
+		line("upgrades", fmt.Sprintf("%d since %s", s.Upgrades, s.Since))
+	}
+	if s.PID != 0 { // a daemon of an older version does not tell
+		line("pid", fmt.Sprint(s.PID))
+	}
 	line("mounts", strings.Join(s.Mounts, ", "))
 	line("membership", s.Membership)
 	line("phase", s.Phase)
@@ -351,14 +364,58 @@ func runReload(c *cli.Context) error {
 	if err := operands(c, 1); err != nil {
 		return err
 	}
+	names := c.Args().Slice()
+	if len(names) == 0 {
+		var err error
+		if names, err = loadedPlugins(c); err != nil {
+			return err
+		}
+	}
+	var failed []error
+	for _, name := range names {
+		failed = append(failed, reloadPlugin(c, name))
+	}
+	return errors.Join(failed...)
+}
+
+// loadedPlugins asks the daemon for the names of its plugins. Where it has none, reloading
+// the one without a name tells why.
+func loadedPlugins(c *cli.Context) ([]string, error) {
+	s, err := askStatus(c)
+	if err != nil || len(s.Plugins) == 0 {
+		return []string{""}, err
+	}
+	var names []string
+	for _, p := range s.Plugins {
+		names = append(names, p.Name)
+	}
+	return names, nil
+}
+
+func reloadPlugin(c *cli.Context, name string) error {
 	reply, err := ask(c, changeTimeout, func(ctx context.Context, client greppb.AdminClient) (*greppb.ReloadPluginReply, error) {
-		return client.ReloadPlugin(ctx, &greppb.ReloadPluginRequest{Name: c.Args().First()})
+		return client.ReloadPlugin(ctx, &greppb.ReloadPluginRequest{Name: name})
 	})
 	if err != nil {
 		return err
 	}
 	p := pluginToJSON(reply.Plugin)
 	_, err = fmt.Fprintf(c.App.Writer, "plugin %q: %s, checksum %s, pid %d\n", p.Name, p.State, shortChecksum(p.Checksum), p.PID)
+	return err
+}
+
+func runUpgrade(c *cli.Context) error {
+	if err := operands(c, 0); err != nil {
+		return err
+	}
+	reply, err := ask(c, changeTimeout, func(ctx context.Context, client greppb.AdminClient) (*greppb.UpgradeReply, error) {
+		return client.Upgrade(ctx, &greppb.UpgradeRequest{})
+	})
+	if err != nil {
+		return err
+	}
+	_, err = fmt.Fprintf(c.App.Writer, "grepd %s: pid %d in place of %d, which lets its queries end; plugins paused for %v\n",
+		reply.Version, reply.Pid, reply.OldPid, time.Duration(reply.GapNanos).Round(10*time.Microsecond))
 	return err
 }
 

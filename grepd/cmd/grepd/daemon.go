@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"log/slog"
@@ -14,7 +15,10 @@ import (
 	"syscall"
 	"time"
 
+	systemd "github.com/coreos/go-systemd/v22/daemon"
+
 	"github.com/aksinghdce/cluster-membership-service/grepd/internal/fanout"
+	"github.com/aksinghdce/cluster-membership-service/grepd/internal/handover"
 	"github.com/aksinghdce/cluster-membership-service/grepd/internal/pluginhost"
 	"github.com/aksinghdce/cluster-membership-service/grepd/internal/search"
 	"github.com/aksinghdce/cluster-membership-service/grepd/internal/server"
@@ -38,34 +42,62 @@ type daemon struct {
 	started    time.Time
 	log        *eventlog.Log
 	mounts     *search.Mounts
-	listener   net.Listener
-	socket     *net.UDPConn           // nil without membership
-	self       netip.AddrPort         // as others know this node
-	membership *pluginhost.Membership // nil without
-	members    fanout.Members
-	server     *server.Server
+	listener   *net.TCPListener
+	socket     *net.UDPConn                   // nil without membership
+	self       netip.AddrPort                 // as others know this node
+	membership *pluginhost.Membership         // nil without
+	prepared   *pluginhost.PreparedMembership // what membership is made of in a daemon that takes over
+	notify     *pluginhost.Notify             // nil without
+	// preparedNotify is to notify what prepared is to membership.
+	preparedNotify *pluginhost.PreparedNotify
+	members        fanout.Members
+	server         *server.Server
+	succession     *succession
 
 	closers []func() // what has been opened, to be undone in reverse
 }
 
-// serve runs a daemon until a signal or the end of ctx.
+// serve runs a daemon until a signal, the end of ctx, or another grepd takes its place.
 func serve(ctx context.Context, o *options, stderr io.Writer) error {
 	// Signals that come while it starts must find it ready to undo what it has done.
 	signals := make(chan os.Signal, 4)
-	signal.Notify(signals, syscall.SIGTERM, syscall.SIGINT, syscall.SIGHUP)
+	signal.Notify(signals, syscall.SIGTERM, syscall.SIGINT, syscall.SIGHUP, syscall.SIGUSR2)
 	defer signal.Stop(signals)
 
+	heir, err := handover.Inherit()
+	if err != nil {
+		return err
+	}
 	d := &daemon{options: o, started: time.Now()}
+	d.succession = newSuccession(d, heir)
 	defer d.close()
-	if err := d.open(ctx); err != nil {
+	if err := d.begin(ctx); err != nil {
 		return err
 	}
 	served := make(chan error, 1)
 	go func() { served <- d.server.Serve(d.listener) }()
-	fmt.Fprintf(stderr, "grepd: serving on %v%s\n", d.listener.Addr(), d.describeMembership())
-	err := d.wait(ctx, signals, served)
+	d.succession.announce()
+	fmt.Fprintf(stderr, "grepd: serving on %v%s%s\n", d.listener.Addr(), d.describeMembership(), d.succession.describe())
+	err = d.wait(ctx, signals, served)
+	if d.succession.end() {
+		d.drain(signals)
+		return nil
+	}
+	tellSystemd(systemd.SdNotifyStopping)
 	if d.membership != nil {
 		d.membership.Stop() // leaves first, so that nobody asks this node any more
+	}
+	return err
+}
+
+// begin opens everything, and goes on where the old grepd stopped, if there is one.
+func (d *daemon) begin(ctx context.Context) error {
+	err := d.open(ctx)
+	if err == nil && d.succession.heir != nil {
+		err = d.takeOver()
+	}
+	if err != nil && d.succession.heir != nil {
+		d.succession.heir.Refuse(err)
 	}
 	return err
 }
@@ -78,13 +110,19 @@ func (d *daemon) wait(ctx context.Context, signals <-chan os.Signal, served <-ch
 			return nil
 		case err := <-served:
 			return fmt.Errorf("serve: %w", err)
+		case <-d.succession.over:
+			return nil
 		case s := <-signals:
-			if s != syscall.SIGHUP {
+			switch s {
+			case syscall.SIGHUP:
+				for _, p := range d.plugins() {
+					go p.Reload(ctx) // which logs what comes of it
+				}
+			case syscall.SIGUSR2:
+				go d.upgrade() // which logs what comes of it
+			default:
 				go exitAtSecond(signals)
 				return nil
-			}
-			if d.membership != nil {
-				go d.membership.Reload(ctx) // which logs what comes of it
 			}
 		}
 	}
@@ -94,7 +132,7 @@ func (d *daemon) wait(ctx context.Context, signals <-chan os.Signal, served <-ch
 // plugin notices, and ends too.
 func exitAtSecond(signals <-chan os.Signal) {
 	for s := range signals {
-		if s != syscall.SIGHUP {
+		if s == syscall.SIGTERM || s == syscall.SIGINT {
 			os.Exit(exitTrouble)
 		}
 	}
@@ -116,6 +154,7 @@ func (d *daemon) open(ctx context.Context) error {
 		func() error { return d.bind(listen) },
 		func() error { return d.advertise(ctx) },
 		func() error { return d.openMembers(ctx) },
+		func() error { return d.startNotify(ctx) },
 		d.openServer,
 	} {
 		if err := step(); err != nil {
@@ -153,6 +192,9 @@ func (d *daemon) openMounts() (err error) {
 }
 
 func (d *daemon) bind(addr netip.AddrPort) (err error) {
+	if heir := d.succession.heir; heir != nil {
+		return d.adopt(heir)
+	}
 	if !d.options.membership {
 		if d.listener, err = listenTCP(addr); err != nil {
 			return err
@@ -164,6 +206,18 @@ func (d *daemon) bind(addr netip.AddrPort) (err error) {
 		return err
 	}
 	d.undo(func() { d.listener.Close(); d.socket.Close() })
+	return nil
+}
+
+// adopt takes the sockets of the daemon whose place this one is to take.
+func (d *daemon) adopt(heir *handover.Heir) error {
+	d.listener, d.socket = heir.Listener, heir.Socket
+	d.undo(func() { d.listener.Close() })
+	if d.socket != nil {
+		d.undo(func() { d.socket.Close() })
+	} else if d.options.membership {
+		return errors.New("the old grepd has no UDP socket: it runs without membership")
+	}
 	return nil
 }
 
@@ -211,7 +265,7 @@ func (d *daemon) startMembership(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	d.membership, err = pluginhost.StartMembership(ctx, pluginhost.MembershipConfig{
+	cfg := pluginhost.MembershipConfig{
 		Dir: d.options.pluginDir, Socket: d.socket,
 		Start: pluginpb.Config{
 			Advertise: d.self.String(), Gateways: gateways,
@@ -223,12 +277,32 @@ func (d *daemon) startMembership(ctx context.Context) error {
 		Log: func(level slog.Level, event eventlog.Event, node string, attrs ...slog.Attr) {
 			d.log.Write(level, event, node, "", attrs...)
 		},
-	})
-	if err != nil {
+	}
+	if heir := d.succession.heir; heir != nil {
+		cfg.Presence = heir.Presence
+		return d.prepareMembership(ctx, cfg)
+	}
+	if d.membership, err = pluginhost.StartMembership(ctx, cfg); err != nil {
 		return err
 	}
 	d.undo(d.membership.Stop)
 	d.members = liveMembers{self: d.self.String(), roster: d.membership.Roster()}
+	return nil
+}
+
+// prepareMembership gets the plugin ready to go on where the old daemon's stops.
+func (d *daemon) prepareMembership(ctx context.Context, cfg pluginhost.MembershipConfig) (err error) {
+	if d.prepared, err = pluginhost.PrepareMembership(ctx, cfg); err != nil {
+		return err
+	}
+	d.undo(func() {
+		if d.membership == nil {
+			d.prepared.End()
+		} else {
+			d.membership.Stop()
+		}
+	})
+	d.members = liveMembers{self: d.self.String(), roster: d.prepared.Roster()}
 	return nil
 }
 

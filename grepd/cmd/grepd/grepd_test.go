@@ -33,12 +33,12 @@ func TestMain(m *testing.M) {
 //	signal SIGNAL ADDR   sends the signal to the daemon that listens there
 //	noneleft             fails where a plugin of the script's daemons runs, where there is /proc
 //
-// and $PLUGINS, a plugin directory of their own with the real membership plugin.
+// and $PLUGINS, a plugin directory of their own with the real plugins.
 func TestScripts(t *testing.T) {
-	plugin := filepath.Join(t.TempDir(), "membership")
-	build := exec.Command("go", "build", "-o", plugin, "../../../plugins/membership")
+	built := t.TempDir()
+	build := exec.Command("go", "build", "-o", built, "../../../plugins/...")
 	if out, err := build.CombinedOutput(); err != nil {
-		t.Fatalf("build the plugin: %v\n%s", err, out)
+		t.Fatalf("build the plugins: %v\n%s", err, out)
 	}
 	testscript.Run(t, testscript.Params{
 		Dir:                 "testdata",
@@ -53,7 +53,12 @@ func TestScripts(t *testing.T) {
 			env.Setenv("TMPDIR", tmp)
 			plugins := filepath.Join(env.WorkDir, "plugins")
 			env.Setenv("PLUGINS", plugins)
-			return copyProgram(plugin, filepath.Join(plugins, "membership"))
+			for _, name := range []string{"membership", "notify"} {
+				if err := copyProgram(filepath.Join(built, name), filepath.Join(plugins, name)); err != nil {
+					return err
+				}
+			}
+			return nil
 		},
 		Cmds: map[string]func(*testscript.TestScript, bool, []string){
 			"freeport": cmdFreePort, "until": cmdUntil, "pluginpid": cmdPluginPID, "killpid": cmdKillPID,

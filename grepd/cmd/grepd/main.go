@@ -21,6 +21,8 @@ import (
 	"time"
 
 	"github.com/urfave/cli/v2"
+
+	"github.com/aksinghdce/cluster-membership-service/shared/proto/notifypb"
 )
 
 // Exit statuses.
@@ -100,7 +102,7 @@ const (
 )
 
 func daemonFlags() []cli.Flag {
-	return []cli.Flag{
+	return append([]cli.Flag{
 		&cli.StringFlag{Name: flagListen, Value: defaultAddr, Usage: "`HOST:PORT` to serve on: TCP for grep, UDP for membership"},
 		&cli.StringFlag{Name: flagAdvertise, Usage: "`HOST:PORT` under which other machines reach this one (default: --listen)"},
 		&cli.StringFlag{Name: flagLogDir, Value: "logs", Usage: "`DIR` of the event logs, searched as logs/*"},
@@ -115,7 +117,7 @@ func daemonFlags() []cli.Flag {
 		&cli.UintFlag{Name: flagFailures, DefaultText: "3", Usage: "`NUMBER` of machines that may fail at the same time"},
 		&cli.DurationFlag{Name: flagDetect, DefaultText: "2s", Usage: "`TIME` within which a failure is in some list"},
 		&cli.DurationFlag{Name: flagSpread, DefaultText: "6s", Usage: "`TIME` within which a change is in all lists"},
-	}
+	}, notifyFlags()...)
 }
 
 // words is a flag that may be given several times, each a word.
@@ -154,6 +156,7 @@ type options struct {
 	insecure          bool
 	maxFailures       uint
 	detect, spread    time.Duration
+	notify            *notifypb.Config // nil: nobody is notified
 }
 
 func daemonOptions(c *cli.Context) (*options, error) {
@@ -175,6 +178,9 @@ func daemonOptions(c *cli.Context) (*options, error) {
 		if o.pluginDir, err = defaultPluginDir(); err != nil {
 			return nil, err
 		}
+	}
+	if o.notify, err = notifyOptions(c); err != nil {
+		return nil, err
 	}
 	return o, o.check(c)
 }

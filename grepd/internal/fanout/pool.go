@@ -35,6 +35,10 @@ const (
 	// ReplyBytesMax bounds one step of a search. It has to hold the longest line
 	// (search.LineBytesMax) and what is said about it.
 	ReplyBytesMax = 80 << 20
+	// RequestBytesMax is more than the largest request. gRPC keeps a request for so long as
+	// it may have to be sent again, as when a peer is replaced by a new process and closes
+	// its connections; what is larger than its limit it would not keep.
+	RequestBytesMax = 16 << 20
 
 	keepaliveTime    = 15 * time.Second
 	keepaliveTimeout = 10 * time.Second
@@ -94,7 +98,7 @@ func (p *pool) options(c *conn) []grpc.DialOption {
 		grpc.WithIdleTimeout(idleTime),
 		grpc.WithStaticStreamWindowSize(windowBytes),
 		grpc.WithStaticConnWindowSize(8 * windowBytes),
-		grpc.WithDefaultCallOptions(grpc.MaxCallRecvMsgSize(ReplyBytesMax)),
+		grpc.WithDefaultCallOptions(grpc.MaxCallRecvMsgSize(ReplyBytesMax), grpc.MaxRetryRPCBufferSize(RequestBytesMax)),
 		grpc.WithKeepaliveParams(keepalive.ClientParameters{Time: keepaliveTime, Timeout: keepaliveTimeout}),
 		grpc.WithConnectParams(grpc.ConnectParams{
 			Backoff:           backoff.Config{BaseDelay: backoffMax / 10, Multiplier: 2, Jitter: 0.2, MaxDelay: backoffMax},

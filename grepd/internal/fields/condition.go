@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"cmp"
 	"errors"
-	"fmt"
 	"regexp"
 	"strconv"
 	"strings"
@@ -24,10 +23,18 @@ const (
 	greater        operator = ">"
 	greaterOrEqual operator = ">="
 	matches        operator = "~"
+	matchesNot     operator = "!~"
 )
 
-// operators are all there are; one that another begins with comes after it.
-var operators = []operator{notEqual, lessOrEqual, greaterOrEqual, equal, less, greater, matches}
+// operators are all there are, and what people write for them who know other languages; one that another
+// begins with comes after it.
+var operators = []struct {
+	text string
+	operator
+}{
+	{"!=", notEqual}, {"<=", lessOrEqual}, {">=", greaterOrEqual}, {"!~", matchesNot}, {"=~", matches}, {"==", equal},
+	{"=", equal}, {"<", less}, {">", greater}, {"~", matches},
+}
 
 // Condition is what a field has to be like.
 type Condition struct {
@@ -46,19 +53,17 @@ type Condition struct {
 // ParseCondition reads NAME OPERATOR VALUE, as event=FAIL. The error says what is wrong.
 func ParseCondition(text string) (Condition, error) {
 	c := Condition{}
-	at := strings.IndexAny(text, "=!<>~")
-	if at >= 0 {
+	if at := strings.IndexAny(text, "=!<>~"); at >= 0 {
 		for _, o := range operators {
-			if strings.HasPrefix(text[at:], string(o)) {
-				c.operator = o
+			if value, ok := strings.CutPrefix(text[at:], o.text); ok {
+				c.name, c.operator, c.text = strings.TrimSpace(text[:at]), o.operator, strings.TrimSpace(value)
 				break
 			}
 		}
 	}
 	if c.operator == "" {
-		return c, errors.New("want a field, one of = != < <= > >= ~, and a value, as in event=FAIL")
+		return c, errors.New("want a field, one of = != < <= > >= ~ !~, and a value, as in event=FAIL")
 	}
-	c.name, c.text = text[:at], text[at+len(c.operator):]
 	if err := CheckName(c.name); err != nil {
 		return c, err
 	}
@@ -67,7 +72,7 @@ func ParseCondition(text string) (Condition, error) {
 
 // parseValue finds out what the value may be compared with.
 func (c *Condition) parseValue() error {
-	if c.operator == matches {
+	if c.operator == matches || c.operator == matchesNot {
 		var err error
 		if c.compiled, err = regexp.Compile(c.text); err != nil {
 			return err
@@ -115,8 +120,11 @@ func (n number) compare(other number) int {
 
 // holds tells whether the condition holds of a value.
 func (c *Condition) holds(v Value) bool {
-	if c.operator == matches {
-		return v.Kind != Missing && v.Kind != Composite && c.compiled.Match(v.Text)
+	switch c.operator {
+	case matches:
+		return c.matches(v)
+	case matchesNot:
+		return !c.matches(v)
 	}
 	order, comparable := c.compare(v)
 	if !comparable {
@@ -135,6 +143,11 @@ func (c *Condition) holds(v Value) bool {
 		return order > 0
 	}
 	return order >= 0
+}
+
+// matches tells whether the regular expression is found in a value.
+func (c *Condition) matches(v Value) bool {
+	return v.Kind != Missing && v.Kind != Composite && c.compiled.Match(v.Text)
 }
 
 // compare gives the order of a value and the condition's, if they have one.
@@ -165,7 +178,7 @@ func (c *Condition) compare(v Value) (order int, comparable bool) {
 func (c *Condition) literal() string {
 	last := c.name[strings.LastIndexByte(c.name, '.')+1:]
 	switch {
-	case c.operator == notEqual:
+	case c.operator == notEqual || c.operator == matchesNot:
 		return ""
 	case c.operator == equal && !c.isNumber && !c.isTime && plain(c.text):
 		return c.text
@@ -183,12 +196,4 @@ func plain(text string) bool {
 		}
 	}
 	return text != ""
-}
-
-// String gives the condition as it is written.
-func (c Condition) String() string {
-	if c.quoted {
-		return fmt.Sprintf("%s%s%q", c.name, c.operator, c.text)
-	}
-	return c.name + string(c.operator) + c.text
 }

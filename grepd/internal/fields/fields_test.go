@@ -110,6 +110,13 @@ func TestConditions(t *testing.T) {
 		{"peer~^10[.]0", `{"peer":"110.0.0.1"}`, false},
 		{"peer~.", `{}`, false},
 		{"ms~^18..$", `{"ms":1850}`, true},
+		{"peer!~^10", `{"peer":"10.0.0.1"}`, false},
+		{"peer!~^10", `{"peer":"11.0.0.1"}`, true},
+		{"peer!~^10", `{}`, true},
+		{"peer!~^10", `x`, false},
+		{" event == FAIL ", `{"event":"FAIL"}`, true},
+		{"event =~ ^FA", `{"event":"FAIL"}`, true},
+		{`event=" FAIL"`, `{"event":" FAIL"}`, true},
 		{"text~a.b", `{"text":"a\nb"}`, false},
 		{"text~(?s)a.b", `{"text":"a\nb"}`, true},
 	} {
@@ -125,8 +132,8 @@ func TestConditions(t *testing.T) {
 
 func TestMistakesInConditions(t *testing.T) {
 	for text, want := range map[string]string{
-		"event":                               `condition "event": want a field, one of = != < <= > >= ~, and a value, as in event=FAIL`,
-		"event!FAIL":                          `condition "event!FAIL": want a field, one of = != < <= > >= ~, and a value, as in event=FAIL`,
+		"event":                               `condition "event": want a field, one of = != < <= > >= ~ !~, and a value, as in event=FAIL`,
+		"event!FAIL":                          `condition "event!FAIL": want a field, one of = != < <= > >= ~ !~, and a value, as in event=FAIL`,
 		"=FAIL":                               `condition "=FAIL": a field has no name`,
 		"a~(":                                 "condition \"a~(\": error parsing regexp: missing closing ): `(`",
 		"a.a.a.a.a.a.a.a.a.a.a.a.a.a.a.a.a=1": `condition "a.a.a.a.a.a.a.a.a.a.a.a.a.a.a.a.a=1": a field that lies in more than 15 objects: a.a.a.a.a.a.a.a.a.a.a.a.a.a.a.a.a`,
@@ -223,6 +230,9 @@ func oracle(line, name, operator, text string) bool {
 			comparable = operator == "=" || operator == "!="
 		}
 	}
+	if operator == "!~" {
+		return !oracle(line, name, "~", text)
+	}
 	if operator == "~" {
 		_, isObject := v.(map[string]any)
 		_, isArray := v.([]any)
@@ -260,7 +270,7 @@ func TestConditionsEqualOracle(t *testing.T) {
 	held := 0
 	for range 3000 {
 		name := pick(random, "a", "b", "event", "a.b", "a.b.c", "event.a")
-		operator := pick(random, "=", "!=", "<", "<=", ">", ">=", "~")
+		operator := pick(random, "=", "!=", "<", "<=", ">", ">=", "~", "!~")
 		text := pick(random, "FAIL", "1", "10", "100", "1.5", "", "true", "null", "FAI", "2026-11-22T06:40:00Z", "9007199254740992", "a")
 		f := filter(t, name+operator+text)
 		scanner := f.NewScanner(nil)
@@ -356,6 +366,24 @@ func FuzzExtract(f *testing.F) {
 					t.Errorf("%s is %q, want %q, %t", name, x.Value(i).Text, v, present)
 				}
 			}
+		}
+	})
+}
+
+// FuzzFilter wants the prefilter to let through each line of which the conditions hold, whatever they are.
+func FuzzFilter(f *testing.F) {
+	for _, seed := range []string{"event=FAIL", "a.b!=1", "t>=2026-11-22T06:40:00Z", `s="1"`, "m~x+", "a=\u00e9", "a<b=c"} {
+		f.Add(seed, []byte(`{"event":"FA\u0049L","a":{"b":1},"t":"2026-11-22T06:40:00Z","s":"1","m":"xx"}`))
+	}
+	f.Fuzz(func(t *testing.T, condition string, line []byte) {
+		filter, err := NewFilter([]string{condition})
+		if err != nil || bytes.ContainsAny(line, "\n") {
+			return
+		}
+		filtered, plain := filter.NewScanner(nil), filter.NewScanner(nil)
+		plain.prefilter = nil
+		if got, want := filtered.Match(line), plain.Match(line); got != want {
+			t.Errorf("%q of %q: %t with the prefilter, %t without", condition, line, got, want)
 		}
 	})
 }

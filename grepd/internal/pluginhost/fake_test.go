@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"net"
 	"os"
+	"os/exec"
 	"os/signal"
 	"path/filepath"
 	"strconv"
@@ -54,6 +55,16 @@ const (
 	hangsAtFreeze = "hangs at freeze"
 	hangsLater    = "hangs later"
 	panicsLater   = "panics later"
+	babbles       = "babbles"
+	shakesTwice   = "shakes hands and goes on talking"
+	wrongVersion  = "has another version of the API"
+	leavesChild   = "leaves a child that holds its standard error"
+	// waitsFor comes with the path of a file that it waits for before its handshake.
+	waitsFor = "waits for "
+
+	speaksTwo           = "speaks two versions"
+	notifies            = "notifies"
+	notifiesAfreshAlone = "notifies, and refuses to start from a state"
 )
 
 func runFake() int {
@@ -73,6 +84,25 @@ func runFake() int {
 		select {}
 	case hangsEarly:
 		return shakeHandsAndHang()
+	case notifies, notifiesAfreshAlone:
+		go pluginapi.AwaitHostEnd(func() { os.Exit(0) })
+		pluginapi.Serve(pluginapi.NotifyKind(&fakeNotify{what: what}))
+		return 0
+	case babbles:
+		return babble()
+	case wrongVersion:
+		fmt.Println("1|9|unix|/nowhere|grpc")
+		select {}
+	case leavesChild:
+		if err := leaveChild(); err != nil {
+			fmt.Fprintln(os.Stderr, err)
+			return 2
+		}
+	}
+	if path, ok := strings.CutPrefix(what, waitsFor); ok {
+		for _, err := os.Stat(path); err != nil; _, err = os.Stat(path) {
+			time.Sleep(time.Millisecond)
+		}
 	}
 	signal.Ignore(syscall.SIGINT)
 	conn, err := pluginapi.InheritedSocket()
@@ -81,8 +111,41 @@ func runFake() int {
 		return 2
 	}
 	go pluginapi.AwaitHostEnd(func() { os.Exit(0) })
-	pluginapi.Serve(pluginapi.MembershipKind(&fake{what: what, conn: conn}))
+	kind := pluginapi.MembershipKind(&fake{what: what, conn: conn})
+	if what == speaksTwo {
+		kind.Versions[2] = kind.Versions[1]
+	}
+	pluginapi.Serve(kind)
 	return 0
+}
+
+// babble never comes to the end of a line.
+func babble() int {
+	for {
+		if _, err := os.Stdout.WriteString("\x1b[31m bla bla \x00"); err != nil {
+			return 1
+		}
+	}
+}
+
+// talk says things where only the handshake belongs, which has been said.
+func talk() {
+	for ; ; time.Sleep(time.Millisecond) {
+		syscall.Write(1, []byte("1|1|unix|/somewhere/else|grpc|\n")) // os.Stdout is go-plugin's by now
+	}
+}
+
+// leaveChild starts a process that its host cannot end with the plugin's group, and tells its
+// id on standard error.
+func leaveChild() error {
+	child := exec.Command("/bin/sleep", "60") // there is no PATH
+	child.Stderr = os.Stderr
+	child.SysProcAttr = &syscall.SysProcAttr{Setsid: true}
+	if err := child.Start(); err != nil {
+		return err
+	}
+	fmt.Fprintln(os.Stderr, "child", child.Process.Pid)
+	return nil
 }
 
 // shakeHandsAndHang says where it listens, and never accepts a connection there.
@@ -147,6 +210,9 @@ func (f *fake) Start(_ context.Context, request *pluginpb.StartRequest) (string,
 	f.done = make(chan struct{})
 	f.conn.SetReadDeadline(time.Time{})
 	go f.echo(f.done)
+	if f.what == shakesTwice {
+		go talk()
+	}
 	if f.what == panicsLater {
 		time.AfterFunc(50*time.Millisecond, func() { panic("no mood to go on") })
 	}

@@ -31,7 +31,7 @@ import (
 // works is given less time than a busy machine may need.
 var quick = Timing{
 	Launch: time.Minute, Call: 5 * time.Second, Grace: 5 * time.Second,
-	CheckEvery: 20 * time.Millisecond, Check: 5 * time.Second,
+	PingEvery: 20 * time.Millisecond, Ping: 5 * time.Second, SnapshotEvery: 20 * time.Millisecond,
 	RestartFirst: 10 * time.Millisecond, RestartMax: 50 * time.Millisecond, Settle: 30 * time.Millisecond,
 }
 
@@ -84,8 +84,9 @@ func (r *rig) start(timing Timing) (err error) {
 	if err != nil {
 		return err
 	}
+	started := r.Membership // which a test may replace
 	r.t.Cleanup(func() {
-		r.Stop()
+		started.Stop()
 		leftover, _ := filepath.Glob(filepath.Join(os.TempDir(), "*"))
 		if len(leftover) > 0 {
 			r.t.Errorf("a stopped host leaves %v", leftover)
@@ -152,8 +153,6 @@ func (r *rig) eventually(what string, condition func() bool) {
 	r.t.Helper()
 	for deadline := time.Now().Add(30 * time.Second); !condition(); {
 		if time.Now().After(deadline) {
-			r.mu.Lock()
-			defer r.mu.Unlock()
 			r.t.Fatalf("not within 30 s: %s\ninfo: %+v\nlog:\n%s", what, r.Info(), strings.Join(r.lines(), "\n"))
 		}
 		time.Sleep(2 * time.Millisecond)
@@ -244,7 +243,7 @@ func TestCrashIsRestartedFromTheLastSnapshot(t *testing.T) {
 		pid := r.Info().PID
 		r.eventually("a snapshot is taken", func() bool { // that has all starts up to now
 			var snapshot string
-			r.host.do(context.Background(), func() error { snapshot = string(r.host.snapshot); return nil })
+			r.host.do(context.Background(), func() error { snapshot = string(r.host.current.state()); return nil })
 			return snapshot == fmt.Sprintf("%d 0", restarts)
 		})
 		syscall.Kill(pid, syscall.SIGKILL)
@@ -274,7 +273,7 @@ func TestPanicIsInTheLog(t *testing.T) {
 
 func TestHungPluginIsRestarted(t *testing.T) {
 	timing := quick
-	timing.Check = 300 * time.Millisecond
+	timing.Ping = 300 * time.Millisecond
 	r := prepare(t)
 	r.install(works)
 	if err := r.start(timing); err != nil {
@@ -286,7 +285,7 @@ func TestHungPluginIsRestarted(t *testing.T) {
 	if alive(pid) {
 		t.Errorf("the process %d that hung is alive", pid)
 	}
-	if !r.logged("action=exit", "no snapshot") {
+	if !r.logged("action=exit", "no sign of life", "it is stopped by a signal") {
 		t.Errorf("the log does not tell of it: %q", r.lines())
 	}
 }
@@ -296,7 +295,7 @@ func TestStateThatNoProgramCanLiveWithIsGivenUp(t *testing.T) {
 	pid := r.Info().PID
 	r.eventually("a snapshot is taken", func() bool {
 		taken := false
-		r.host.do(context.Background(), func() error { taken = r.host.snapshot != nil; return nil })
+		r.host.do(context.Background(), func() error { taken = r.host.current.state() != nil; return nil })
 		return taken
 	})
 	syscall.Kill(pid, syscall.SIGKILL)

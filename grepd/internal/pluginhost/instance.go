@@ -8,7 +8,10 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"strconv"
 	"strings"
+	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/hashicorp/go-hclog"
@@ -16,6 +19,7 @@ import (
 	"github.com/hashicorp/go-plugin/runner"
 	"google.golang.org/grpc/health/grpc_health_v1"
 
+	"github.com/aksinghdce/cluster-membership-service/grepd/internal/child"
 	"github.com/aksinghdce/cluster-membership-service/shared/pluginapi"
 )
 
@@ -26,67 +30,156 @@ type instance struct {
 	apiVersion int
 	since      time.Time
 	process    *process
-	stderr     *tail
+	stderr     *child.Tail
 
 	client   *plugin.Client
 	dir      string   // for its socket, removed at its end
 	liveness *os.File // our end of the pipe; the plugin ends when it is closed
 
-	// Attend runs from become to release.
+	began, died time.Time     // of its work; for the host's goroutine
+	gone        chan struct{} // closed when it has been buried
+
+	// latest is the newest state; nil pointer or nil: none.
+	latest atomic.Pointer[[]byte]
+	// sick says what is wrong with it, once.
+	sick chan string
+	// Attend and the watch run from attend to release.
 	cancelAttend context.CancelFunc
-	attended     chan struct{}
+	attending    sync.WaitGroup
+}
+
+// exited is closed when the process has ended; without an instance it is nil.
+func (i *instance) exited() <-chan struct{} {
+	if i == nil {
+		return nil
+	}
+	return i.process.exited
+}
+
+// unwell says what is wrong with it; without an instance it is nil.
+func (i *instance) unwell() <-chan string {
+	if i == nil {
+		return nil
+	}
+	return i.sick
+}
+
+// buried is closed when it has been; without an instance it is nil.
+func (i *instance) buried() <-chan struct{} {
+	if i == nil {
+		return nil
+	}
+	return i.gone
 }
 
 // launch starts the program, idle, and returns when it has shaken hands and says that it
 // is healthy. Whatever it may do instead, launch returns soon after ctx ends.
-func launch(ctx context.Context, cfg *Config, p program, runDir string) (_ *instance, err error) {
-	i := &instance{program: p, since: time.Now(), stderr: new(tail)}
-	defer func() {
-		if err == nil {
-			return
-		}
-		if ctx.Err() != nil {
-			err = fmt.Errorf("no answer in time: %w", err)
-		}
-		if lines := i.stderr.String(); lines != "" {
-			err = fmt.Errorf("%w; it wrote: %s", err, lines)
-		}
+func launch(ctx context.Context, cfg *Config, p program, runDir string) (*instance, error) {
+	i := &instance{
+		program: p, since: time.Now(), stderr: new(child.Tail),
+		gone: make(chan struct{}), sick: make(chan string, 1),
+	}
+	if err := i.launch(ctx, cfg, runDir); err != nil {
 		i.end(0)
-	}()
+		return nil, i.explain(ctx, err)
+	}
+	return i, nil
+}
+
+func (i *instance) launch(ctx context.Context, cfg *Config, runDir string) (err error) {
 	if i.dir, err = os.MkdirTemp(runDir, "run-"); err != nil {
-		return nil, err
+		return err
 	}
 	files, err := i.inherited(cfg)
 	defer closeAll(files)
 	if err != nil {
-		return nil, err
+		return err
 	}
-	i.process = newProcess(p.path, files)
+	i.process = newProcess(i.program.path, files)
 	i.client = plugin.NewClient(i.clientConfig(cfg))
 	// A process that is killed closes all that go-plugin may be waiting for.
 	stop := context.AfterFunc(ctx, i.process.kill)
 	defer stop()
 	connection, err := i.client.Client()
 	if err != nil {
-		return nil, fmt.Errorf("handshake with %s: %w", filepath.Join(cfg.Dir, cfg.Kind.Name), oneLine(err))
+		return fmt.Errorf("handshake with %s: %w", filepath.Join(cfg.Dir, cfg.Kind.Name), oneLine(err))
 	}
 	if err := checkHealth(ctx, connection); err != nil {
-		return nil, fmt.Errorf("health: %w", err)
+		return fmt.Errorf("health: %w", err)
 	}
 	raw, err := connection.Dispense(cfg.Kind.Name)
 	if err != nil {
-		return nil, fmt.Errorf("dispense: %w", err)
+		return fmt.Errorf("dispense: %w", err)
 	}
 	i.service = cfg.Bind(raw)
 	i.apiVersion = i.client.NegotiatedVersion()
-	return i, nil
+	return nil
+}
+
+// start sets it to work from a state.
+func (i *instance) start(ctx context.Context, state []byte, crashed bool) error {
+	if err := i.service.Start(ctx, state, crashed); err != nil {
+		return fmt.Errorf("start: %w", err)
+	}
+	i.latest.Store(&state)
+	return nil
+}
+
+// state is the newest that the host got hold of.
+func (i *instance) state() []byte {
+	if state := i.latest.Load(); state != nil {
+		return *state
+	}
+	return nil
+}
+
+// processError says in one line what is wrong with a process.
+type processError struct {
+	err    error
+	exit   string // how it ended, if on its own
+	line   string // what it wrote that tells most
+	stderr string // its last lines
+}
+
+func (e *processError) Error() string {
+	text := e.err.Error()
+	if e.exit != "" {
+		text += "; it ended with " + e.exit
+	}
+	if e.line != "" {
+		text += "; it wrote: " + e.line
+	}
+	return text
+}
+
+func (e *processError) Unwrap() error { return e.err }
+
+// stderrOf is what the process wrote that an error is about.
+func stderrOf(err error) string {
+	if e := (*processError)(nil); errors.As(err, &e) {
+		return e.stderr
+	}
+	return ""
+}
+
+// explain adds to an error what the process says itself. The context is the one of the
+// call that failed.
+func (i *instance) explain(ctx context.Context, err error) error {
+	if ctx.Err() != nil {
+		err = fmt.Errorf("no answer in time: %w", err)
+	}
+	e := &processError{err: err, line: i.stderr.Line(), stderr: i.stderr.String()}
+	if i.process != nil {
+		e.exit = i.process.exitAlone()
+	}
+	return e
 }
 
 // inherited returns the files that become the plugin's descriptors from 3 on.
 func (i *instance) inherited(cfg *Config) (files []*os.File, err error) {
 	var socket *os.File // nil is a closed descriptor
 	if cfg.Kind.Socket {
-		if socket, err = duplicate(cfg.Socket); err != nil {
+		if socket, err = child.Duplicate(cfg.Socket); err != nil {
 			return nil, err
 		}
 	}
@@ -96,7 +189,15 @@ func (i *instance) inherited(cfg *Config) (files []*os.File, err error) {
 		return files, err
 	}
 	i.liveness = ours
-	return append(files, liveness), nil
+	files = append(files, liveness)
+	if cfg.Presence != nil {
+		presence, err := child.Duplicate(cfg.Presence)
+		if err != nil {
+			return files, err
+		}
+		files = append(files, presence)
+	}
+	return files, nil
 }
 
 func closeAll(files []*os.File) {
@@ -153,28 +254,39 @@ func checkHealth(ctx context.Context, connection plugin.ClientProtocol) error {
 	return nil
 }
 
-// oneLine turns go-plugin's errors, which are laid out for a terminal, into one line.
+// errorBytesMax bounds what is told of what a program says instead of a handshake.
+const errorBytesMax = 400
+
+// oneLine turns go-plugin's errors, which are laid out for a terminal and hold whatever the
+// program has written, into one line that can be printed.
 func oneLine(err error) error {
 	text := strings.Join(strings.Fields(err.Error()), " ")
 	text = strings.ReplaceAll(text, "Unrecognized remote plugin message: Failed to read any lines from plugin's stdout", "it said nothing:")
+	text = strings.Map(func(r rune) rune {
+		if !strconv.IsPrint(r) {
+			return '?'
+		}
+		return r
+	}, text)
+	if len(text) > errorBytesMax {
+		text = strings.ToValidUTF8(text[:errorBytesMax], "") + "..."
+	}
 	return errors.New(text)
 }
 
-// attend runs the service's Attend until release.
-func (i *instance) attend() {
+// attend runs the service's Attend, and the watch over it, until release.
+func (i *instance) attend(t Timing) {
 	ctx, cancel := context.WithCancel(context.Background())
-	i.cancelAttend, i.attended = cancel, make(chan struct{})
-	go func() {
-		defer close(i.attended)
-		i.service.Attend(ctx)
-	}()
+	i.cancelAttend = cancel
+	i.attending.Go(func() { i.service.Attend(ctx) })
+	i.attending.Go(func() { i.watch(ctx, t) })
 }
 
-// release ends Attend and waits for it. It may be called when there is none.
+// release ends what attend began, and waits for that. It may be called when there is none.
 func (i *instance) release() {
 	if i.cancelAttend != nil {
 		i.cancelAttend()
-		<-i.attended
+		i.attending.Wait()
 		i.cancelAttend = nil
 	}
 }
@@ -182,12 +294,12 @@ func (i *instance) release() {
 // end ends the process, politely for as long as grace, waits for it and leaves nothing
 // of it behind.
 func (i *instance) end(grace time.Duration) {
+	// Client.Kill asks first, and would wait for ever for one that does not answer.
+	if grace <= 0 && i.process != nil {
+		i.process.kill()
+	}
 	i.release()
 	if i.client != nil {
-		// Client.Kill asks first, and would wait for ever for one that does not answer.
-		if grace <= 0 {
-			i.process.kill()
-		}
 		timer := time.AfterFunc(grace, i.process.kill)
 		i.client.Kill()
 		timer.Stop()

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"log/slog"
 	"net"
+	"os"
 	"sync/atomic"
 	"time"
 
@@ -26,6 +27,8 @@ type MembershipConfig struct {
 	// Log writes an event; node is this node's id, or before the first join its address.
 	// It is called from several goroutines.
 	Log func(level slog.Level, event eventlog.Event, node string, attrs ...slog.Attr)
+	// Presence is Config.Presence.
+	Presence *os.File
 	// Timing may be left zero.
 	Timing Timing
 }
@@ -46,15 +49,19 @@ func StartMembership(ctx context.Context, cfg MembershipConfig) (*Membership, er
 	m := &Membership{cfg: cfg, roster: newRoster()}
 	m.logMode("joining")
 	var err error
-	m.host, err = New(ctx, Config{
-		Kind: pluginapi.MembershipKind(nil), Dir: cfg.Dir, Socket: cfg.Socket, Timing: cfg.Timing,
-		Bind: func(raw any) Service { return &membershipService{Membership: raw.(pluginapi.Membership), owner: m} },
-		Log:  func(level slog.Level, attrs ...slog.Attr) { m.log(level, eventlog.Plugin, attrs...) },
-	})
-	if err != nil {
+	if m.host, err = New(ctx, m.hostConfig()); err != nil {
 		return nil, err
 	}
 	return m, nil
+}
+
+func (m *Membership) hostConfig() Config {
+	return Config{
+		Kind: pluginapi.MembershipKind(nil), Dir: m.cfg.Dir, Socket: m.cfg.Socket,
+		Presence: m.cfg.Presence, Timing: m.cfg.Timing,
+		Bind: func(raw any) Service { return &membershipService{Membership: raw.(pluginapi.Membership), owner: m} },
+		Log:  func(level slog.Level, attrs ...slog.Attr) { m.log(level, eventlog.Plugin, attrs...) },
+	}
 }
 
 // Roster is the member list. It stays usable, and marked stale, without a plugin.
@@ -101,8 +108,8 @@ func (m *Membership) Bounds(ctx context.Context, members int) (*pluginpb.BoundsR
 	return m.latest.Load().Membership.Bounds(ctx, members)
 }
 
-// node is how this node is called in the log.
-func (m *Membership) node() string {
+// Node is how this node is called in the log: its id, or before the first join its address.
+func (m *Membership) Node() string {
 	if self := m.roster.List().Self; self != "" {
 		return self
 	}
@@ -111,7 +118,7 @@ func (m *Membership) node() string {
 
 func (m *Membership) log(level slog.Level, event eventlog.Event, attrs ...slog.Attr) {
 	if m.cfg.Log != nil {
-		m.cfg.Log(level, event, m.node(), attrs...)
+		m.cfg.Log(level, event, m.Node(), attrs...)
 	}
 }
 
@@ -134,6 +141,13 @@ func (s *membershipService) Start(ctx context.Context, state []byte, crashed boo
 	if err == nil {
 		s.owner.latest.Store(s)
 	}
+	return err
+}
+
+// Ping asks for the status, which the goroutine gives that does the work. The state of a
+// large group would be a burden at this pace.
+func (s *membershipService) Ping(ctx context.Context) error {
+	_, err := s.Membership.Status(ctx)
 	return err
 }
 

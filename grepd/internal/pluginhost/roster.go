@@ -24,9 +24,12 @@ type List struct {
 // holdsSelf reports whether this node is a member.
 func (l *List) holdsSelf() bool {
 	return slices.ContainsFunc(l.Members, func(m pluginpb.Member) bool {
-		return m.State == pluginpb.State_ALIVE && fmt.Sprintf("%s@%d", m.Addr, m.Incarnation) == l.Self
+		return m.State == pluginpb.State_ALIVE && idOf(m) == l.Self
 	})
 }
+
+// idOf is how a member is called in the logs.
+func idOf(m pluginpb.Member) string { return fmt.Sprintf("%s@%d", m.Addr, m.Incarnation) }
 
 // Roster is the host's copy of the member list. It outlives the plugins that feed it.
 //

@@ -10,6 +10,7 @@ import (
 	"strconv"
 	"sync"
 	"syscall"
+	"time"
 
 	"github.com/hashicorp/go-plugin/runner"
 )
@@ -22,11 +23,13 @@ type process struct {
 	cmd            *exec.Cmd
 	stdout, stderr *os.File // our ends; the pipes' other ends are the program's alone
 	exited         chan struct{}
-	exit           string // how it ended, once exited is closed
+	exit           string      // how it ended, once exited is closed
+	drained        *time.Timer // closes our ends; once exited is closed
 
 	mu     sync.Mutex // kill may come before Start is through
 	pid    int        // 0: not started
-	killed bool
+	killed bool       // by the host
+	ended  bool       // its id and its group's may be another's by now
 }
 
 var _ runner.Runner = (*process)(nil)
@@ -93,25 +96,57 @@ func (p *process) wait() {
 	if err != nil {
 		p.exit = err.Error()
 	}
-	p.kill() // what it may have left behind in its group
+	p.endGroup() // what it may have left behind
+	p.mu.Lock()
+	p.ended = true
+	p.mu.Unlock()
+	// What left the group may hold the pipes open for ever.
+	p.drained = time.AfterFunc(drainTimeout, p.closePipes)
 	close(p.exited)
+}
+
+// drainTimeout is how long the last words of a program that has ended are waited for.
+const drainTimeout = 500 * time.Millisecond
+
+func (p *process) closePipes() {
+	p.stdout.Close()
+	p.stderr.Close()
 }
 
 // kill ends the program and all in its group, or makes Start do so.
 func (p *process) kill() {
 	p.mu.Lock()
-	defer p.mu.Unlock()
 	p.killed = true
-	if p.pid != 0 {
+	p.mu.Unlock()
+	p.endGroup()
+}
+
+func (p *process) endGroup() {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.pid != 0 && !p.ended {
 		_ = syscall.Kill(-p.pid, syscall.SIGKILL)
 	}
+}
+
+// exitAlone says how the program ended, if it has, and if that was not the host's doing.
+func (p *process) exitAlone() string {
+	if !isClosed(p.exited) {
+		return ""
+	}
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if status, ok := p.cmd.ProcessState.Sys().(syscall.WaitStatus); ok && p.killed && status.Signaled() && status.Signal() == syscall.SIGKILL {
+		return ""
+	}
+	return p.exit
 }
 
 // Wait waits for the end of the program. go-plugin does its waiting here.
 func (p *process) Wait(context.Context) error {
 	<-p.exited
-	p.stdout.Close()
-	p.stderr.Close()
+	p.drained.Stop()
+	p.closePipes()
 	return nil
 }
 

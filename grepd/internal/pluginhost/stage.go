@@ -1,6 +1,7 @@
 package pluginhost
 
 import (
+	"context"
 	"crypto/sha256"
 	"debug/buildinfo"
 	"encoding/hex"
@@ -48,8 +49,8 @@ func checkBinary(path string) error {
 	return nil
 }
 
-// stage copies the program at path into dir.
-func stage(path, dir string) (program, error) {
+// stage copies the program at path into dir, of which one goroutine at a time may do so.
+func stage(ctx context.Context, path, dir string) (program, error) {
 	if err := checkBinary(path); err != nil {
 		return program{}, err
 	}
@@ -59,7 +60,7 @@ func stage(path, dir string) (program, error) {
 	}
 	defer src.Close()
 	tmp := filepath.Join(dir, "incoming")
-	sum, err := copyProgram(tmp, src)
+	sum, err := copyProgram(ctx, tmp, src)
 	if err != nil {
 		os.Remove(tmp)
 		return program{}, fmt.Errorf("copy %s: %w", path, err)
@@ -77,23 +78,47 @@ func stage(path, dir string) (program, error) {
 	return p, nil
 }
 
-// copyProgram writes src to a new executable file and returns its checksum. No process
-// may be forked meanwhile: until its exec it would hold the file open for writing, and
-// the system does not run such a file (ETXTBSY).
-func copyProgram(path string, src io.Reader) (sum [sha256.Size]byte, err error) {
-	syscall.ForkLock.RLock()
-	defer syscall.ForkLock.RUnlock()
+var errWritten = errors.New("it is being written; wait until it is complete, and reload again")
+
+// copyProgram writes src to a new executable file and returns its checksum. The file can
+// be run at once: what was forked while it was open for writing holds it open, and the
+// system does not run such a file (ETXTBSY), but copyProgram waits until all that was
+// forked has run its exec and let go.
+func copyProgram(ctx context.Context, path string, src *os.File) (sum [sha256.Size]byte, err error) {
+	before, err := src.Stat()
+	if err != nil {
+		return sum, err
+	}
 	dst, err := os.OpenFile(path, os.O_WRONLY|os.O_CREATE|os.O_TRUNC, 0o700)
 	if err != nil {
 		return sum, err
 	}
 	hash := sha256.New()
-	n, err := io.Copy(io.MultiWriter(dst, hash), io.LimitReader(src, binaryBytesMax+1))
-	if err == nil && n > binaryBytesMax {
-		err = errors.New("it grows while it is copied")
-	}
+	n, err := io.Copy(io.MultiWriter(dst, hash), io.LimitReader(&stoppable{ctx, src}, binaryBytesMax+1))
 	if closeErr := dst.Close(); err == nil {
 		err = closeErr
 	}
+	if err != nil {
+		return sum, err
+	}
+	after, err := src.Stat()
+	if err == nil && (n != before.Size() || after.Size() != n || !after.ModTime().Equal(before.ModTime())) {
+		err = errWritten
+	}
+	syscall.ForkLock.RLock() // held for writing by who forks, until the child's exec
+	syscall.ForkLock.RUnlock()
 	return [sha256.Size]byte(hash.Sum(nil)), err
+}
+
+// stoppable is a reader that stops when its context ends.
+type stoppable struct {
+	ctx context.Context
+	io.Reader
+}
+
+func (s *stoppable) Read(buf []byte) (int, error) {
+	if err := s.ctx.Err(); err != nil {
+		return 0, err
+	}
+	return s.Reader.Read(buf)
 }

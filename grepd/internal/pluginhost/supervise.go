@@ -2,8 +2,6 @@ package pluginhost
 
 import (
 	"context"
-	"errors"
-	"fmt"
 	"log/slog"
 	"time"
 
@@ -12,52 +10,66 @@ import (
 
 // The actions of PLUGIN events.
 const (
-	actionStart   = "start"   // the first process
-	actionReload  = "reload"  // replaced by another one
-	actionRefuse  = "refuse"  // a new program was no good; the old one works on
-	actionExit    = "exit"    // ended on its own, or was ended because it hung
-	actionRestart = "restart" // started again after that
-	actionStop    = "stop"    // ended for good
+	actionStart    = "start"    // the first process
+	actionReload   = "reload"   // replaced by another one
+	actionRefuse   = "refuse"   // a new program was no good; the old one works on
+	actionExit     = "exit"     // ended on its own, or was ended because it hung
+	actionRestart  = "restart"  // started again after that
+	actionRollback = "rollback" // the last good program started after that
+	actionStop     = "stop"     // ended for good
+
+	actionHandOver = "hand over" // ended, since another daemon's goes on
+	actionTakeOver = "take over" // goes on with what another daemon's knew
 )
 
 // freshAfter is how many restarts in a row may fail before the plugin is started without
 // a state: it may be the state that it cannot live with.
 const freshAfter = 5
 
-// exitTimeout is how much later than its connection's end a process's may be seen.
-const exitTimeout = time.Second
-
-// owned is what the owner goroutine has for itself. There is a current instance exactly
-// while the state is Running.
+// owned is what the owner goroutine has for itself.
 type owned struct {
-	current *instance
-	program program // what a restart runs
-	// snapshot is the last state that the host got hold of; nil: begin afresh.
+	// Of these three there is one at most: the process at work, exactly while the state is
+	// Running; one that crashed or hung, and is being ended; a launch of one that will work.
+	current  *instance
+	dying    *instance
+	starting *launching
+
+	program program // at work, or what a restart runs
+	// snapshot is the last state that the host got hold of; nil: begin afresh. The current
+	// instance may have a newer one.
 	snapshot []byte
 	restarts int
 	lastExit string
 	backoff  backoff
-	// check and retry are the two clocks; only one of them runs.
-	check, retry *time.Timer
+	retry    *time.Timer // of the next restart; runs only while none of the three is there
+
+	reloads
+	// handedOver ends the goroutine.
+	handedOver bool
 }
 
 // begin starts the first process, in New's goroutine before there is an owner.
 func (h *Host) begin() error {
-	t := h.cfg.Timing
-	h.backoff = backoff{first: t.RestartFirst, max: t.RestartMax}
-	h.check, h.retry = stoppedTimer(), stoppedTimer()
-	p, err := stage(h.path, h.runDir.path)
+	h.setClocks()
+	p, err := stage(h.ctx, h.path, h.runDir.path)
 	if err != nil {
 		return err
 	}
-	if err := h.startNew(p, actionStart, nil, false); err != nil {
+	i, err := h.startNew(h.ctx, p, nil, false)
+	if err != nil {
 		return err
 	}
+	h.become(i, actionStart)
 	if err := h.watchDir(); err != nil {
-		h.current.end(t.Grace)
+		i.end(h.cfg.Timing.Grace)
 		return err
 	}
 	return nil
+}
+
+func (h *Host) setClocks() {
+	h.backoff = backoff{first: h.cfg.Timing.RestartFirst, max: h.cfg.Timing.RestartMax}
+	h.retry, h.trial = stoppedTimer(), stoppedTimer()
 }
 
 func stoppedTimer() *time.Timer {
@@ -70,73 +82,116 @@ func stoppedTimer() *time.Timer {
 func (h *Host) run() {
 	defer close(h.done)
 	defer h.runDir.remove()
+	defer h.burials.Wait()
 	for {
 		select {
 		case <-h.stopping:
 			_ = h.retire() // which has logged what went wrong
 			return
 		case request := <-h.requests:
-			request()
-		case <-h.exited():
+			if request(); h.handedOver {
+				return
+			}
+		case <-h.current.exited():
 			h.crashed("")
-		case <-h.check.C:
-			h.checkUp()
+		case why := <-h.current.unwell():
+			h.crashed(why)
+		case <-h.dying.buried():
+			h.buried()
 		case <-h.retry.C:
 			h.restart()
+		case <-h.starting.over():
+			h.started()
+		case <-h.reloading.over():
+			h.launched()
+		case <-h.trial.C:
+			h.trust()
 		}
 	}
 }
 
-// exited is closed when the current process has ended; without one it is nil.
-func (h *Host) exited() <-chan struct{} {
-	if h.current == nil {
+// launching is a launch under way, in a goroutine of its own.
+type launching struct {
+	cancel context.CancelFunc
+	done   chan struct{} // closed when it is over; what follows is valid then
+	// instance is nil without an error where there was nothing to launch.
+	instance *instance
+	err      error
+}
+
+// inBackground begins a launch.
+func (h *Host) inBackground(f func(context.Context) (*instance, error)) *launching {
+	ctx, cancel := context.WithCancel(h.ctx)
+	l := &launching{cancel: cancel, done: make(chan struct{})}
+	go func() {
+		defer close(l.done)
+		defer cancel()
+		l.instance, l.err = f(ctx)
+	}()
+	return l
+}
+
+// over is closed when the launch is; without one it is nil.
+func (l *launching) over() <-chan struct{} {
+	if l == nil {
 		return nil
 	}
-	return h.current.process.exited
+	return l.done
+}
+
+// abandon ends a launch and whatever it has launched.
+func (l *launching) abandon() {
+	if l == nil {
+		return
+	}
+	l.cancel()
+	<-l.done
+	if l.instance != nil {
+		l.instance.end(0)
+	}
 }
 
 // startNew launches p and sets it to work from a state, with no other process at work.
-func (h *Host) startNew(p program, action string, state []byte, crashed bool) error {
-	i, err := h.launch(p)
+func (h *Host) startNew(ctx context.Context, p program, state []byte, crashed bool) (*instance, error) {
+	i, err := h.launch(ctx, p)
 	if err != nil {
-		return err
+		return nil, err
 	}
-	if err := h.setToWork(i, state, crashed); err != nil {
-		i.end(0)
-		return err
-	}
-	h.become(i, action)
-	return nil
+	return h.startAlone(ctx, i, state, crashed)
 }
 
-func (h *Host) launch(p program) (*instance, error) {
-	ctx, cancel := context.WithTimeout(h.ctx, h.cfg.Timing.Launch)
+func (h *Host) launch(ctx context.Context, p program) (*instance, error) {
+	ctx, cancel := context.WithTimeout(ctx, h.cfg.Timing.Launch)
 	defer cancel()
 	return launch(ctx, &h.cfg, p, h.runDir.path)
 }
 
-func (h *Host) setToWork(i *instance, state []byte, crashed bool) error {
-	ctx, cancel := context.WithTimeout(context.Background(), h.cfg.Timing.Call)
+// startAlone sets i to work where there is no other process, and so no hurry. If that
+// fails, it ends it.
+func (h *Host) startAlone(ctx context.Context, i *instance, state []byte, crashed bool) (*instance, error) {
+	ctx, cancel := context.WithTimeout(ctx, h.cfg.Timing.Launch)
 	defer cancel()
-	if err := i.service.Start(ctx, state, crashed); err != nil {
-		return fmt.Errorf("start: %w", err)
+	if err := i.start(ctx, state, crashed); err != nil {
+		i.end(0)
+		return nil, i.explain(ctx, err)
 	}
-	h.snapshot = state
-	return nil
+	return i, nil
 }
 
 // become makes i, which is at work, the current instance.
 func (h *Host) become(i *instance, action string, attrs ...slog.Attr) {
-	h.current, h.program = i, i.program
-	removeOthers(h.runDir.path, h.cfg.Kind.Name, h.program)
-	i.attend()
+	h.proven = h.proven && i.program.checksum == h.program.checksum
+	h.current, h.program, h.snapshot = i, i.program, i.state()
+	i.began = time.Now()
+	h.removeUnused()
+	i.attend(h.cfg.Timing)
 	h.retry.Stop()
-	h.check.Reset(h.cfg.Timing.CheckEvery)
-	h.publish(Running)
+	h.trial.Reset(h.cfg.Timing.Stable)
 	h.log(slog.LevelInfo, action, append([]slog.Attr{
 		slog.String(eventlog.KeyVersion, i.program.version),
 		slog.String(eventlog.KeyChecksum, i.program.hex()), slog.Int(eventlog.KeyPID, i.process.pid),
 	}, attrs...)...)
+	h.publish(Running)
 }
 
 // publish shows the host's state to Info.
@@ -151,55 +206,64 @@ func (h *Host) publish(state State) {
 	h.info.Store(info)
 }
 
-// checkUp takes a snapshot, and ends a plugin that does not give one.
-func (h *Host) checkUp() {
-	ctx, cancel := context.WithTimeout(h.ctx, h.cfg.Timing.Check)
-	defer cancel()
-	snapshot, err := h.current.service.Snapshot(ctx)
-	switch {
-	case err == nil:
-		h.snapshot = snapshot
-		h.check.Reset(h.cfg.Timing.CheckEvery)
-	case h.ctx.Err() != nil: // Stop was called meanwhile, and will be next
-	default:
-		if !errors.Is(err, context.DeadlineExceeded) {
-			h.awaitExit()
-		}
-		h.crashed(fmt.Sprintf("no snapshot: %v", err))
-	}
-}
-
-// awaitExit gives a process whose connection broke the time to be seen to have ended, so
-// that how it ended is told, and not that the connection broke.
-func (h *Host) awaitExit() {
-	select {
-	case <-h.exited():
-	case <-time.After(exitTimeout):
-	}
-}
-
-// crashed buries the current instance, which has ended or is not well, and sets the
-// clock for a restart.
+// crashed begins to bury the current instance, which has ended, or of which why says what
+// is wrong with it.
 func (h *Host) crashed(why string) {
 	i := h.current
-	exitedAlone := why == "" || isClosed(i.process.exited)
-	i.end(0)
-	i.service.Lost()
-	h.current = nil
-	h.check.Stop()
-	h.lastExit = i.process.exit
-	if !exitedAlone {
-		h.lastExit = why
+	if isClosed(i.process.exited) { // how it ended says more
+		why = i.process.exit
 	}
-	if time.Since(i.since) >= h.cfg.Timing.Stable {
-		h.backoff.reset()
-	}
-	wait := h.backoff.next()
-	h.retry.Reset(wait)
+	h.current, h.dying = nil, i
+	h.snapshot, h.lastExit = i.state(), why
+	i.died = time.Now()
+	h.trial.Stop()
+	h.bury(i, 0, nil)
 	h.publish(Restarting)
+}
+
+// bury ends an instance in a goroutine, which then calls then, if that is not nil.
+func (h *Host) bury(i *instance, grace time.Duration, then func()) {
+	h.burials.Go(func() {
+		i.end(grace)
+		close(i.gone)
+		if then != nil {
+			then()
+		}
+	})
+}
+
+// buried decides what comes in place of an instance that crashed.
+func (h *Host) buried() {
+	i := h.dying
+	h.dying = nil
+	i.service.Lost()
+	wait := h.waitAfter(i)
 	h.log(slog.LevelWarn, actionExit, slog.Int(eventlog.KeyPID, i.process.pid),
 		slog.String(eventlog.KeyDetail, h.lastExit), slog.Int64(eventlog.KeyRestartInMS, wait.Milliseconds()),
 		slog.String(eventlog.KeyStderr, i.stderr.String()))
+	if h.lastGood != nil {
+		h.rollBack(i)
+	}
+	h.publish(Restarting)
+	h.next(wait)
+}
+
+// waitAfter is how long to wait before a restart after a crash.
+func (h *Host) waitAfter(i *instance) time.Duration {
+	if i.died.Sub(i.began) >= h.cfg.Timing.Steady || h.lastGood != nil {
+		h.backoff.reset()
+	}
+	return h.backoff.next()
+}
+
+// next goes on where nothing is at work: with what a reload has launched, or in a while.
+func (h *Host) next(wait time.Duration) {
+	if i := h.ready; i != nil {
+		h.ready = nil
+		h.startReady(i)
+		return
+	}
+	h.retry.Reset(wait)
 }
 
 func isClosed(c <-chan struct{}) bool {
@@ -211,109 +275,86 @@ func isClosed(c <-chan struct{}) bool {
 	}
 }
 
-// restart starts the program that worked last, from the last snapshot.
+// restart begins to start the program that worked last, from the last snapshot.
 func (h *Host) restart() {
 	h.restarts++
 	if h.backoff.attempts > freshAfter {
 		h.snapshot = nil
 	}
-	err := h.startNew(h.program, actionRestart, h.snapshot, true)
-	if err == nil || h.ctx.Err() != nil {
-		return
-	}
-	wait := h.backoff.next()
-	h.retry.Reset(wait)
-	h.publish(Restarting)
-	h.log(slog.LevelWarn, actionRestart, slog.String(eventlog.KeyError, err.Error()),
-		slog.Int64(eventlog.KeyRestartInMS, wait.Milliseconds()))
-}
-
-// reload is described in the package's comment.
-func (h *Host) reload() error { return h.reloadIf(func(program) bool { return true }) }
-
-// reloadChanged reloads where the program is not the one at work, and leaves a plugin
-// alone that was retired.
-func (h *Host) reloadChanged() error {
-	return h.reloadIf(func(p program) bool {
-		return p.checksum != h.program.checksum && h.Info().State != Stopped
+	p, state := h.program, h.snapshot
+	h.starting = h.inBackground(func(ctx context.Context) (*instance, error) {
+		return h.startNew(ctx, p, state, true)
 	})
 }
 
-func (h *Host) reloadIf(wanted func(program) bool) error {
-	p, err := stage(h.path, h.runDir.path)
-	if err == nil && wanted(p) {
-		err = h.replaceBy(p)
+// started takes in the end of a launch that was to be at work.
+func (h *Host) started() {
+	l := h.starting
+	h.starting = nil
+	switch {
+	case h.readying:
+		h.readyStarted(l)
+	case l.err == nil:
+		h.restarted(l.instance)
+	case h.ready != nil: // for which this launch was broken off
+		h.next(0)
+	case h.ctx.Err() != nil: // Stop was called meanwhile, and will be next
+	default:
+		wait := h.backoff.next()
+		h.log(slog.LevelWarn, actionRestart, append(failure(l.err),
+			slog.Int64(eventlog.KeyRestartInMS, wait.Milliseconds()))...)
+		h.next(wait)
 	}
-	removeOthers(h.runDir.path, h.cfg.Kind.Name, h.program)
-	if err != nil {
-		h.log(slog.LevelWarn, actionRefuse, slog.String(eventlog.KeyError, err.Error()))
-	}
-	return err
 }
 
-func (h *Host) replaceBy(p program) error {
-	next, err := h.launch(p)
-	if err != nil {
-		return err
+func (h *Host) restarted(i *instance) {
+	if r := h.rolledBack; r != nil {
+		h.rolledBack = nil
+		h.become(i, actionRollback, r.attrs()...)
+	} else {
+		h.become(i, actionRestart)
 	}
-	old := h.current
-	if old == nil { // it crashed, or was retired, which leaves no snapshot
-		if err := h.setToWork(next, h.snapshot, true); err != nil {
-			next.end(0)
-			return err
-		}
-		h.backoff.reset()
-		h.become(next, actionReload)
-		return nil
+	if next := h.ready; next != nil {
+		h.ready = nil
+		h.swap(next)
 	}
-	frozenAt := time.Now()
-	state, frozen := h.freeze(old)
-	if err := h.setToWork(next, state, !frozen); err != nil {
-		next.end(0)
-		return errors.Join(err, h.resume(old, state, frozen))
-	}
-	h.become(next, actionReload, slog.Int64(eventlog.KeyGapUS, time.Since(frozenAt).Microseconds()))
-	old.end(h.cfg.Timing.Grace)
-	return nil
 }
 
-// freeze takes the state of the instance at work. One that does not give it is killed,
-// so that there are never two at work, and its last snapshot has to do.
-func (h *Host) freeze(i *instance) (state []byte, frozen bool) {
-	i.release()
-	ctx, cancel := context.WithTimeout(context.Background(), h.cfg.Timing.Call)
-	defer cancel()
-	state, err := i.service.Freeze(ctx)
-	if err != nil {
-		i.process.kill()
-		<-i.process.exited
-		h.lastExit = fmt.Sprintf("it did not give its state for a reload: %v", err)
-		h.log(slog.LevelWarn, actionExit, slog.Int(eventlog.KeyPID, i.process.pid),
-			slog.String(eventlog.KeyDetail, h.lastExit), slog.String(eventlog.KeyStderr, i.stderr.String()))
-		return h.snapshot, false
+// failure says in an event what went wrong, with all of the plugin's last lines.
+func failure(err error) []slog.Attr {
+	attrs := []slog.Attr{slog.String(eventlog.KeyError, err.Error())}
+	if stderr := stderrOf(err); stderr != "" {
+		attrs = append(attrs, slog.String(eventlog.KeyStderr, stderr))
 	}
-	return state, true
+	return attrs
 }
 
-// resume sets the old instance to work again after a reload that went wrong late.
-func (h *Host) resume(old *instance, state []byte, frozen bool) error {
-	h.snapshot = state
-	if !frozen {
-		h.crashed("it did not give its state for a reload")
-		return nil
+// settle ends all that is under way: launches, and the end of a process. A restart that
+// has just come through counts. Nothing but the current instance is left then.
+func (h *Host) settle() {
+	if h.starting != nil && isClosed(h.starting.done) {
+		h.started()
 	}
-	if err := h.setToWork(old, state, false); err != nil {
-		h.crashed(fmt.Sprintf("it did not resume after a reload: %v", err))
-		return fmt.Errorf("and the old one does not resume: %w", err)
+	h.starting.abandon()
+	h.reloading.abandon()
+	if h.ready != nil {
+		h.ready.end(0)
 	}
-	old.attend()
-	return nil
+	h.starting, h.reloading, h.ready, h.readying = nil, nil, nil, false
+	if h.dying != nil {
+		<-h.dying.gone
+		h.buried()
+	}
+	h.retry.Stop()
+	h.waiting = append(h.asked, h.waiting...)
+	h.asked = nil
+	h.dismiss(ErrEnded)
 }
 
 // retire tells the current instance, if any, that it is over, and ends it.
 func (h *Host) retire() error {
-	h.check.Stop()
-	h.retry.Stop()
+	h.settle()
+	h.trial.Stop()
 	var err error
 	if i := h.current; i != nil {
 		ctx, cancel := context.WithTimeout(context.Background(), h.cfg.Timing.Retire)
@@ -329,8 +370,9 @@ func (h *Host) retire() error {
 		}
 		h.log(level, actionStop, attrs...)
 	}
-	h.snapshot = nil
+	h.snapshot, h.lastGood, h.rolledBack = nil, nil, nil
 	h.backoff.reset()
+	h.removeUnused()
 	h.publish(Stopped)
 	return err
 }

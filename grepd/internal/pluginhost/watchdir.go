@@ -2,14 +2,11 @@ package pluginhost
 
 import (
 	"fmt"
-	"log/slog"
 	"os"
 	"path/filepath"
 	"time"
 
 	"github.com/fsnotify/fsnotify"
-
-	"github.com/aksinghdce/cluster-membership-service/shared/eventlog"
 )
 
 // watchDir starts the goroutine that reloads the plugin when a new program is put into
@@ -31,12 +28,16 @@ func (h *Host) watchDir() error {
 	return nil
 }
 
+// watchAgain is how long to wait before a plugin directory that is gone is looked for.
+const watchAgain = time.Second
+
 // followDir waits after any event until the file has been the same for Settle: a move
 // into place is one event, a slow copy are hundreds. Events of other names count too,
-// since the program may be a symbolic link through one of them.
+// since the program may be a symbolic link through one of them. A file that was looked at
+// is not looked at again until it changes.
 func (h *Host) followDir(watcher *fsnotify.Watcher) {
 	settle := stoppedTimer()
-	var before fileMark
+	var before, done fileMark
 	for {
 		select {
 		case <-h.ctx.Done():
@@ -51,13 +52,21 @@ func (h *Host) followDir(watcher *fsnotify.Watcher) {
 				settle.Reset(h.cfg.Timing.Settle)
 			}
 		case <-settle.C:
+			// The directory may be another one by now, and the watch gone with the old one.
+			if watcher.Add(filepath.Dir(h.path)) != nil {
+				settle.Reset(watchAgain)
+				continue
+			}
 			now := markOf(h.path)
-			if now != before {
+			if !now.same(before) {
 				before = now
 				settle.Reset(h.cfg.Timing.Settle)
 				continue
 			}
-			h.reloadSettled(now)
+			if !now.same(done) {
+				done = now
+				h.reloadSettled(now)
+			}
 		}
 	}
 }
@@ -65,28 +74,29 @@ func (h *Host) followDir(watcher *fsnotify.Watcher) {
 // reloadSettled hands a program that has settled to the owner. A file that is not there
 // is no news: the program that works is a copy.
 func (h *Host) reloadSettled(mark fileMark) {
-	if mark == (fileMark{}) {
+	if mark.info == nil {
 		return
 	}
-	if err := checkBinary(h.path); err != nil {
-		h.log(slog.LevelWarn, actionRefuse, slog.String(eventlog.KeyError, err.Error()))
-		return
-	}
-	_ = h.do(h.ctx, h.reloadChanged) // which logs its errors
+	// Nobody waits for the result; what goes wrong is logged.
+	_ = h.do(h.ctx, func() error { h.ask(newReload(true)); return nil })
 }
 
-// fileMark changes when a file does, as far as can be told without reading it.
-type fileMark struct {
-	size     int64
-	modified time.Time
-	mode     os.FileMode
-}
+// fileMark changes when a file does, as far as can be told without reading it. It is zero
+// where there is no file.
+type fileMark struct{ info os.FileInfo }
 
-// markOf is zero where there is no such file.
 func markOf(path string) fileMark {
 	info, err := os.Stat(path)
 	if err != nil {
 		return fileMark{}
 	}
-	return fileMark{info.Size(), info.ModTime(), info.Mode()}
+	return fileMark{info}
+}
+
+func (m fileMark) same(other fileMark) bool {
+	a, b := m.info, other.info
+	if a == nil || b == nil {
+		return a == nil && b == nil
+	}
+	return os.SameFile(a, b) && a.Size() == b.Size() && a.ModTime().Equal(b.ModTime()) && a.Mode() == b.Mode()
 }

@@ -13,6 +13,7 @@ import (
 	"strings"
 	"syscall"
 	"testing"
+	"time"
 
 	"go.uber.org/goleak"
 
@@ -21,6 +22,7 @@ import (
 )
 
 func TestMain(m *testing.M) {
+	time.Local = time.UTC // for lines without a zone
 	if pattern, ok := os.LookupEnv(speedPatternEnv); ok {
 		os.Exit(runAsGrep(pattern))
 	}

@@ -20,7 +20,7 @@ import (
 func timedLog(random *rand.Rand, ordered bool) (text string, times []int64) {
 	layouts := []string{time.RFC3339Nano, "{\"time\":\"2006-01-02T15:04:05.999Z07:00\"}", "2006-01-02 15:04:05,000", time.Stamp, "10.0.0.1 - - [02/Jan/2006:15:04:05 -0700]"}
 	layout := layouts[random.IntN(len(layouts))]
-	at := time.Date(2026, 11, 22, 6, 0, 0, 0, time.Local)
+	at := time.Now().Add(-72 * time.Hour).Truncate(time.Second) // lines without a year are of the last one
 	n := random.IntN(150)
 	turn := n/4 + random.IntN(n/2+1)
 	shuffled := random.IntN(2) == 0
@@ -33,7 +33,7 @@ func timedLog(random *rand.Rand, ordered bool) (text string, times []int64) {
 		}
 		written := at.Add(-time.Duration(random.Int64N(int64(20 * time.Second))))
 		if !ordered && shuffled {
-			written = at.Add(-time.Duration(random.Int64N(int64(24 * time.Hour)))) // before the year's end
+			written = at.Add(-time.Duration(random.Int64N(int64(24 * time.Hour))))
 		}
 		line := "\tat main.go"
 		if random.IntN(4) > 0 {
@@ -130,7 +130,7 @@ func (s *lineSink) Error(e search.FileError) error {
 func TestSearchByTimeEqualsFullScan(t *testing.T) {
 	random := rand.New(rand.NewPCG(seed(t), 1))
 	found, skipped := 0, 0
-	for trial := range 1500 {
+	for trial := range 500 {
 		text, times := timedLog(random, trial%3 > 0)
 		m, _ := tree(t, map[string]string{"log": text})
 		o := options(t, "x")
@@ -183,7 +183,7 @@ func TestSearchByTimeEqualsFullScan(t *testing.T) {
 			skipped++
 		}
 	}
-	if found < 1000 || skipped < 300 {
+	if found < 500 || skipped < 100 {
 		t.Errorf("%d lines found, %d files searched in part: the test says little", found, skipped)
 	}
 }

@@ -45,8 +45,16 @@ func checkQuery(request *greppb.QueryRequest) error {
 	if len(request.Search.Paths) == 0 {
 		return errors.New("no file named")
 	}
-	_, err := searchOptions(&request.Search)
-	return err
+	if _, err := searchOptions(&request.Search); err != nil {
+		return err
+	}
+	if _, known := greppb.Sort_name[int32(request.Sort)]; !known {
+		return fmt.Errorf("unknown order %d", request.Sort)
+	}
+	if request.Sort == greppb.Sort_BY_TIME != request.Search.ByTime {
+		return errors.New("the order of times needs the lines of each node in that order")
+	}
+	return nil
 }
 
 // checkSearch says which limit a search is beyond.
@@ -163,8 +171,8 @@ func fieldOptions(request *greppb.SearchRequest, o *search.Options) error {
 		return errors.New("fields are of selected lines, so they go neither with matched parts, counts, names of files, nor with context")
 	case request.CountBy && len(request.Fields) == 0:
 		return errors.New("nothing to count by")
-	case request.CountBy && request.ByTime:
-		return errors.New("what is counted has no order of time")
+	case request.ByTime && (request.CountBy || o.Report != search.Lines && o.Report != search.Parts):
+		return errors.New("only lines have an order of time")
 	}
 	if len(request.Where) > 0 {
 		var err error

@@ -21,6 +21,7 @@ import (
 	"context"
 	"errors"
 	"net"
+	"sync/atomic"
 	"time"
 
 	"google.golang.org/grpc"
@@ -46,6 +47,10 @@ const (
 	keepaliveTimeout = 10 * time.Second
 	// Clients may ping no more often than this.
 	pingTimeMin = 5 * time.Second
+	// A client that connects has so long to say hello. Stop waits for it.
+	helloTimeout = 5 * time.Second
+	// gateTimeout bounds the wait for gRPC to look at new connections; it does so at once.
+	gateTimeout = time.Second
 	// A connection without calls is closed after idleTime.
 	idleTime = 15 * time.Minute
 	// writeBufferBytes is what is gathered for one write to a connection.
@@ -71,6 +76,7 @@ type Server struct {
 	local   *local
 	fanout  *fanout.Fanout
 	queries chan struct{} // one for each query under way
+	gate    atomic.Pointer[gate]
 }
 
 // New returns a server that is ready to Serve.
@@ -87,6 +93,7 @@ func New(c Config) (*Server, error) {
 			gogocodec.ServerOption(),
 			grpc.MaxRecvMsgSize(requestBytesMax),
 			grpc.WriteBufferSize(writeBufferBytes),
+			grpc.ConnectionTimeout(helloTimeout),
 			grpc.KeepaliveParams(keepalive.ServerParameters{
 				MaxConnectionIdle: idleTime, Time: keepaliveTime, Timeout: keepaliveTimeout,
 			}),
@@ -111,11 +118,24 @@ func orDefault(n, byDefault int) int {
 }
 
 // Serve answers calls on the listener until Stop, and returns nil then.
-func (s *Server) Serve(listener net.Listener) error { return s.grpc.Serve(listener) }
+func (s *Server) Serve(listener net.Listener) error {
+	g := newGate(listener)
+	s.gate.Store(g)
+	return s.grpc.Serve(g)
+}
 
 // Stop takes no more calls, waits for those under way until ctx is done, breaks off the
-// rest, and returns when nothing runs any more.
-func (s *Server) Stop(ctx context.Context) {
+// rest, and returns when nothing runs any more. It reports whether all came to their end.
+// No client gets an error for having come too late: connections are closed by telling the
+// client first (GOAWAY), and calls that crossed with that are made again by its gRPC, on
+// a new connection. So where another process accepts from the same socket, none is lost.
+func (s *Server) Stop(ctx context.Context) bool {
+	if g := s.gate.Load(); g != nil {
+		shutCtx, cancel := context.WithTimeout(ctx, gateTimeout)
+		g.Shut(shutCtx)
+		cancel()
+	}
+	all := true
 	stopped := make(chan struct{})
 	go func() {
 		s.grpc.GracefulStop()
@@ -124,11 +144,13 @@ func (s *Server) Stop(ctx context.Context) {
 	select {
 	case <-stopped:
 	case <-ctx.Done():
+		all = false
 		s.grpc.Stop()
 		<-stopped
 	}
 	s.fanout.Close()
 	s.local.wait(ctx)
+	return all
 }
 
 // grepService is a Server as gRPC sees it.

@@ -21,6 +21,7 @@ import (
 	"google.golang.org/grpc/status"
 
 	"github.com/aksinghdce/cluster-membership-service/grepd/internal/fanout"
+	"github.com/aksinghdce/cluster-membership-service/grepd/internal/fields"
 	"github.com/aksinghdce/cluster-membership-service/grepd/internal/search"
 	"github.com/aksinghdce/cluster-membership-service/shared/gogocodec"
 	"github.com/aksinghdce/cluster-membership-service/shared/proto/greppb"
@@ -148,6 +149,30 @@ func TestLimits(t *testing.T) {
 		{func(q *greppb.QueryRequest) { q.TimeoutNanos = int64(2 * time.Hour) }, "timeout of 2h0m0s, at most 1h0m0s is possible"},
 		{func(q *greppb.QueryRequest) { q.Search.Report = 77 }, "unknown report 77"},
 		{func(q *greppb.QueryRequest) { q.Search.Binary = -1 }, "unknown treatment -1 of binary files"},
+		{func(q *greppb.QueryRequest) { q.Search.Where = many(fields.ConditionsMax+1, "a=b") }, "101 conditions, at most 100 are possible"},
+		{func(q *greppb.QueryRequest) {
+			q.Search.Where = []string{"a=" + strings.Repeat("b", fields.ConditionBytesMax)}
+		},
+			"a condition of 4098 bytes, at most 4096 are possible"},
+		{func(q *greppb.QueryRequest) { q.Search.Where = []string{"a~["} }, "condition \"a~[\": error parsing regexp: missing closing ]: `[`"},
+		{func(q *greppb.QueryRequest) { q.Search.Fields = many(FieldsMax+1, "a") }, "101 fields to show, at most 100 are possible"},
+		{func(q *greppb.QueryRequest) { q.Search.Fields = []string{""} }, "a field has no name"},
+		{func(q *greppb.QueryRequest) {
+			q.Search.Fields, q.Search.Report = []string{"a"}, greppb.Report_PARTS
+		},
+			"fields are of selected lines, so they go neither with matched parts, counts, names of files, nor with context"},
+		{func(q *greppb.QueryRequest) { q.Search.CountBy = true }, "nothing to count by"},
+		{func(q *greppb.QueryRequest) {
+			q.Search.Fields, q.Search.CountBy, q.Search.ByTime = []string{"a"}, true, true
+		},
+			"only lines have an order of time"},
+		{func(q *greppb.QueryRequest) { q.Search.Report, q.Search.ByTime = greppb.Report_COUNT, true },
+			"only lines have an order of time"},
+		{func(q *greppb.QueryRequest) { q.Search.SinceUnixNanos, q.Search.NullData = 1, true },
+			"times and fields are of lines that end in newlines, so they do not go with -z"},
+		{func(q *greppb.QueryRequest) { q.Sort = 7 }, "unknown order 7"},
+		{func(q *greppb.QueryRequest) { q.Sort = greppb.Sort_BY_TIME },
+			"the order of times needs the lines of each node in that order"},
 		{func(q *greppb.QueryRequest) { q.Search.Pattern.Syntax = 9 }, "unknown syntax 9 of patterns"},
 		{func(q *greppb.QueryRequest) { q.Search.Pattern.Patterns = []string{`a\(`} }, `pattern "a\\(", at byte 2: Unmatched ( or \(`},
 	} {
@@ -316,6 +341,31 @@ func TestOnlyFilesWithResultsAreNamed(t *testing.T) {
 		if begun != want {
 			t.Errorf("%v: %d files named, want %d", report, begun, want)
 		}
+	}
+}
+
+// More files than can be open together are refused before any line is sent.
+func TestTooManyFilesToMergeAreRefused(t *testing.T) {
+	n := start(t, nil)
+	for i := range search.FilesMax + 1 {
+		n.write(t, fmt.Sprint(i), "2026-11-22T06:40:00Z x\n")
+	}
+	q := query()
+	q.Sort, q.Search.ByTime = greppb.Sort_BY_TIME, true
+	stream := n.open(t, t.Context(), q)
+	var end *greppb.NodeEnd
+	for end == nil {
+		reply, err := stream.Recv()
+		if err != nil {
+			t.Fatal(err)
+		}
+		if step := reply.GetNodeStep(); step != nil && step.Reply.GetChunk() != nil {
+			t.Fatal("a line was sent")
+		}
+		end = reply.GetNodeEnd()
+	}
+	if want := "more than 1000 files to be searched together: name fewer"; end.GetOutcome() != greppb.NodeEnd_REFUSED || end.GetMessage() != want {
+		t.Errorf("ended with %v, want %s", end, want)
 	}
 }
 

@@ -153,9 +153,7 @@ func (p percent) share() float64 { return float64(p) / 100 }
 // runTrials runs the trials and returns the exit status.
 func runTrials(f *flags, stdout io.Writer) int {
 	if f.verbose && f.trials == 1 {
-		f.options.Adjust = func(o *membershiptest.Options) {
-			o.Transcript, o.Messages = stdout, f.packets
-		}
+		f.options.Adjust = f.transcribe(stdout)
 	}
 	var summary membershiptest.Summary
 	trial := func(seed uint64) membershiptest.Result { return membershiptest.Trial(seed, f.options) }
@@ -172,10 +170,17 @@ func runTrials(f *flags, stdout io.Writer) int {
 	return exitOK
 }
 
+// transcribe makes a simulation print its transcript.
+func (f *flags) transcribe(w io.Writer) func(*membershiptest.Options) {
+	return func(o *membershiptest.Options) { o.Transcript, o.Messages = w, f.packets }
+}
+
+// shown is how many broken rules, or runs that broke one, are printed.
+const shown = 3
+
 // show prints a trial, and how to see it again if it broke a bound.
 func (f *flags) show(w io.Writer, r membershiptest.Result) {
 	fmt.Fprintln(w, r)
-	const shown = 3
 	for _, v := range r.Report.Violations[:min(shown, len(r.Report.Violations))] {
 		fmt.Fprintln(w, "   ", v)
 	}
@@ -231,6 +236,9 @@ func (f *flags) runLoss(loss percent, stdout io.Writer) {
 	each := float64(options.Members) * curveRun.Hours()
 	runs := int(math.Ceil(f.hours / each))
 	options.For = time.Duration(f.hours / each / float64(runs) * float64(curveRun))
+	if f.verbose && runs == 1 {
+		options.Adjust = f.transcribe(stdout)
+	}
 	var hours float64
 	var summary membershiptest.Summary
 	run := func(seed uint64) membershiptest.Result { return membershiptest.FalseFails(seed, options) }
@@ -241,4 +249,7 @@ func (f *flags) runLoss(loss percent, stdout io.Writer) {
 	quiet := summary.Quiet()
 	fmt.Fprintf(stdout, "%6g %14.0f %12d %12.2f %10.1f %12.2f\n", float64(loss), hours,
 		summary.FalseFails, 1000*float64(summary.FalseFails)/hours, quiet.BytesPerSecond(), quiet.PacketsPerSecond())
+	for _, r := range summary.Broken[:min(shown, len(summary.Broken))] {
+		fmt.Fprintf(stdout, "    seed %d: %v\n", r.Seed, r.Report.Violations[0])
+	}
 }

@@ -88,8 +88,12 @@ func TestHelpIsNoError(t *testing.T) {
 func TestCurve(t *testing.T) {
 	status, stdout, _ := runSim("-curve", "-n", "10", "-hours", "1", "-loss", "60")
 	var loss, hours, fails float64
-	if _, err := fmt.Sscan(lastLine(stdout), &loss, &hours, &fails); err != nil || status != exitOK {
+	_, rows, _ := strings.Cut(stdout, "\n")
+	if _, err := fmt.Sscan(rows, &loss, &hours, &fails); err != nil || status != exitOK {
 		t.Fatalf("exit status %d, %v in:\n%s", status, err, stdout)
+	}
+	if !strings.Contains(rows, "\n    seed 1: ") {
+		t.Errorf("no seed named in:\n%s", stdout)
 	}
 	if loss != 60 || hours < 0.5 || fails == 0 {
 		t.Errorf("loss %v, %v hours, %v false failures; want 60, nearly 1, more than 0", loss, hours, fails)

@@ -1,0 +1,156 @@
+package pluginhost
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"time"
+
+	"github.com/aksinghdce/cluster-membership-service/shared/eventlog"
+)
+
+// Handed is what one host hands to another daemon's host of the same plugin.
+type Handed struct {
+	State   []byte // nil: begin afresh
+	Crashed bool   // State is older than the plugin's last work
+	Retired bool   // the plugin is not at work, and is not to be
+	// Frozen is since when no process has been at work.
+	Frozen time.Time
+}
+
+// HandOver freezes the plugin and calls give with what it knows, which returns nil when
+// another host's process is at work in its place, and an error when none is and none will
+// be. In the first case the plugin is ended, without being retired, and of the host's
+// methods only Stop and Info are of use any more. In the second it resumes, and HandOver
+// returns give's error. Whatever else the host is asked to do waits meanwhile.
+func (h *Host) HandOver(give func(Handed) error) error {
+	return h.do(context.Background(), func() error { return h.handOver(give) })
+}
+
+func (h *Host) handOver(give func(Handed) error) error {
+	h.settle()
+	old := h.current
+	handed := Handed{State: h.snapshot, Crashed: true, Retired: h.Info().State == Stopped, Frozen: time.Now()}
+	frozen := false
+	if old != nil {
+		handed.State, frozen = h.freeze(old)
+		handed.Crashed = !frozen
+	}
+	if err := give(handed); err != nil {
+		if old != nil {
+			err = errors.Join(err, h.resume(old, handed.State, frozen))
+		} else if !handed.Retired {
+			h.retry.Reset(0)
+		}
+		return err
+	}
+	h.current, h.handedOver = nil, true
+	h.publish(HandedOver)
+	if old != nil {
+		old.end(h.cfg.Timing.Grace)
+		h.log(slog.LevelInfo, actionHandOver, slog.Int(eventlog.KeyPID, old.process.pid))
+	}
+	return nil
+}
+
+// Prepared is a plugin that has been launched and does nothing yet.
+type Prepared struct {
+	host *Host
+	idle *instance
+}
+
+// Prepare stages and launches the plugin, and leaves it idle. It fails, leaving nothing
+// behind, where that cannot be done.
+func Prepare(ctx context.Context, cfg Config) (*Prepared, error) {
+	p := new(Prepared)
+	var err error
+	p.host, err = newHost(ctx, cfg, func(h *Host) error {
+		h.setClocks()
+		program, err := stage(h.ctx, h.path, h.runDir.path)
+		if err != nil {
+			return err
+		}
+		if p.idle, err = h.launch(h.ctx, program); err != nil {
+			return err
+		}
+		h.program = program
+		h.publish(Stopped)
+		return nil
+	})
+	if err != nil {
+		return nil, err
+	}
+	p.host.cfg.Presence = nil // its restarts are nobody else's concern
+	return p, nil
+}
+
+// PID is the plugin's process, which leads a process group of its own.
+func (p *Prepared) PID() int { return p.idle.process.pid }
+
+// Begin goes on where another host stopped. Where that fails, End is next.
+func (p *Prepared) Begin(from Handed) (*Host, error) {
+	h := p.host
+	if from.Retired {
+		p.idle.end(0)
+	} else if err := h.call(p.idle, from.State, from.Crashed); err != nil {
+		return nil, fmt.Errorf("plugin %q: %w", h.cfg.Kind.Name, err)
+	} else {
+		h.become(p.idle, actionTakeOver, slog.Int64(eventlog.KeyGapUS, time.Since(from.Frozen).Microseconds()))
+	}
+	if err := h.watchDir(); err != nil {
+		// A plugin that is not reloaded by itself is better than none.
+		h.log(slog.LevelWarn, actionRefuse, slog.String(eventlog.KeyError, err.Error()))
+	}
+	go h.run()
+	return h, nil
+}
+
+// End ends the plugin and the host. It is for those that do not begin.
+func (p *Prepared) End() {
+	p.idle.end(0)
+	p.host.discard()
+}
+
+// rosterTimeout bounds the wait for the member list of a plugin that has taken over.
+const rosterTimeout = 2 * time.Second
+
+// HandOver is Host.HandOver. The member list stays as it is, for queries under way.
+func (m *Membership) HandOver(give func(Handed) error) error { return m.host.HandOver(give) }
+
+// PreparedMembership is the membership plugin before it takes over.
+type PreparedMembership struct {
+	*Prepared
+	membership *Membership
+}
+
+// PrepareMembership launches the plugin and leaves it idle.
+func PrepareMembership(ctx context.Context, cfg MembershipConfig) (*PreparedMembership, error) {
+	m := &Membership{cfg: cfg, roster: newRoster()}
+	prepared, err := Prepare(ctx, m.hostConfig())
+	if err != nil {
+		return nil, err
+	}
+	return &PreparedMembership{prepared, m}, nil
+}
+
+// Roster is the list of the Membership that Begin returns; it is empty and stale before.
+func (p *PreparedMembership) Roster() *Roster { return p.membership.roster }
+
+// Begin is Prepared.Begin. When it returns, the member list is there, so that queries have
+// somebody to go to; if the plugin does not tell it in time, the list is empty and stale.
+func (p *PreparedMembership) Begin(from Handed) (*Membership, error) {
+	m := p.membership
+	changed := m.roster.Changed()
+	var err error
+	if m.host, err = p.Prepared.Begin(from); err != nil {
+		return nil, err
+	}
+	if !from.Retired {
+		select {
+		case <-changed:
+		case <-time.After(rosterTimeout):
+		}
+	}
+	return m, nil
+}

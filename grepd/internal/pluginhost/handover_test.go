@@ -1,0 +1,223 @@
+package pluginhost
+
+import (
+	"context"
+	"errors"
+	"io"
+	"os"
+	"path/filepath"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/aksinghdce/cluster-membership-service/shared/proto/pluginpb"
+)
+
+// successor launches the plugin for a second host with the same socket, as a daemon does
+// that is to take over.
+func (r *rig) successor() *PreparedMembership {
+	r.t.Helper()
+	p, err := PrepareMembership(context.Background(), MembershipConfig{
+		Dir: r.dir, Socket: r.conn, Start: pluginpb.Config{Advertise: "127.0.0.1:1"}, Timing: quick, Log: r.log,
+	})
+	if err != nil {
+		r.t.Fatal(err)
+	}
+	return p
+}
+
+// beginFrom has a prepared host take over, and makes it the rig's.
+func (r *rig) beginFrom(p *PreparedMembership, from Handed) {
+	r.t.Helper()
+	m, err := p.Begin(from)
+	if err != nil {
+		r.t.Fatal(err)
+	}
+	r.t.Cleanup(m.Stop)
+	r.Membership = m
+}
+
+func TestHandOverLosesNoDatagramAndKeepsTheState(t *testing.T) {
+	r := newRig(t, works)
+	old := r.Membership
+	oldPID := old.Info().PID
+	r.row("the first list", func(pluginpb.Member) bool { return true })
+	pump := startPump(t, r.conn.LocalAddr())
+	next := r.successor()
+	stale := r.watchForStale()
+	err := old.HandOver(func(from Handed) error {
+		if from.Crashed || from.Retired || time.Since(from.Frozen) > time.Minute {
+			t.Errorf("handed over as %+v", from)
+		}
+		r.beginFrom(next, from)
+		return nil
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if list := r.Roster().List(); !list.StaleSince.IsZero() || len(list.Members) != 1 {
+		t.Errorf("the new host begins with the list %+v", list)
+	}
+	if info := old.Info(); info.State != HandedOver || info.PID != 0 || alive(oldPID) {
+		t.Errorf("the old host: %+v, process alive: %t", info, alive(oldPID))
+	}
+	if _, err := old.Reload(context.Background()); !errors.Is(err, ErrStopped) {
+		t.Errorf("reload of the old host: %v, want %v", err, ErrStopped)
+	}
+	old.Stop()
+	pump.finish()
+	if stale() {
+		t.Error("the old host's list was marked stale, and queries under way still use it")
+	}
+	if uint64(len(pump.echoes)) != pump.sent || pump.twice != 0 {
+		t.Errorf("%d of %d datagrams were echoed, %d of them twice", len(pump.echoes), pump.sent, pump.twice)
+	}
+	r.row("a second start, not from a crash", func(m pluginpb.Member) bool { return m.Addr == "frozen" && m.Incarnation == 2 })
+	if r.logged("left") {
+		t.Errorf("the node has left: %q", r.lines())
+	}
+	r.reload() // the new host is one like any other
+}
+
+func TestHandOverThatFailsResumes(t *testing.T) {
+	r := newRig(t, works)
+	before := r.Info()
+	pump := startPump(t, r.conn.LocalAddr())
+	refused := errors.New("no mood to take over")
+	if err := r.HandOver(func(Handed) error { return refused }); !errors.Is(err, refused) {
+		t.Errorf("%v, want %v", err, refused)
+	}
+	pump.finish()
+	if after := r.Info(); after != before {
+		t.Errorf("before %+v\nafter %+v", before, after)
+	}
+	if uint64(len(pump.echoes)) != pump.sent || pump.twice != 0 {
+		t.Errorf("%d of %d datagrams were echoed, %d of them twice", len(pump.echoes), pump.sent, pump.twice)
+	}
+	r.row("a second start, not from a crash", func(m pluginpb.Member) bool { return m.Addr == "frozen" && m.Incarnation == 2 })
+	r.reload()
+}
+
+func TestPluginThatDoesNotFreezeIsHandedOverFromItsSnapshot(t *testing.T) {
+	r := prepare(t)
+	r.install(hangsAtFreeze)
+	timing := quick
+	timing.Call = 200 * time.Millisecond
+	if err := r.start(timing); err != nil {
+		t.Fatal(err)
+	}
+	hung := r.Info().PID
+	r.eventually("there is a snapshot", func() bool { return r.snapshotted() })
+	r.dir = t.TempDir() // since the first host watches the other
+	r.install(works)
+	next := r.successor()
+	err := r.HandOver(func(from Handed) error {
+		if !from.Crashed || alive(hung) {
+			t.Errorf("handed over as %+v, with the hanging process alive: %t", from, alive(hung))
+		}
+		r.beginFrom(next, from)
+		return nil
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	r.row("a second start, from a crash", func(m pluginpb.Member) bool { return m.Addr == "crashed" && m.Incarnation == 2 })
+}
+
+// snapshotted asks the host's goroutine whether it has a state.
+func (r *rig) snapshotted() bool {
+	have := false
+	err := r.host.do(context.Background(), func() error { have = r.host.current.state() != nil; return nil })
+	return err == nil && have
+}
+
+func TestHandOverOfOneThatLeftStartsNothing(t *testing.T) {
+	r := newRig(t, works)
+	if err := r.Leave(context.Background()); err != nil {
+		t.Fatal(err)
+	}
+	next := r.successor()
+	idle := next.PID()
+	err := r.HandOver(func(from Handed) error {
+		if !from.Retired {
+			t.Errorf("handed over as %+v", from)
+		}
+		r.beginFrom(next, from)
+		return nil
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if info := r.Info(); info.State != Stopped || alive(idle) {
+		t.Errorf("the new host: %+v, idle process alive: %t", info, alive(idle))
+	}
+	r.reload()
+	r.row("a start without a state", func(m pluginpb.Member) bool { return m.Incarnation == 1 })
+}
+
+func TestStateThatTheNewProgramRefusesIsNoEnd(t *testing.T) {
+	r := newRig(t, works)
+	before := r.Info()
+	r.dir = t.TempDir() // since the first host watches the other
+	r.install(refusesState)
+	next := r.successor()
+	err := r.HandOver(func(from Handed) error {
+		_, err := next.Begin(from)
+		next.End()
+		return err
+	})
+	if err == nil || r.Info() != before {
+		t.Errorf("%v; before %+v\nafter %+v", err, before, r.Info())
+	}
+}
+
+// TestPresenceLastsAsLongAsThePlugin looks at the pipe by which a daemon knows that nobody
+// of its successor is left.
+func TestPresenceLastsAsLongAsThePlugin(t *testing.T) {
+	r := prepare(t)
+	r.install(works)
+	read, write, err := os.Pipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer read.Close()
+	p, err := PrepareMembership(context.Background(), MembershipConfig{
+		Dir: r.dir, Socket: r.conn, Timing: quick, Presence: write,
+	})
+	write.Close()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := read.SetReadDeadline(time.Now().Add(50 * time.Millisecond)); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := read.Read(make([]byte, 1)); !errors.Is(err, os.ErrDeadlineExceeded) {
+		t.Errorf("while the plugin is idle: %v", err)
+	}
+	if err := syscall.Kill(-p.PID(), syscall.SIGKILL); err != nil {
+		t.Fatal(err)
+	}
+	if err := read.SetReadDeadline(time.Now().Add(time.Minute)); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := read.Read(make([]byte, 1)); !errors.Is(err, io.EOF) {
+		t.Errorf("after its end: %v, want %v", err, io.EOF)
+	}
+	p.End()
+	if leftover, _ := filepath.Glob(filepath.Join(os.TempDir(), "*")); len(leftover) > 0 {
+		t.Errorf("a host that did not begin leaves %v", leftover)
+	}
+}
+
+func TestPrepareSaysWhatIsWrong(t *testing.T) {
+	r := prepare(t)
+	r.install(exitsAtOnce)
+	_, err := PrepareMembership(context.Background(), MembershipConfig{Dir: r.dir, Socket: r.conn, Timing: quick})
+	if want := "no mood to work"; err == nil || !strings.Contains(err.Error(), want) {
+		t.Errorf("%v, want %q in it", err, want)
+	}
+	if leftover, _ := filepath.Glob(filepath.Join(os.TempDir(), "*")); len(leftover) > 0 {
+		t.Errorf("it leaves %v", leftover)
+	}
+}

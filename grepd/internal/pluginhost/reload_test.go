@@ -1,0 +1,357 @@
+package pluginhost
+
+import (
+	"context"
+	"crypto/sha256"
+	"errors"
+	"flag"
+	"fmt"
+	"os"
+	"path/filepath"
+	"runtime"
+	"strconv"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/aksinghdce/cluster-membership-service/shared/proto/pluginpb"
+)
+
+var reloadCount = flag.Int("reloads", 5, "reloads that TestReloadsLeaveNothingBehind makes")
+
+// owner runs f in the host's goroutine.
+func (r *rig) owner(f func(h *Host) bool) (result bool) {
+	r.host.do(context.Background(), func() error { result = f(r.host); return nil })
+	return result
+}
+
+// checksum is that of the program in the plugin directory.
+func (r *rig) checksum() string {
+	r.t.Helper()
+	content, err := os.ReadFile(r.program())
+	if err != nil {
+		r.t.Fatal(err)
+	}
+	return fmt.Sprintf("%x", sha256.Sum256(content))
+}
+
+// count is how many lines of the log hold the words.
+func (r *rig) count(word string) (n int) {
+	for _, line := range r.lines() {
+		if strings.Contains(line, word) {
+			n++
+		}
+	}
+	return n
+}
+
+// reloadInBackground begins a reload, and gives where its error will be.
+func (r *rig) reloadInBackground() <-chan error {
+	result := make(chan error, 1)
+	go func() {
+		_, err := r.Reload(context.Background())
+		result <- err
+	}()
+	return result
+}
+
+func TestCrashIsRestartedWhileANewProgramHangs(t *testing.T) {
+	r := newRig(t, works)
+	r.install(hangsMute)
+	reloaded := r.reloadInBackground()
+	r.eventually("the new program hangs", func() bool {
+		return r.owner(func(h *Host) bool { return h.reloading != nil && h.staged != nil })
+	})
+	for restarts := 1; restarts <= 2; restarts++ {
+		pid := r.Info().PID
+		syscall.Kill(pid, syscall.SIGKILL)
+		r.eventually("a restart", func() bool {
+			info := r.Info()
+			return info.State == Running && info.PID != pid && info.Restarts == restarts
+		})
+	}
+	select {
+	case err := <-reloaded:
+		t.Errorf("the reload has ended: %v", err)
+	default:
+	}
+	if err := r.Leave(context.Background()); err != nil {
+		t.Error(err)
+	}
+	if err := <-reloaded; !errors.Is(err, ErrEnded) {
+		t.Errorf("the reload ends with %v, want ErrEnded", err)
+	}
+	if info := r.Info(); info.State != Stopped {
+		t.Errorf("after Leave: %+v", info)
+	}
+}
+
+func TestStopEndsALaunch(t *testing.T) {
+	r := newRig(t, works)
+	r.install(hangsMute)
+	reloaded := r.reloadInBackground()
+	r.eventually("the new program hangs", func() bool {
+		return r.owner(func(h *Host) bool { return h.reloading != nil })
+	})
+	r.Stop()
+	if err := <-reloaded; !errors.Is(err, ErrEnded) {
+		t.Errorf("the reload ends with %v, want ErrEnded", err)
+	}
+}
+
+func TestReloadsThatWaitAreAnsweredTogether(t *testing.T) {
+	const late = 9
+	r := newRig(t, works)
+	gate := filepath.Join(t.TempDir(), "gate")
+	r.install(waitsFor + gate)
+	results := []<-chan error{r.reloadInBackground()}
+	r.eventually("one is under way", func() bool {
+		return r.owner(func(h *Host) bool { return len(h.asked) > 0 })
+	})
+	for range late {
+		results = append(results, r.reloadInBackground())
+	}
+	r.eventually("the others wait", func() bool {
+		return r.owner(func(h *Host) bool { return len(h.asked)+len(h.waiting) >= 1+late })
+	})
+	r.build(filepath.Join(r.dir, "next"), works+";2")
+	if err := os.Rename(filepath.Join(r.dir, "next"), r.program()); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(gate, nil, 0o644); err != nil {
+		t.Fatal(err)
+	}
+	for _, result := range results {
+		if err := <-result; err != nil {
+			t.Error(err)
+		}
+	}
+	if n := r.count("action=reload"); n != 2 {
+		t.Errorf("%d reloads were made, want 2: the one under way, and one for those that waited\n%s", n, strings.Join(r.lines(), "\n"))
+	}
+	if r.count("action=reload") == 2 && r.owner(func(h *Host) bool { return h.lastGood == nil }) {
+		t.Error("the program at work is not on trial")
+	}
+}
+
+func TestProgramThatPanicsOnTrialIsRolledBack(t *testing.T) {
+	r := newRig(t, works)
+	good := r.Info().Checksum
+	r.install(panicsLater)
+	bad := r.checksum()
+	r.reload()
+	r.eventually("the good one is back", func() bool {
+		info := r.Info()
+		return info.State == Running && info.Checksum == good
+	})
+	if !r.logged("INFO PLUGIN", "action=rollback", "checksum="+good, "bad_checksum="+bad, "exit status 2", "stderr=panic: no mood to go on") {
+		t.Errorf("the log does not tell of it: %q", r.lines())
+	}
+	if exit := r.Info().LastExit; !strings.Contains(exit, "rolled back from checksum "+bad[:12]) {
+		t.Errorf("last exit %q does not tell of it", exit)
+	}
+	r.row("it goes on from the state at the reload", func(m pluginpb.Member) bool {
+		return m.Addr == "crashed" && m.Incarnation >= 2 // more if the watch has made a second reload of it
+	})
+	r.eventually("the copy of the bad one is removed", func() bool {
+		copies, _ := filepath.Glob(filepath.Join(os.TempDir(), runDirPattern, "membership-*"))
+		return len(copies) == 1 && strings.Contains(copies[0], good[:16])
+	})
+
+	// The same again in the plugin directory is left alone.
+	r.install(panicsLater)
+	r.eventually("it is refused", func() bool { return r.logged("action=refuse", "was rolled back") })
+	if info := r.Info(); info.Checksum != good {
+		t.Errorf("it was taken up: %+v", info)
+	}
+	// A person may try it.
+	r.reload()
+	r.eventually("it is rolled back again", func() bool { return r.count("action=rollback") == 2 })
+	// After another program it is a new one.
+	r.install(works + ";2")
+	r.eventually("another one is taken up", func() bool { return r.count("action=reload") == 3 })
+	r.install(panicsLater)
+	r.eventually("and then the bad one", func() bool { return r.count("action=rollback") == 3 })
+}
+
+func TestProgramThatHangsOnTrialIsRolledBack(t *testing.T) {
+	timing := quick
+	timing.Ping = 300 * time.Millisecond
+	r := prepare(t)
+	r.install(works)
+	if err := r.start(timing); err != nil {
+		t.Fatal(err)
+	}
+	good := r.Info().Checksum
+	r.install(hangsLater)
+	r.eventually("the good one is back", func() bool { return r.logged("action=rollback", "no sign of life") })
+	if info := r.Info(); info.Checksum != good {
+		t.Errorf("info %+v, want checksum %s", info, good)
+	}
+}
+
+func TestLastGoodProgramIsTheOneBeforeAllThatAreOnTrial(t *testing.T) {
+	r := newRig(t, works)
+	good := r.Info().Checksum
+	for _, what := range []string{works + ";2", works + ";3", panicsLater} {
+		r.install(what)
+		r.reload()
+	}
+	r.eventually("a rollback", func() bool { return r.count("action=rollback") == 1 })
+	if info := r.Info(); info.Checksum != good {
+		t.Errorf("rolled back to %s, want %s", info.Checksum, good)
+	}
+}
+
+func TestProgramThatHasProvedItselfIsRestarted(t *testing.T) {
+	timing := quick
+	timing.Stable = time.Millisecond
+	r := prepare(t)
+	r.install(works)
+	if err := r.start(timing); err != nil {
+		t.Fatal(err)
+	}
+	r.install(works + ";2")
+	checksum := r.checksum()
+	r.reload()
+	r.eventually("the trial ends", func() bool {
+		return r.owner(func(h *Host) bool { return h.lastGood == nil && h.program.hex() == checksum })
+	})
+	syscall.Kill(r.Info().PID, syscall.SIGKILL)
+	r.eventually("a restart", func() bool { return r.Info().State == Running && r.Info().Restarts == 1 })
+	if info := r.Info(); info.Checksum != checksum || r.count("action=rollback") > 0 {
+		t.Errorf("info %+v, want checksum %s", info, checksum)
+	}
+}
+
+func TestHandshakesThatAreNoneAreToldInOneLine(t *testing.T) {
+	r := newRig(t, works)
+	pid := r.Info().PID
+	for _, test := range []struct{ what, want string }{
+		{exitsAtOnce, "it ended with exit status 3; it wrote: fake: no mood to work"},
+		{wrongVersion, "incompatible API version with plugin. Plugin version: 9, Client versions: [1]"},
+		{babbles, "it said nothing"},
+		{saysNonsense, "Unrecognized remote plugin message: hello"},
+	} {
+		r.install(test.what)
+		_, err := r.Reload(context.Background())
+		if err == nil || !strings.Contains(err.Error(), test.want) {
+			t.Errorf("reload of one that %s: %v, want an error with %q", test.what, err, test.want)
+			continue
+		}
+		if text := err.Error(); len(text) > 2*errorBytesMax || strings.ContainsFunc(text, func(r rune) bool { return !strconv.IsPrint(r) }) {
+			t.Errorf("reload of one that %s: the error is no line for a terminal: %q", test.what, text)
+		}
+		if !r.logged("action=refuse", test.want) {
+			t.Errorf("the log does not tell of one that %s: %q", test.what, r.lines())
+		}
+	}
+	if info := r.Info(); info.PID != pid || info.Restarts != 0 {
+		t.Errorf("info %+v, want process %d at work", info, pid)
+	}
+	r.install(shakesTwice)
+	if info := r.reload(); info.PID == pid {
+		t.Error("one that talks after its handshake is not taken up")
+	}
+	r.row("it works", func(m pluginpb.Member) bool { return m.Addr == "frozen" })
+}
+
+func TestWhatAPluginLeavesBehindDelaysNothing(t *testing.T) {
+	r := newRig(t, leavesChild)
+	r.eventually("it tells of its child", func() bool {
+		return r.owner(func(h *Host) bool { return strings.HasPrefix(h.current.stderr.Line(), "child ") })
+	})
+	var line string
+	r.owner(func(h *Host) bool { line = h.current.stderr.Line(); return true })
+	child, err := strconv.Atoi(strings.TrimPrefix(line, "child "))
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { syscall.Kill(child, syscall.SIGKILL) })
+	r.install(works)
+	r.reload()
+	r.row("the next one works", func(m pluginpb.Member) bool { return m.Addr == "frozen" })
+	if !running(child) {
+		t.Error("the child has ended, so nothing was held open")
+	}
+	r.Stop()
+}
+
+func TestReplacedPluginDirectoryIsWatched(t *testing.T) {
+	r := newRig(t, works)
+	before := r.Info()
+	aside := r.dir + ".old"
+	if err := os.Rename(r.dir, aside); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { os.RemoveAll(aside) })
+	if err := os.Mkdir(r.dir, 0o755); err != nil {
+		t.Fatal(err)
+	}
+	r.install(works + ";2")
+	r.eventually("the program in the new directory is taken up", func() bool {
+		info := r.Info()
+		return info.State == Running && info.Checksum != before.Checksum
+	})
+}
+
+func TestFileThatIsBeingWrittenIsNotTakenUp(t *testing.T) {
+	dir := t.TempDir()
+	path := filepath.Join(dir, "program")
+	if err := os.WriteFile(path, []byte("#!/bin/sh\n"), 0o755); err != nil {
+		t.Fatal(err)
+	}
+	src, err := os.Open(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer src.Close()
+	// Whoever opened the file has read a part of it, and the rest is not all.
+	if _, err := src.Seek(2, 0); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := copyProgram(context.Background(), filepath.Join(dir, "copy"), src); !errors.Is(err, errWritten) {
+		t.Errorf("a copy of a part: %v, want %v", err, errWritten)
+	}
+	ctx, cancel := context.WithCancel(context.Background())
+	cancel()
+	if _, err := stage(ctx, path, dir); !errors.Is(err, context.Canceled) {
+		t.Errorf("a copy that nobody waits for: %v", err)
+	}
+}
+
+// descriptors counts this process's.
+func descriptors(t *testing.T) int {
+	t.Helper()
+	entries, err := os.ReadDir("/proc/self/fd")
+	if err != nil {
+		t.Skip("the descriptors are counted in /proc")
+	}
+	return len(entries)
+}
+
+func TestReloadsLeaveNothingBehind(t *testing.T) {
+	r := newRig(t, works)
+	r.reload() // after which all is there that is made once
+	r.row("it works", func(pluginpb.Member) bool { return true })
+	goroutines, files := runtime.NumGoroutine(), descriptors(t)
+	began := time.Now()
+	for range *reloadCount {
+		r.reload()
+	}
+	t.Logf("%d reloads in %v", *reloadCount, time.Since(began).Round(time.Millisecond))
+	r.eventually("as many goroutines and descriptors as before", func() bool {
+		return runtime.NumGoroutine() <= goroutines && descriptors(t) <= files
+	})
+	entries, err := os.ReadDir(r.host.runDir.path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if len(entries) != 3 { // the lock, the program, and the process's directory
+		t.Errorf("the private directory holds %v", entries)
+	}
+	if info := r.Info(); info.Restarts != 0 || r.count("action=reload") != *reloadCount+1 {
+		t.Errorf("info %+v after %d reloads", info, r.count("action=reload"))
+	}
+}

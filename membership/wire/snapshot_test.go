@@ -1,0 +1,209 @@
+package wire
+
+import (
+	"bytes"
+	"encoding/hex"
+	"errors"
+	"flag"
+	"net/netip"
+	"os"
+	"path/filepath"
+	"reflect"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/aksinghdce/cluster-membership-service/membership"
+	"github.com/aksinghdce/cluster-membership-service/membership/ring"
+	"github.com/aksinghdce/cluster-membership-service/shared/proto/wirepb"
+)
+
+var update = flag.Bool("update", false, "write the golden snapshot of the present layout")
+
+// layouts are all that programs have written under version 1, the oldest first: fields
+// were added, none has changed its meaning. Each has a golden file, testdata/snapshots/NAME.hex,
+// that a program of that time wrote: 1.0 that of commit 3ccd587, 1.1 that of cda3fc9. A
+// change of the layout gets a name here, and its file with
+//
+//	go test ./membership/wire -run Golden -update
+var layouts = []struct {
+	name string
+	// lacks takes out of the sample what that layout had no field for.
+	lacks func(*membership.Snapshot)
+}{
+	{"1.0", func(s *membership.Snapshot) { s.Beats, s.Pending = nil, membership.Pending{} }},
+	{"1.1", func(s *membership.Snapshot) { s.Pending = membership.Pending{} }},
+	{"1.2", func(*membership.Snapshot) {}},
+}
+
+const sampleAt = 5 * time.Hour // Mono
+
+func sampleID(host string, incarnation uint64) membership.ID {
+	return membership.ID{Addr: netip.MustParseAddrPort(host + ":7117"), Incarnation: incarnation}
+}
+
+// sample is the snapshot that the golden files hold: of a monitor that has just declared
+// a failure, and knows IPv6 as well.
+func sample() membership.Snapshot {
+	since := time.Unix(1763793600, 123456789).UTC()
+	self, peer, dead := sampleID("10.0.0.1", 1763793600000000001), sampleID("10.0.0.2", 1763793600000000002), sampleID("10.0.0.3", 3)
+	s := membership.Snapshot{
+		Self: self, Phase: membership.InGroup, Epoch: time.Hour, Seq: 4711, BeatSeq: 815,
+		Beat:    sampleAt + 400*time.Millisecond,
+		Beats:   []membership.Beat{{Addr: peer.Addr, At: sampleAt - time.Second}},
+		Watched: []membership.Watched{{ID: peer, Stamp: time.Minute, Fresh: sampleAt - 2*time.Second, Base: -time.Millisecond, HasBase: true}},
+	}
+	for _, e := range []membership.Entry{
+		{ID: self}, {ID: peer}, {ID: dead, State: membership.Failed},
+		{ID: sampleID("[2001:db8::4]", 4), State: membership.Left},
+	} {
+		s.Rows = append(s.Rows, membership.NewMember(e, since))
+	}
+	slices.SortFunc(s.Rows, func(a, b *membership.Member) int {
+		if a.Position() < b.Position() {
+			return -1
+		}
+		return 1
+	})
+	verdict := membership.Entry{ID: dead, State: membership.Failed}
+	s.Pending = membership.Pending{
+		Batch:  []membership.Entry{verdict},
+		Staged: []membership.Staged{{Entry: verdict, Due: sampleAt + 200*time.Millisecond}},
+		Flights: []membership.Flight{{
+			Seq: 4710, Head: peer, Arc: ring.Arc{From: 1, To: 1 << 63}, Entries: []membership.Entry{verdict},
+			Hops: 2, Relayed: true, Tries: 1, Retry: sampleAt + 100*time.Millisecond,
+		}},
+	}
+	return s
+}
+
+func goldenPath(layout string) string {
+	return filepath.Join("testdata", "snapshots", layout+".hex")
+}
+
+// golden reads a file of hex digits, with line breaks anywhere.
+func golden(t *testing.T, layout string) []byte {
+	t.Helper()
+	text, err := os.ReadFile(goldenPath(layout))
+	if err != nil {
+		t.Fatal(err)
+	}
+	data, err := hex.DecodeString(strings.Join(strings.Fields(string(text)), ""))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return data
+}
+
+func writeGolden(t *testing.T, layout string, data []byte) {
+	t.Helper()
+	var text strings.Builder
+	for line := range slices.Chunk([]byte(hex.EncodeToString(data)), 64) {
+		text.Write(line)
+		text.WriteByte('\n')
+	}
+	if err := os.WriteFile(goldenPath(layout), []byte(text.String()), 0o644); err != nil {
+		t.Fatal(err)
+	}
+}
+
+func TestGoldenSnapshotIsWhatIsWrittenToday(t *testing.T) {
+	newest := layouts[len(layouts)-1].name
+	written := AppendSnapshot(nil, sample())
+	if *update {
+		writeGolden(t, newest, written)
+	}
+	if !bytes.Equal(written, golden(t, newest)) {
+		t.Errorf("the layout is no longer %s: add a name to layouts, and write its golden file with -update", newest)
+	}
+}
+
+// TestGoldenSnapshotsOfAllLayoutsAreRestored restores what earlier programs have written.
+func TestGoldenSnapshotsOfAllLayoutsAreRestored(t *testing.T) {
+	files, err := filepath.Glob(goldenPath("*"))
+	if err != nil || len(files) != len(layouts) {
+		t.Errorf("there are the golden files %v (error %v), for %d layouts", files, err, len(layouts))
+	}
+	for _, layout := range layouts {
+		t.Run(layout.name, func(t *testing.T) {
+			want := sample()
+			layout.lacks(&want)
+			got, err := DecodeSnapshot(golden(t, layout.name))
+			if err != nil {
+				t.Fatal(err)
+			}
+			if !reflect.DeepEqual(got, want) {
+				t.Errorf("read\n%+v\nwant\n%+v", got, want)
+			}
+			checkRestored(t, got)
+		})
+	}
+}
+
+// checkRestored lets a node go on from the snapshot, and looks at what it then is.
+func checkRestored(t *testing.T, s membership.Snapshot) {
+	t.Helper()
+	cfg := membership.Config{Addr: s.Self.Addr, Gateways: []netip.AddrPort{s.Self.Addr}, Rand: random(t)}
+	now := membership.Now{Mono: sampleAt, Wall: time.Unix(1763800000, 0)}
+	node, err := membership.RestoreNode(cfg, s, false, now)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if node.Self() != s.Self || node.Phase() != membership.InGroup || node.Alive() != 2 {
+		t.Errorf("it goes on as %v, %v, with %d alive; want %v, in the group, 2 alive", node.Self(), node.Phase(), node.Alive(), s.Self)
+	}
+	if !reflect.DeepEqual(node.Members(), s.Rows) {
+		t.Errorf("its list is %v, want %v", node.Members(), s.Rows)
+	}
+	again := node.Snapshot()
+	if again.Seq != s.Seq || again.BeatSeq != s.BeatSeq || again.Epoch != s.Epoch {
+		t.Errorf("its numbers are %d and %d, its epoch %v; want %d, %d, %v", again.Seq, again.BeatSeq, again.Epoch, s.Seq, s.BeatSeq, s.Epoch)
+	}
+	if !reflect.DeepEqual(again.Pending, s.Pending) {
+		t.Errorf("it has pending %+v, want %+v", again.Pending, s.Pending)
+	}
+	for _, f := range s.Pending.Flights {
+		node.Step(now, f.Head.Addr, &membership.Message{Kind: membership.Ack, Sender: f.Head, Seq: f.Seq})
+	}
+	if left := node.Snapshot().Pending.Flights; len(left) > 0 {
+		t.Errorf("acknowledgements of the earlier process's messages do not count: %+v", left)
+	}
+}
+
+func TestUnknownAndDamagedSnapshotsAreRefused(t *testing.T) {
+	whole := golden(t, layouts[len(layouts)-1].name)
+	newer, err := (&wirepb.Snapshot{Version: snapshotVersion + 1}).Marshal()
+	if err != nil {
+		t.Fatal(err)
+	}
+	outOfOrder := sample()
+	slices.Reverse(outOfOrder.Rows)
+	noState := sample()
+	noState.Pending.Batch[0].State = membership.Left + 1
+	for name, test := range map[string]struct {
+		data []byte
+		want string
+	}{
+		"newer":            {newer, "version 2, this program knows 1 to 1"},
+		"empty":            {[]byte{}, "version 0"},
+		"cut short":        {whole[:len(whole)-3], "unexpected EOF"},
+		"garbage":          {[]byte("not a snapshot"), ErrSnapshot.Error()},
+		"not in order":     {AppendSnapshot(nil, outOfOrder), "ring order"},
+		"no such state":    {AppendSnapshot(nil, noState), "state 3"},
+		"another's header": {append([]byte{0xff}, whole...), ErrSnapshot.Error()},
+	} {
+		if _, err := DecodeSnapshot(test.data); !errors.Is(err, ErrSnapshot) || !strings.Contains(err.Error(), test.want) {
+			t.Errorf("%s: error %v, want ErrSnapshot with %q", name, err, test.want)
+		}
+	}
+}
+
+// TestSnapshotOfALaterLayoutIsRead: fields that this program does not know are passed over.
+func TestSnapshotOfALaterLayoutIsRead(t *testing.T) {
+	const unknownField = "\xfa\x3e\x03new" // number 1007, three bytes
+	got, err := DecodeSnapshot(append(AppendSnapshot(nil, sample()), unknownField...))
+	if err != nil || !reflect.DeepEqual(got, sample()) {
+		t.Errorf("read %+v, %v", got, err)
+	}
+}
