@@ -9,7 +9,9 @@
 //
 // With -s it is not printed, with -q only if the answer is incomplete and nothing was found,
 // and with --json it is part of the output's last line. What it says is in the exit status
-// as well: an incomplete answer gives 2, except with -q when a line was selected. A live
+// as well: an incomplete answer gives 2, except with -q when a line was selected, or where --require
+// is content with fewer nodes: with quorum more than half of those asked, with any one of them. The coverage
+// line says who did not answer all the same. A live
 // list that has had no membership service for 6 s or more makes an answer incomplete too.
 //
 // # Times
@@ -60,17 +62,21 @@
 //
 // What differs from GNU grep 3.8, besides what package match says of patterns:
 //
-//   - A glob counts as several files for the names before lines, whatever it matches.
+//   - A glob counts as several files for the names before lines, whatever it matches, and -r puts names there
+//     even where it is given one file: the form of the output must not depend on what files there are today.
+//   - With -r files come in the order of their names, as they come from several machines anyway; grep takes them
+//     as the directory has them.
+//   - -r needs a FILE: there is no working directory.
+//   - Devices, FIFOs and sockets are never read, on no machine's account: named they are an error, or
+//     passed over with -D skip.
+//   - -R follows links inside the mounts only, since nothing else may be searched.
+//   - Files named *.gz and *.zst are searched as what they expand to, as zgrep does; grep does not look into them.
 //   - -v with -o and context prints nothing; grep prints "--" between groups of no lines.
-//   - -v with context and colours does not colour the matches in lines of context.
-//   - -m 0 reads and lists no file, not even with -L, and -v with an empty pattern does.
+//   - -v with context and colours does not colour the matches in lines of context, which nobody looks for there.
 //   - -m with a number below 0 is no limit, as in later versions of grep.
-//   - --exclude wins over --include, in whichever order they are given, and * in them does
-//     not match a slash.
-//   - A directory without -r is an error, and neither counted (-c) nor listed (-L).
-//   - -r puts names before lines even where it is given one file.
-//   - -P takes several patterns.
-//   - -d, -D, -R, -T, -U, -z, --exclude-from, --label and --group-separator are missing.
+//   - Of a line's matching parts the first 65536 are coloured, or told with --json: what is said of a line has a limit.
+//   - -P is RE2's syntax and takes several patterns; the former is a matter of safety, see package match.
+//   - GREP_COLOR, which grep warns of, and -X, which it does not document, are not known.
 package main
 
 import (
@@ -109,6 +115,12 @@ func run(args []string, stdin io.Reader, stdout, stderr io.Writer, getenv func(s
 	}
 	if err == nil && o.version {
 		return write(stdout, stderr, "dgrep (grepd) "+version()+"\n")
+	}
+	if err == nil && o.script != "" {
+		return write(stdout, stderr, o.script)
+	}
+	if err == nil && o.completing != nil {
+		return completePath(o.via, *o.completing, stdout)
 	}
 	if err == nil {
 		err = checkPatterns(o, stderr)

@@ -37,6 +37,8 @@ type options struct {
 	require      printer.Require
 	progress     string   // always, never or auto
 	warnings     []string // of the command line
+	script       string   // that completes command lines, if one is asked for
+	completing   *string  // a path that a shell wants completed
 	via          string
 	timeout      time.Duration
 	stats        bool
@@ -60,6 +62,7 @@ type parser struct {
 	count, parts, quiet    bool
 	list                   greppb.Report // FILES_WITH_MATCHES, FILES_WITHOUT_MATCH; LINES: neither
 	color                  string
+	completion             string // the shell to complete for
 	nodes                  string
 	timeout                string
 	find                   find
@@ -80,7 +83,13 @@ func parse(args []string, stdin io.Reader, stdout io.Writer, getenv func(string)
 	if err := flags.Parse(args); err != nil {
 		return nil, parseError(err)
 	}
-	if p.help || p.options.version {
+	if p.completion != "" {
+		p.script = completionScript(flags, p.completion)
+	}
+	if p.completing != nil {
+		return &p.options, p.assembleVia(getenv)
+	}
+	if p.help || p.options.version || p.script != "" {
 		return &p.options, nil
 	}
 	operands := flags.Args()
@@ -215,6 +224,9 @@ func (p *parser) clusterFlags(f *pflag.FlagSet) {
 	f.StringVar(&p.nodes, "nodes", "", "")
 	f.StringVar(&p.timeout, "timeout", "", "")
 	f.Func("require", "", p.setRequire)
+	f.Func("generate-completion", "", p.setCompletion)
+	f.Func("complete-path", "", func(prefix string) error { p.completing = &prefix; return nil })
+	hide(f.Lookup("complete-path"))
 	f.Func("progress", "", func(when string) error { return setWhen(&p.progress, "progress", when) })
 	f.Lookup("progress").NoOptDefVal = "always"
 	set(f, "json", "", &p.json, true)
@@ -434,8 +446,8 @@ func (p *parser) checkJSON() error {
 	return nil
 }
 
-// assembleCluster reads what concerns the nodes.
-func (p *parser) assembleCluster(getenv func(string) string) error {
+// assembleVia decides whom to ask.
+func (p *parser) assembleVia(getenv func(string) string) error {
 	if p.via == "" {
 		p.via = getenv("DGREP_VIA")
 	}
@@ -444,6 +456,14 @@ func (p *parser) assembleCluster(getenv func(string) string) error {
 	}
 	if host, port, err := net.SplitHostPort(p.via); err != nil || host == "" || port == "" {
 		return fmt.Errorf("--via %q: want host:port", p.via)
+	}
+	return nil
+}
+
+// assembleCluster reads what concerns the nodes.
+func (p *parser) assembleCluster(getenv func(string) string) error {
+	if err := p.assembleVia(getenv); err != nil {
+		return err
 	}
 	if p.nodes != "" {
 		nodes, err := fanout.ParseNodes(context.Background(), p.nodes)

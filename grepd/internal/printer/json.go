@@ -91,6 +91,13 @@ type coverage struct {
 	Required     string         `json:"required"`
 	Sufficient   bool           `json:"sufficient"`
 	Nodes        []nodeCoverage `json:"nodes"`
+	Shared       []sharedData   `json:"shared,omitempty"`
+}
+
+// sharedData is a file that is one and the same on several nodes.
+type sharedData struct {
+	Path  text     `json:"path"`
+	Nodes []string `json:"nodes"`
 }
 
 type nodeCoverage struct {
@@ -261,6 +268,13 @@ func (p *JSON) summary() summaryData {
 	}
 	if slowest := o.slowest(); p.stats && len(slowest) > 0 {
 		s.Stats.Elapsed = durationOf(slowest[0].elapsed())
+	}
+	for _, f := range o.shared() {
+		data := sharedData{Path: textOfPath(f.path)}
+		for _, target := range f.targets {
+			data.Nodes = append(data.Nodes, o.nodes[target].addr)
+		}
+		s.Coverage.Shared = append(s.Coverage.Shared, data)
 	}
 	for i := range o.nodes {
 		n := &o.nodes[i]

@@ -49,8 +49,9 @@ type Outcome struct {
 	staleFor time.Duration
 	nodes    []node
 	answered int
-	missing  []string       // paths that some node lacks, in the order of their first mention
-	lacking  map[string]int // how many of the nodes that answered lack such a path
+	sharedFiles
+	missing []string       // paths that some node lacks, in the order of their first mention
+	lacking map[string]int // how many of the nodes that answered lack such a path
 }
 
 // node is what the outcome knows of one target.
@@ -75,6 +76,7 @@ func (o *Outcome) Observe(reply *greppb.QueryReply) {
 	case *greppb.QueryReply_NodeStep:
 		if step.NodeStep.Node < uint32(len(o.nodes)) {
 			o.observeNode(&o.nodes[step.NodeStep.Node], &step.NodeStep.Reply)
+			o.sharedFiles.observe(int(step.NodeStep.Node), step.NodeStep.Reply.GetSearchEnd().GetMarks())
 		}
 	case *greppb.QueryReply_Groups:
 		o.Matched = true

@@ -89,6 +89,9 @@ func (t *Text) Print(reply *greppb.QueryReply) error {
 		for _, path := range t.outcome.nowhere() {
 			t.message(path + ": " + nowhereMessage(t.multiple))
 		}
+		for _, f := range t.outcome.shared() {
+			t.message(t.outcome.describeShared(f))
+		}
 	}
 	return nil
 }

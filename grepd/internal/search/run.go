@@ -40,6 +40,7 @@ func (e *emitter) run(ctx context.Context, open func(*pipeline)) error {
 	p := startPipeline(ctx, open, e.o)
 	err := p.drain(e)
 	p.stop()
+	e.stats.Marks = p.marks
 	if errors.Is(err, errStop) {
 		err = nil
 	}
@@ -81,6 +82,7 @@ type pipeline struct {
 	wg     sync.WaitGroup
 	// expander belongs to the goroutine that opens files.
 	expander expander
+	marks    []FileMark
 }
 
 // item is the next thing to report: a block, or a path that cannot be searched.
@@ -155,6 +157,11 @@ func (p *pipeline) cut(f *os.File, path string, size int64) error {
 	shared := &file{path: path, f: f, size: size, progress: p.o.Progress}
 	shared.users.Store(1)
 	defer shared.release()
+	if len(p.marks) < marksMax {
+		if m := mark(f); m != 0 {
+			p.marks = append(p.marks, FileMark{path, m})
+		}
+	}
 	if c := compressionOf(f, path); c != uncompressed {
 		shared.size = -1
 		return p.cutCompressed(shared, c, size)

@@ -226,7 +226,18 @@ type Stats struct {
 	Files   uint64 // that were begun
 	Bytes   uint64 // that were searched
 	Errors  uint64 // FileErrors that are no warnings
+	// Marks are those of the first few files, so that it shows when two nodes have searched the same one.
+	Marks []FileMark
 }
+
+// FileMark tells a file from all others of the cluster, copies of it included.
+type FileMark struct {
+	Path string
+	Mark uint64
+}
+
+// marksMax bounds Stats.Marks. Nodes that share a directory come to the same files first.
+const marksMax = 8
 
 // Sink takes the results of a search: for each file Begin, its Chunks, End; and Errors, before, between
 // or (where reading fails half-way) within them. All calls come in order from the goroutine that

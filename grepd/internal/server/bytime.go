@@ -88,6 +88,7 @@ func (b *byTime) search(ctx context.Context, f *search.File, stream *timeline.St
 	defer b.mu.Unlock()
 	b.stats.Matches += stats.Matches
 	b.stats.Files += stats.Files
+	b.stats.Marks = append(b.stats.Marks, stats.Marks...)
 	b.stats.Bytes += stats.Bytes
 	b.stats.Errors += stats.Errors
 	return err

@@ -297,7 +297,11 @@ func (s *sink) Error(e search.FileError) error {
 
 // end finishes the answer.
 func (s *sink) end(sums search.Stats) error {
+	marks := make([]greppb.FileMark, len(sums.Marks))
+	for i, m := range sums.Marks {
+		marks[i] = greppb.FileMark{Path: m.Path, Mark: m.Mark}
+	}
 	return s.say(&greppb.SearchReply{Step: &greppb.SearchReply_SearchEnd{SearchEnd: &greppb.SearchEnd{
-		Matches: sums.Matches, Files: sums.Files, Bytes: sums.Bytes, ElapsedNanos: int64(time.Since(s.began)),
+		Marks: marks, Matches: sums.Matches, Files: sums.Files, Bytes: sums.Bytes, ElapsedNanos: int64(time.Since(s.began)),
 	}}})
 }
