@@ -80,25 +80,31 @@ type status struct {
 }
 
 type pluginStatus struct {
-	Name     string `json:"name"`
-	PID      int    `json:"pid"`
-	State    string `json:"state"`
-	Restarts int    `json:"restarts"`
+	Name     string    `json:"name"`
+	Checksum string    `json:"checksum"`
+	PID      int       `json:"pid"`
+	State    string    `json:"state"`
+	Since    time.Time `json:"since"`
+	Restarts int       `json:"restarts"`
 }
 
 // event is a line of an event log.
 type event struct {
-	Time     time.Time `json:"time"`
-	Event    string    `json:"event"`
-	Node     string    `json:"node"`
-	Peer     string    `json:"peer"`
-	Via      string    `json:"via"`
-	SilentMS float64   `json:"silent_ms"`
-	Dir      string    `json:"dir"`
-	Action   string    `json:"action"`
-	GapUS    int64     `json:"gap_us"`
-	Error    string    `json:"error"`
-	Detail   string    `json:"detail"`
+	Time        time.Time `json:"time"`
+	Event       string    `json:"event"`
+	Node        string    `json:"node"`
+	Peer        string    `json:"peer"`
+	Via         string    `json:"via"`
+	SilentMS    float64   `json:"silent_ms"`
+	Dir         string    `json:"dir"`
+	Action      string    `json:"action"`
+	GapUS       int64     `json:"gap_us"`
+	Error       string    `json:"error"`
+	Detail      string    `json:"detail"`
+	PID         int       `json:"pid"`
+	Checksum    string    `json:"checksum"`
+	BadChecksum string    `json:"bad_checksum"`
+	Stderr      string    `json:"stderr"`
 }
 
 // addrOf gives the address in "ip:port@incarnation".
@@ -114,6 +120,7 @@ type node struct {
 	addr    string
 	dir     string
 	program string // a path, or the name of one of our binaries
+	plugins string // the plugin directory, if it is the node's own
 	args    []string
 	process *process
 }

@@ -87,6 +87,7 @@ type Driver struct {
 	conn     *net.UDPConn
 	commands chan func(*loop)
 	done     chan struct{} // closed when the loop has ended
+	kept     chan struct{} // closed when the state file is written, too
 	last     Status        // of the end; valid after done
 }
 
@@ -96,15 +97,17 @@ const commandsMax = 16
 // Start begins to run a node. The error says what is wrong with the configuration or with
 // the snapshot.
 func Start(cfg Config) (*Driver, error) {
-	d := &Driver{conn: cfg.Conn, commands: make(chan func(*loop), commandsMax), done: make(chan struct{})}
+	d := &Driver{conn: cfg.Conn, commands: make(chan func(*loop), commandsMax), done: make(chan struct{}), kept: make(chan struct{})}
 	l, err := newLoop(cfg, d)
 	if err != nil {
 		return nil, err
 	}
 	go func() {
-		defer close(d.done)
+		defer close(d.kept)
 		l.run()
 		d.last = l.status()
+		close(d.done)
+		l.state.close() // a disk may take seconds, which nobody waits for who freezes the node
 	}()
 	return d, nil
 }
@@ -169,13 +172,15 @@ func (d *Driver) Bounds(ctx context.Context, members int) (membership.Bounds, er
 // Done is closed when the driver has stopped: frozen, closed, or because the node left.
 func (d *Driver) Done() <-chan struct{} { return d.done }
 
-// Close stops the driver without telling anyone; the other members will find it failed.
+// Close stops the driver without telling anyone; the other members will find it failed. Of
+// one that has stopped it waits for the state file.
 func (d *Driver) Close() error {
-	ctx := context.Background()
-	if err := d.do(ctx, func(l *loop) { l.stopping = true }); err != nil && !errors.Is(err, ErrStopped) {
+	err := d.do(context.Background(), func(l *loop) { l.stopping = true })
+	if err != nil && !errors.Is(err, ErrStopped) {
 		return err
 	}
-	return d.wait(ctx)
+	<-d.kept
+	return nil
 }
 
 // do runs f in the driver's goroutine and waits for it. Where the context ends first, f may

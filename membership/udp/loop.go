@@ -110,7 +110,6 @@ func newRand() *rand.Rand {
 
 // run is the driver's goroutine. It ends when the node has left, or on demand.
 func (l *loop) run() {
-	defer l.state.close()
 	l.changed()
 	for !l.stopping && l.node.Phase() != membership.Gone {
 		if !l.runCommands() {

@@ -23,6 +23,7 @@ type service struct {
 
 	mu      sync.Mutex // calls come from many goroutines
 	session *session
+	frozen  *udp.Driver // of the session before; its state file may not be written yet
 }
 
 var _ pluginapi.Membership = (*service)(nil)
@@ -116,7 +117,7 @@ func (s *service) Freeze(ctx context.Context) ([]byte, error) {
 		return nil, err
 	}
 	s.session.end()
-	s.session = nil
+	s.session, s.frozen = nil, s.session.driver
 	return snapshot, nil
 }
 
@@ -187,6 +188,9 @@ func (s *service) Bounds(ctx context.Context, members int) (*pluginpb.BoundsRepl
 func (s *service) close() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	if s.frozen != nil {
+		_ = s.frozen.Close()
+	}
 	if s.session != nil {
 		_ = s.session.driver.Close()
 		s.session.end()

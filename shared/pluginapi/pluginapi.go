@@ -131,11 +131,15 @@ func InheritedSocket() (*net.UDPConn, error) {
 }
 
 // AwaitHostEnd blocks until the host has ended, and then calls end. A plugin without it
-// would outlive a host that was killed, and keep the port.
+// would outlive a host that was killed, and keep the port. The plugin's socket, which such
+// a host has not removed, is gone then.
 func AwaitHostEnd(end func()) {
 	// What the plugin itself may start has no business with these.
 	syscall.CloseOnExec(LivenessFD)
 	syscall.CloseOnExec(PresenceFD) // if it is not there, this is not ours, and is so already
 	_, _ = io.Copy(io.Discard, os.NewFile(LivenessFD, "liveness"))
+	if dir := os.Getenv(plugin.EnvUnixSocketDir); dir != "" {
+		_ = os.RemoveAll(dir) // what cannot be removed the next host will
+	}
 	end()
 }

@@ -38,6 +38,7 @@ type instance struct {
 
 	began, died time.Time     // of its work; for the host's goroutine
 	gone        chan struct{} // closed when it has been buried
+	still       chan struct{} // closed when it runs no more, after a crash
 
 	// latest is the newest state; nil pointer or nil: none.
 	latest atomic.Pointer[[]byte]
@@ -64,12 +65,39 @@ func (i *instance) unwell() <-chan string {
 	return i.sick
 }
 
-// buried is closed when it has been; without an instance it is nil.
-func (i *instance) buried() <-chan struct{} {
+// resting is closed when it runs no more, after a crash; without an instance it is nil.
+func (i *instance) resting() <-chan struct{} {
 	if i == nil {
 		return nil
 	}
-	return i.gone
+	return i.still
+}
+
+// deathTimeout is how long the end of a process that was killed is waited for. It runs no
+// more from when it was killed, but the system keeps it while it waits for a disk, and that
+// may be seconds that nobody has.
+const deathTimeout = 100 * time.Millisecond
+
+// kill ends the process at once. When kill returns, it runs no more.
+func (i *instance) kill() {
+	i.process.kill()
+	timer := time.NewTimer(deathTimeout)
+	defer timer.Stop()
+	select {
+	case <-i.process.exited:
+	case <-timer.C:
+	}
+}
+
+// awaitStill closes still when a process that was killed has been buried, or runs no more.
+func (i *instance) awaitStill() {
+	timer := time.NewTimer(deathTimeout)
+	defer timer.Stop()
+	select {
+	case <-i.gone:
+	case <-timer.C:
+	}
+	close(i.still)
 }
 
 // launch starts the program, idle, and returns when it has shaken hands and says that it
@@ -77,7 +105,7 @@ func (i *instance) buried() <-chan struct{} {
 func launch(ctx context.Context, cfg *Config, p program, runDir string) (*instance, error) {
 	i := &instance{
 		program: p, since: time.Now(), stderr: new(child.Tail),
-		gone: make(chan struct{}), sick: make(chan string, 1),
+		gone: make(chan struct{}), still: make(chan struct{}), sick: make(chan string, 1),
 	}
 	if err := i.launch(ctx, cfg, runDir); err != nil {
 		i.end(0)

@@ -85,16 +85,19 @@ func (i *instance) awaitExit(ctx context.Context) {
 const (
 	// patienceTick is the pace at which patience is spent.
 	patienceTick = 20 * time.Millisecond
+	// stoppedTick is the longest that a tick counts while the plugin is stopped.
+	stoppedTick = 100 * time.Millisecond
 	// busyWeight is by how much longer a plugin is waited for that has to wait itself.
 	busyWeight = 8
 )
 
 // patience measures for how long a plugin could have answered, in ticks. The time of a tick
 // that comes late, since this process was starved or paused, counts no more than that of
-// one that is punctual. Of it, the time that the plugin's threads spent waiting for a
-// processor or a disk, which the system tells (Linux, /proc/PID/task/TID), counts an
-// eighth: a plugin that hangs on a busy machine is to be found too. A process that was
-// stopped waits for nothing.
+// one that is punctual. For a plugin that is stopped by a signal a busy machine is no
+// excuse, and a tick counts up to stoppedTick; not more, since both may have been paused.
+// Of the time, what the plugin's threads spent waiting for a processor or a disk, which the
+// system tells (Linux, /proc/PID/task/TID), counts an eighth: a plugin that hangs on a busy
+// machine is to be found too.
 type patience struct {
 	last   time.Time
 	ticks  time.Duration // that have passed
@@ -105,7 +108,11 @@ type patience struct {
 
 // take takes into account the time until now, when the threads have come to t.
 func (p *patience) take(now time.Time, t threads) {
-	elapsed := min(now.Sub(p.last), patienceTick)
+	longest := patienceTick
+	if t.stopped {
+		longest = stoppedTick
+	}
+	elapsed := min(now.Sub(p.last), longest)
 	p.ticks += elapsed
 	if p.looked {
 		p.waited += t.waited - p.threads.waited
@@ -127,6 +134,7 @@ func (p *patience) spent() time.Duration {
 type threads struct {
 	ran, waited      time.Duration // on a processor, and for one
 	runnable, onDisk bool          // one runs or waits for a processor; one waits for a disk
+	stopped          bool          // by a signal or a debugger
 }
 
 func threadsOf(pid int) (t threads) {
@@ -147,6 +155,7 @@ func threadsOf(pid int) (t threads) {
 		t.ran, t.waited = t.ran+ran, t.waited+waited
 		state := taskState(task)
 		t.runnable, t.onDisk = t.runnable || state == 'R', t.onDisk || state == 'D'
+		t.stopped = t.stopped || state == 'T' || state == 't'
 	}
 	return t
 }

@@ -20,6 +20,10 @@ func TestPatience(t *testing.T) {
 	}{
 		{"punctual", tick, idle, 10, 10 * tick},
 		{"a host that is starved or paused", 100 * tick, idle, 10, 10 * tick},
+		{"a stopped plugin under a host that is starved", 3 * tick,
+			func(time.Duration) threads { return threads{stopped: true} }, 10, 30 * tick},
+		{"a stopped plugin under a host that was paused too", time.Minute,
+			func(time.Duration) threads { return threads{stopped: true} }, 1, stoppedTick},
 		{"a plugin that waited for a processor", tick,
 			func(since time.Duration) threads { return threads{waited: since} }, 11, tick + 10*tick/busyWeight},
 		{"a plugin that waits for a processor and gets none", tick,
@@ -62,7 +66,7 @@ func TestThreadsOfAProcess(t *testing.T) {
 			t.Fatalf("process %d is not seen to be stopped", pid)
 		}
 	}
-	if stopped := threadsOf(pid); stopped.runnable || stopped.onDisk {
+	if stopped := threadsOf(pid); !stopped.stopped || stopped.runnable || stopped.onDisk {
 		t.Errorf("of a stopped process: %+v", stopped)
 	}
 	if gone := threadsOf(1 << 30); gone != (threads{}) {

@@ -16,8 +16,8 @@ import (
 const reloadsMax = 1000
 
 var (
-	errTooMany    = errors.New("too many reloads wait already")
-	errRolledBack = errors.New("this program was rolled back; grepd plugin reload tries it again")
+	errTooMany = errors.New("too many reloads wait already")
+	errBanned  = errors.New("this program was refused or rolled back before; grepd plugin reload tries it again")
 )
 
 // reload is one call that waits for a reload.
@@ -46,8 +46,8 @@ type reloads struct {
 	lastGood *fallback
 	// rolledBack tells what was rolled back until the last good program is at work.
 	rolledBack *rollback
-	// banned is the checksum of what was rolled back last, for as long as no other program
-	// has been in the plugin directory.
+	// banned is the checksum of what was refused or rolled back last, for as long as no other
+	// program has been in the plugin directory.
 	banned [sha256.Size]byte
 }
 
@@ -112,7 +112,7 @@ func (h *Host) beginReload() {
 		case ifChanged && p.checksum == current:
 			return nil, nil
 		case ifChanged && p.checksum == banned:
-			return nil, errRolledBack
+			return nil, errBanned
 		}
 		return h.launch(ctx, p)
 	})
@@ -122,7 +122,7 @@ func (h *Host) beginReload() {
 func (h *Host) launched() {
 	l := h.reloading
 	h.reloading = nil
-	if h.staged.path != "" && h.staged.checksum != h.banned {
+	if h.staged.checksum != h.banned {
 		h.banned = [sha256.Size]byte{}
 	}
 	if l.instance == nil {
@@ -146,6 +146,7 @@ func (h *Host) launched() {
 // any, is gone. It begins the next one.
 func (h *Host) endReload(err error, replaced *instance) {
 	if err != nil && h.ctx.Err() == nil {
+		h.banned = h.staged.checksum // zero where it did not come to that
 		h.log(slog.LevelWarn, actionRefuse, failure(err)...)
 	}
 	asked := h.asked
@@ -186,9 +187,9 @@ func (h *Host) readyStarted(l *launching) {
 		h.endReload(l.err, nil)
 		return
 	}
+	h.putOnTrial(l.instance.program)
 	h.backoff.reset()
 	h.rolledBack = nil
-	h.putOnTrial(l.instance.program)
 	h.become(l.instance, actionReload)
 	h.endReload(nil, nil)
 }
@@ -199,6 +200,7 @@ func (h *Host) swap(next *instance) {
 	frozenAt := time.Now()
 	state, frozen := h.freeze(old)
 	if err := h.call(next, state, !frozen); err != nil {
+		next.kill() // it may yet begin to work
 		h.bury(next, 0, nil)
 		err = next.explain(context.Background(), err)
 		if resumed := h.resume(old, state, frozen); resumed != nil {
@@ -230,12 +232,12 @@ func (h *Host) freeze(i *instance) (state []byte, frozen bool) {
 		h.snapshot = state
 		return state, true
 	}
-	i.process.kill()
-	<-i.process.exited
+	h.snapshot = i.state()
+	i.kill()
 	h.lastExit = fmt.Sprintf("it did not give its state for a reload: %v", err)
 	h.log(slog.LevelWarn, actionExit, slog.Int(eventlog.KeyPID, i.process.pid),
 		slog.String(eventlog.KeyDetail, h.lastExit), slog.String(eventlog.KeyStderr, i.stderr.String()))
-	return i.state(), false
+	return h.snapshot, false
 }
 
 // resume sets the old instance to work again after a reload that went wrong late.
@@ -253,14 +255,15 @@ func (h *Host) resume(old *instance, state []byte, frozen bool) error {
 }
 
 // putOnTrial makes ready for the case that next, which takes the program's place, is no
-// good. What is neither at work nor has proved itself is nothing to go back to.
+// good. A program that crashes again and again is nothing to go back to, unless it has
+// proved itself.
 func (h *Host) putOnTrial(next program) {
 	switch {
 	case h.lastGood != nil && next.checksum == h.lastGood.program.checksum: // gone back to by hand
 		h.proven, h.lastGood = h.lastGood.proven, nil
 	case h.lastGood != nil: // the program is on trial itself
 		h.lastGood.state = h.snapshot
-	case next.checksum != h.program.checksum && (h.current != nil || h.proven):
+	case next.checksum != h.program.checksum && (h.current != nil || h.proven || h.backoff.attempts == 1):
 		h.lastGood = &fallback{program: h.program, proven: h.proven, state: h.snapshot}
 	}
 }

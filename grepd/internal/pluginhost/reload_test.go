@@ -161,18 +161,18 @@ func TestProgramThatPanicsOnTrialIsRolledBack(t *testing.T) {
 
 	// The same again in the plugin directory is left alone.
 	r.install(panicsLater)
-	r.eventually("it is refused", func() bool { return r.logged("action=refuse", "was rolled back") })
+	r.eventually("it is refused", func() bool { return r.logged("action=refuse", "refused or rolled back before") })
 	if info := r.Info(); info.Checksum != good {
 		t.Errorf("it was taken up: %+v", info)
 	}
 	// A person may try it.
 	r.reload()
-	r.eventually("it is rolled back again", func() bool { return r.count("action=rollback") == 2 })
+	r.eventually("it is rolled back again", func() bool { return r.count("action=rollback") >= 2 })
 	// After another program it is a new one.
 	r.install(works + ";2")
-	r.eventually("another one is taken up", func() bool { return r.count("action=reload") == 3 })
+	r.eventually("another one is taken up", func() bool { return r.logged("action=reload", r.checksum()) })
 	r.install(panicsLater)
-	r.eventually("and then the bad one", func() bool { return r.count("action=rollback") == 3 })
+	r.eventually("and then the bad one", func() bool { return r.count("action=rollback") >= 3 })
 }
 
 func TestProgramThatHangsOnTrialIsRolledBack(t *testing.T) {

@@ -96,7 +96,7 @@ func (h *Host) run() {
 			h.crashed("")
 		case why := <-h.current.unwell():
 			h.crashed(why)
-		case <-h.dying.buried():
+		case <-h.dying.resting():
 			h.buried()
 		case <-h.retry.C:
 			h.restart()
@@ -206,8 +206,8 @@ func (h *Host) publish(state State) {
 	h.info.Store(info)
 }
 
-// crashed begins to bury the current instance, which has ended, or of which why says what
-// is wrong with it.
+// crashed ends the current instance, which has ended, or of which why says what is wrong
+// with it.
 func (h *Host) crashed(why string) {
 	i := h.current
 	if isClosed(i.process.exited) { // how it ended says more
@@ -217,7 +217,11 @@ func (h *Host) crashed(why string) {
 	h.snapshot, h.lastExit = i.state(), why
 	i.died = time.Now()
 	h.trial.Stop()
+	i.process.kill()
+	i.release()
+	i.service.Lost()
 	h.bury(i, 0, nil)
+	h.burials.Go(i.awaitStill)
 	h.publish(Restarting)
 }
 
@@ -236,7 +240,6 @@ func (h *Host) bury(i *instance, grace time.Duration, then func()) {
 func (h *Host) buried() {
 	i := h.dying
 	h.dying = nil
-	i.service.Lost()
 	wait := h.waitAfter(i)
 	h.log(slog.LevelWarn, actionExit, slog.Int(eventlog.KeyPID, i.process.pid),
 		slog.String(eventlog.KeyDetail, h.lastExit), slog.Int64(eventlog.KeyRestartInMS, wait.Milliseconds()),
@@ -342,7 +345,7 @@ func (h *Host) settle() {
 	}
 	h.starting, h.reloading, h.ready, h.readying = nil, nil, nil, false
 	if h.dying != nil {
-		<-h.dying.gone
+		<-h.dying.still
 		h.buried()
 	}
 	h.retry.Stop()
