@@ -47,7 +47,7 @@ func (p *progressLine) observe(reply *greppb.QueryReply) {
 		if p.w == nil || p.open {
 			return
 		}
-		text := fmt.Sprintf("dgrep: %d of %d nodes done, %s read, %d lines found", step.Progress.Ended, p.nodes,
+		text := fmt.Sprintf("dgrep: %d of %d nodes done, %s read, lines found: %d", step.Progress.Ended, p.nodes,
 			formatBytes(step.Progress.Bytes), step.Progress.Matches)
 		// A line that wraps could not be written over.
 		fmt.Fprintf(p.w, "\r%s\x1b[K", text[:min(len(text), p.width-1)])
