@@ -1,6 +1,9 @@
-# What a report says of the machine and of the code that it is about. To be sourced, at the
-# root of the repository.
-# shellcheck shell=bash
+#!/usr/bin/env bash
+# Prints the head of a report: the date, the code that it is about, and the machine. Another
+# script can source this file, at the root of the repository, and use its functions.
+#
+# Usage: scripts/machine.sh
+set -euo pipefail
 
 # processor names the machine's processor, where the system says.
 processor() {
@@ -30,3 +33,8 @@ describe_machine() {
   echo "priority $(priority)"
   describe_load 'at the start'
 }
+
+if [[ ${BASH_SOURCE[0]} == "$0" ]]; then
+  cd "$(dirname "$0")/.."
+  describe_machine
+fi

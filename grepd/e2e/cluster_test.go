@@ -119,8 +119,9 @@ type node struct {
 	t       *testing.T
 	addr    string
 	dir     string
-	program string // a path, or the name of one of our binaries
-	plugins string // the plugin directory, if it is the node's own
+	program string        // a path, or the name of one of our binaries
+	plugins string        // the plugin directory, if it is the node's own
+	away    time.Duration // the longest that it was seen without a plugin
 	args    []string
 	process *process
 }
