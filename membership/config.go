@@ -142,6 +142,8 @@ const (
 	batchEvery   = 50 * time.Millisecond  // least time between two multicasts of a node
 	spreadRank   = 200 * time.Millisecond // how much later the next monitor spreads
 	leaveTimeout = 1500 * time.Millisecond
+	// handOverEvery is how often a leaving node tells those who watch in its place what it knows.
+	handOverEvery = 250 * time.Millisecond
 
 	settleTime   = 800 * time.Millisecond // how long digests may differ before lists are compared
 	unsettledMax = 4 * settleTime         // ... also while changes come in

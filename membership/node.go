@@ -65,13 +65,14 @@ type Node struct {
 	lastHeard time.Duration // Mono of the last message from a live member
 	reported  uint64        // the list's version at the last Ready
 
-	detector detector
-	spreader spreader
-	syncer   syncer
-	joiner   joiner
-	gateway  gateway
-	recaller recaller
-	leaveEnd time.Duration
+	detector   detector
+	spreader   spreader
+	syncer     syncer
+	joiner     joiner
+	gateway    gateway
+	recaller   recaller
+	leaveEnd   time.Duration
+	handOverAt time.Duration // of the next report to those who watch in a leaving node's place
 
 	messages []Envelope
 	events   []Event
@@ -313,7 +314,6 @@ func (n *Node) Leave(now Now) {
 		n.change(Entry{ID: n.self, State: Left}, ViaSelf, Event{})
 		n.spread(Entry{ID: n.self, State: Left})
 		n.flush()
-		n.handOver()
 		n.tickLeave()
 	}
 	n.exit()
@@ -322,6 +322,12 @@ func (n *Node) Leave(now Now) {
 func (n *Node) tickLeave() {
 	if n.spreader.idle() || n.now.Mono >= n.leaveEnd {
 		n.phase = Gone
+		n.handOver()
+		return
+	}
+	// Some may not have heard yet that this node leaves, and what it reports is nothing to them.
+	if n.now.Mono >= n.handOverAt {
+		n.handOverAt = n.now.Mono + handOverEvery
 		n.handOver()
 	}
 }
@@ -349,7 +355,7 @@ func (n *Node) nextWake() time.Duration {
 	case InGroup:
 		return min(n.detectorDue(), n.spreader.due(), n.gateway.due(), n.recaller.due())
 	case Leaving:
-		return min(n.detectorDue(), n.spreader.due(), n.leaveEnd)
+		return min(n.detectorDue(), n.spreader.due(), n.handOverAt, n.leaveEnd)
 	default:
 		return never
 	}

@@ -128,8 +128,16 @@ const guardOf = "GREPD_E2E_GUARD_OF"
 // guard starts that copy, for as long as the test runs.
 func guard(t *testing.T) {
 	t.Helper()
+	end := startGuard(t, bin)
+	t.Cleanup(func() { end("all is well") })
+}
+
+// startGuard returns what ends the guard. With an empty word it is what the end of this
+// process would be to it.
+func startGuard(t *testing.T, dir string) (end func(word string)) {
+	t.Helper()
 	cmd := exec.Command(os.Args[0])
-	cmd.Env = append(os.Environ(), guardOf+"="+bin)
+	cmd.Env = append(os.Environ(), guardOf+"="+dir)
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
 	stdin, err := cmd.StdinPipe()
 	if err != nil {
@@ -138,11 +146,39 @@ func guard(t *testing.T) {
 	if err := cmd.Start(); err != nil {
 		t.Fatal(err)
 	}
-	t.Cleanup(func() {
-		_, _ = io.WriteString(stdin, "done")
+	return func(word string) {
+		_, _ = io.WriteString(stdin, word)
 		stdin.Close()
 		_ = cmd.Wait()
-	})
+	}
+}
+
+func TestGuardEndsWhatKilledTestsLeave(t *testing.T) {
+	if !hasProc() {
+		t.Skip("the guard finds processes in /proc")
+	}
+	sleep, err := exec.LookPath("sleep")
+	if err != nil {
+		t.Skip(err)
+	}
+	program, err := os.ReadFile(sleep)
+	if err != nil {
+		t.Fatal(err)
+	}
+	dir := t.TempDir()
+	writeFile(t, filepath.Join(dir, "sleep"), string(program), 0o755)
+	left := exec.Command(filepath.Join(dir, "sleep"), "600")
+	if err := left.Start(); err != nil {
+		t.Fatal(err)
+	}
+	startGuard(t, dir)("all is well")
+	if !alive(left.Process.Pid) {
+		t.Error("the guard ended a process although the tests ended well")
+	}
+	startGuard(t, dir)("")
+	if err := left.Wait(); err == nil || !strings.Contains(err.Error(), "killed") {
+		t.Errorf("the process ended with %v", err)
+	}
 }
 
 // watchOver is the guard: its standard input ends with the tests, after a word if all is well.

@@ -85,6 +85,8 @@ type Change struct {
 	// Unbounded says that the protocol promises nothing for it: its host is disturbed, or
 	// too many crashed at once.
 	Unbounded bool
+
+	monitors []int // of a host that crashed, at that moment
 }
 
 // event is the kind of event that tells of the change.
@@ -135,7 +137,7 @@ type checker struct {
 	violations []Violation
 	broken     int // violations, those beyond violationsMax included
 	falseFails int
-	excused    int
+	excused    int // see Report.Excused
 }
 
 func (c *checker) violate(rule Rule, format string, args ...any) {
@@ -336,6 +338,7 @@ func (c *checker) crashed(h *host) {
 	}
 	change := c.add(h, h.id, membership.Failed)
 	change.Crashed = true
+	change.monitors = h.successors(failuresMax)
 	change.Unbounded = change.Unbounded || recent > failuresMax
 	c.sim.After(detectWithin, func() { c.checkDetected(change) })
 }
@@ -405,9 +408,35 @@ func (c *checker) checkDetected(change *Change) {
 		}
 		unaware++
 	}
-	if unaware > 0 {
+	if unaware > 0 && !c.orphaned(change) {
 		c.violate(RuleDetection, "%v of %v is in none of %d lists", change.event(), change.ID, unaware)
 	}
+}
+
+// orphaned reports whether all monitors of a crashed member have crashed or left, and those
+// that left had no link without spikes over which to report what they knew of it in time.
+func (c *checker) orphaned(change *Change) bool {
+	var leavers []*host
+	for _, i := range change.monitors {
+		m := c.sim.hosts[i]
+		if c.counts(m, change) {
+			return false
+		}
+		if leave := c.find(m, m.id, membership.Left); leave != nil && leave.At >= change.At {
+			leavers = append(leavers, m)
+		}
+	}
+	for _, h := range c.sim.hosts {
+		if c.counts(h, change) && slices.ContainsFunc(leavers, func(l *host) bool { return !c.sim.spikes(l, h) }) {
+			return false
+		}
+	}
+	if len(leavers) == 0 {
+		return false
+	}
+	change.Unbounded = true
+	c.excused++
+	return true
 }
 
 // checkSpread is called when a change must be in all lists.

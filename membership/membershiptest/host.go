@@ -133,6 +133,16 @@ func (h *host) keepState() {
 // nodeName is a host's name in scripts and transcripts.
 func nodeName(index int) string { return fmt.Sprintf("n%d", index) }
 
+// successors are the hosts of the next k live members on the ring, as the host's list has it.
+func (h *host) successors(k int) (indices []int) {
+	rows := slices.DeleteFunc(h.node.Members(), func(m *membership.Member) bool { return !m.Live() })
+	own := slices.IndexFunc(rows, func(m *membership.Member) bool { return m.Addr == h.addr })
+	for i := range min(k, len(rows)-1) {
+		indices = append(indices, indexOf(rows[(own+1+i)%len(rows)].Addr))
+	}
+	return indices
+}
+
 // row is what the host's list holds for an address, or nil.
 func (h *host) row(addr netip.AddrPort) *membership.Member {
 	rows := h.node.Members()

@@ -11,8 +11,9 @@ type Report struct {
 	Now        time.Duration
 	Changes    []Change // by host, then in the order in which they began
 	FalseFails int
-	// Excused counts the members declared failed that could not be told from the dead: each
-	// way to them was a link with spikes. Changes of those seconds have no bounds.
+	// Excused counts what nobody could know in time, since each way was a link with spikes:
+	// that a member declared failed was up (changes of those seconds then have no bounds), or
+	// what the last monitor of a crashed member knew, and left with.
 	Excused    int
 	Violations []Violation // the first violationsMax of them
 	Broken     int         // how many there were

@@ -46,6 +46,22 @@ func TestTrials(t *testing.T) {
 	}
 }
 
+// TestSeedsThatBrokeAPromise are those that long runs came across.
+func TestSeedsThatBrokeAPromise(t *testing.T) {
+	for _, seed := range []uint64{
+		4_393,     // two are left, with spikes between them and a newcomer that they do not know yet
+		36_928,    // a newcomer did not take note of its admission
+		44_903,    // too few helpers were asked
+		57_564,    // the last monitor left, and its only link had spikes
+		69_781,    // the last monitor left, and told of it what it knew before it was known to leave
+		2_000_780, // a monitor that had heard nothing counted a delayed report as fresh
+	} {
+		if r := Trial(seed, FullRange); r.Broken() {
+			t.Errorf("%v\n%v", r, r.Report.Violations[0])
+		}
+	}
+}
+
 // TestChaosEndsInPeace: whatever was done to a cluster, it becomes one group again.
 func TestChaosEndsInPeace(t *testing.T) {
 	runs := *trialsFlag / 10

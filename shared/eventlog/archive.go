@@ -102,8 +102,9 @@ func (a *archive) rotated() []string {
 	return out
 }
 
-// compress replaces path by path.gz. For an instant both are there: lines that a search
-// sees twice are better than lines that it misses.
+// compress replaces path by path.gz, which has its time. Whenever it is interrupted, path or path.gz is there and whole: the latter
+// is on the disk before the former goes. For an instant both are; a search takes the two for one
+// because path.gz says of what size path was.
 func compress(ctx context.Context, path string) (err error) {
 	src, err := os.Open(path)
 	if err != nil {
@@ -113,16 +114,36 @@ func compress(ctx context.Context, path string) (err error) {
 	if err := unix.Flock(int(src.Fd()), unix.LOCK_EX|unix.LOCK_NB); err != nil {
 		return err // a writer has not noticed yet that it was renamed
 	}
+	info, err := src.Stat()
+	if err != nil {
+		return err
+	}
 	// The leading dot keeps the unfinished file out of "*".
 	tmp := filepath.Join(filepath.Dir(path), "."+filepath.Base(path)+gzipSuffix)
 	if err := writeGzip(ctx, tmp, src); err != nil {
 		os.Remove(tmp)
 		return err
 	}
+	if err := os.Chtimes(tmp, time.Time{}, info.ModTime()); err != nil {
+		return err
+	}
 	if err := os.Rename(tmp, path+gzipSuffix); err != nil {
 		return err
 	}
+	if err := syncDir(filepath.Dir(path)); err != nil {
+		return err
+	}
 	return os.Remove(path)
+}
+
+// syncDir makes sure that the names in a directory outlive a power cut.
+func syncDir(path string) error {
+	dir, err := os.Open(path)
+	if err != nil {
+		return err
+	}
+	defer dir.Close()
+	return dir.Sync()
 }
 
 func writeGzip(ctx context.Context, path string, src io.Reader) error {
@@ -145,6 +166,9 @@ func writeGzip(ctx context.Context, path string, src io.Reader) error {
 		}
 	}
 	if err := zip.Close(); err != nil {
+		return err
+	}
+	if err := dst.Sync(); err != nil {
 		return err
 	}
 	return dst.Close()

@@ -261,6 +261,37 @@ func TestRotatedFilesAreCompressedButTheNewest(t *testing.T) {
 	}
 }
 
+// A process died after path.gz was there and before path was gone.
+func TestACompressionThatWasInterruptedIsFinished(t *testing.T) {
+	dir := t.TempDir()
+	written := at("2026-11-22T06:40:00Z")
+	old := filepath.Join(dir, GrepdLog+".20261122T064000.000000000Z")
+	newest := filepath.Join(dir, GrepdLog+".20261122T065000.000000000Z")
+	for name, text := range map[string]string{old: "old\n", old + ".gz": "half of a", newest: "newest\n", filepath.Join(dir, "."+filepath.Base(old)+".gz"): "unfinished"} {
+		if err := os.WriteFile(name, []byte(text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		if err := os.Chtimes(name, written, written); err != nil {
+			t.Fatal(err)
+		}
+	}
+	openTest(t, Config{Dir: dir, Name: GrepdLog})
+	poll(t, "the old file only compressed", func() bool {
+		_, err := os.Stat(old)
+		return errors.Is(err, fs.ErrNotExist)
+	})
+	lines, plain, zipped := allLines(t, dir)
+	if got := strings.Join(lines, " "); got != "old newest" && got != "newest old" || plain != 2 || zipped != 1 {
+		t.Errorf("lines %q in %d plain and %d compressed files", got, plain, zipped)
+	}
+	if info, err := os.Stat(old + ".gz"); err != nil || !info.ModTime().Equal(written) {
+		t.Errorf("the compressed file is not as old as what it holds: %v, %v", info, err)
+	}
+	if hidden, _ := filepath.Glob(filepath.Join(dir, ".*")); len(hidden) > 0 {
+		t.Errorf("%q are left", hidden)
+	}
+}
+
 func TestOldestRotatedFilesGo(t *testing.T) {
 	dir := t.TempDir()
 	l := openTest(t, Config{Dir: dir, Name: GrepdLog, BytesMax: 1000, RotatedMax: 3})

@@ -9,22 +9,74 @@
 //
 // With -s it is not printed, with -q only if the answer is incomplete and nothing was found,
 // and with --json it is part of the output's last line. What it says is in the exit status
-// as well: an incomplete answer gives 2, except with -q when a line was selected. A live
+// as well: an incomplete answer gives 2, except with -q when a line was selected, or where --require
+// is content with fewer nodes: with quorum more than half of those asked, with any one of them. The coverage
+// line says who did not answer all the same. A live
 // list that has had no membership service for 6 s or more makes an answer incomplete too.
+//
+// # Times
+//
+// --since and --until search only lines of some time, as if the files held no others; but
+// numbers and offsets of lines are those in the file. A line is of its own time, in one of
+// the usual forms that package linetime lists; one without, as in a stack trace, is of
+// that of the line before it. A file none of whose lines has a time that is understood is
+// an error. -v inverts the pattern, not the time.
+//
+// TIME is made a point in UTC here, once: a duration is counted back from this machine's
+// clock, and a date or time of day is in this machine's zone unless it says another. So
+// all machines are asked the same question. A line whose time has no zone is in the zone
+// of the machine that has it. --since includes its time, --until does not.
+//
+// What a file costs, and what happens to one whose lines are not in order, stands in
+// package search. Neither times nor fields go with -z, whose lines are no lines of a log.
+//
+// # Fields
+//
+// --where selects among the lines that the pattern and -v select; what a condition means
+// stands in package fields. A line that is not a JSON object is not selected, whatever the
+// condition. Since != is there for negation, -v inverts the pattern alone, and without a
+// pattern it is an error.
+//
+// With --where, --fields and --count-by a pattern is given with -e or -f, and all operands
+// are files: so the first operand cannot be mistaken. Lines of context need not fulfil a
+// condition.
+//
+// --fields prints columns with tabs between them, "-" for a field that the line does not
+// have. --count-by prints a count and the columns it is of, the largest first. Each node
+// counts its own lines, and the asked one adds up; both tell 10,000 different groups
+// apart. Lines beyond that are one more count, the last, without columns, and then dgrep
+// says so and the exit status is 2.
+//
+// # Order
+//
+// Lines come as machines find them: those of a file in its order, those of different
+// machines in any. --sort=node prints one machine after the other, in the order of the
+// member list. --sort=time prints one timeline of all machines and files, by the machines'
+// own clocks; what is not in order in a file stays as it is there, and lines before the
+// first one with a time come first. Neither keeps more in memory: what may not be printed
+// yet is not sent, so machines wait for each other. A line that alternates with those of
+// other machines takes about 5 µs, a machine that is silent holds all of a timeline up
+// until it is given up, and of each machine at most 1,000 files can be merged.
+//
+// # Differences
 //
 // What differs from GNU grep 3.8, besides what package match says of patterns:
 //
-//   - A glob counts as several files for the names before lines, whatever it matches.
+//   - A glob counts as several files for the names before lines, whatever it matches, and -r puts names there
+//     even where it is given one file: the form of the output must not depend on what files there are today.
+//   - With -r files come in the order of their names, as they come from several machines anyway; grep takes them
+//     as the directory has them.
+//   - -r needs a FILE: there is no working directory.
+//   - Devices, FIFOs and sockets are never read, on no machine's account: named they are an error, or
+//     passed over with -D skip.
+//   - -R follows links inside the mounts only, since nothing else may be searched.
+//   - Files named *.gz and *.zst are searched as what they expand to, as zgrep does; grep does not look into them.
 //   - -v with -o and context prints nothing; grep prints "--" between groups of no lines.
-//   - -v with context and colours does not colour the matches in lines of context.
-//   - -m 0 reads and lists no file, not even with -L, and -v with an empty pattern does.
+//   - -v with context and colours does not colour the matches in lines of context, which nobody looks for there.
 //   - -m with a number below 0 is no limit, as in later versions of grep.
-//   - --exclude wins over --include, in whichever order they are given, and * in them does
-//     not match a slash.
-//   - A directory without -r is an error, and neither counted (-c) nor listed (-L).
-//   - -r puts names before lines even where it is given one file.
-//   - -P takes several patterns.
-//   - -d, -D, -R, -T, -U, -z, --exclude-from, --label and --group-separator are missing.
+//   - Of a line's matching parts the first 65536 are coloured, or told with --json: what is said of a line has a limit.
+//   - -P is RE2's syntax and takes several patterns; the former is a matter of safety, see package match.
+//   - GREP_COLOR, which grep warns of, and -X, which it does not document, are not known.
 package main
 
 import (
@@ -39,13 +91,19 @@ import (
 
 	"github.com/aksinghdce/cluster-membership-service/grepd/internal/match"
 	"github.com/aksinghdce/cluster-membership-service/grepd/internal/printer"
+	"github.com/aksinghdce/cluster-membership-service/shared/proto/greppb"
 )
 
-// exitInterrupted is what a shell reports for a command that an interrupt ended.
-const exitInterrupted = 128 + int(syscall.SIGINT)
+// What a shell reports for a command that a signal ended.
+const (
+	exitInterrupted = 128 + int(syscall.SIGINT)
+	exitReaderGone  = 128 + int(syscall.SIGPIPE)
+)
 
-// errInterrupted says that the user wants no more.
-var errInterrupted = errors.New("interrupted")
+var (
+	errInterrupted = errors.New("interrupted")           // the user wants no more
+	errReaderGone  = errors.New("nobody reads any more") // as with dgrep | head -1
+)
 
 func main() { os.Exit(run(os.Args[1:], os.Stdin, os.Stdout, os.Stderr, os.Getenv)) }
 
@@ -57,6 +115,12 @@ func run(args []string, stdin io.Reader, stdout, stderr io.Writer, getenv func(s
 	}
 	if err == nil && o.version {
 		return write(stdout, stderr, "dgrep (grepd) "+version()+"\n")
+	}
+	if err == nil && o.script != "" {
+		return write(stdout, stderr, o.script)
+	}
+	if err == nil && o.completing != nil {
+		return completePath(o.via, *o.completing, stdout)
 	}
 	if err == nil {
 		err = checkPatterns(o, stderr)
@@ -70,7 +134,12 @@ func run(args []string, stdin io.Reader, stdout, stderr io.Writer, getenv func(s
 		ctx, stop = signal.NotifyContext(ctx, os.Interrupt)
 		defer stop()
 	}
-	return answer(ctx, o, stdin, stdout, stderr)
+	ctx, cancel := context.WithCancelCause(ctx)
+	defer cancel(nil)
+	defer watchReader(stdout, func() { cancel(errReaderGone) })()
+	line := newProgressLine(o, stderr, getenv)
+	defer line.erase()
+	return answer(ctx, o, stdin, line.before(stdout, getenv), line.before(stderr, getenv), line)
 }
 
 // refuse reports what went wrong, with the synopsis if it is the command line.
@@ -90,26 +159,27 @@ func refuse(stderr io.Writer, err error) int {
 func checkPatterns(o *options, stderr io.Writer) error {
 	pattern := &o.search().Pattern
 	matcher, err := match.Compile(pattern.Patterns, match.Options{
-		Syntax: match.Syntax(pattern.Syntax), IgnoreCase: pattern.IgnoreCase, Word: pattern.Word, Line: pattern.Line,
+		Syntax: match.Syntax(pattern.Syntax), IgnoreCase: pattern.IgnoreCase, Word: pattern.Word, Line: pattern.Line, NullData: o.search().NullData,
 	})
 	if err != nil {
 		return err
 	}
-	for _, warning := range matcher.Warnings() {
+	for _, warning := range append(o.warnings, matcher.Warnings()...) {
 		fmt.Fprintf(stderr, "dgrep: warning: %s\n", warning)
 	}
 	return nil
 }
 
 // answer asks, prints, and says what it came to.
-func answer(ctx context.Context, o *options, stdin io.Reader, stdout, stderr io.Writer) int {
+func answer(ctx context.Context, o *options, stdin io.Reader, stdout, stderr io.Writer, line *progressLine) int {
 	var p printer.Printer
 	if o.json {
-		p = printer.NewJSON(stdout)
+		p = printer.NewJSON(stdout, o.stats)
 	} else {
 		p = printer.NewText(stdout, stderr, o.text)
 	}
-	err := ask(ctx, o, stdin, p)
+	p.Outcome().Require = o.require
+	err := ask(ctx, o, stdin, shown{p, line})
 	if closeErr := p.Close(); err == nil && closeErr != nil {
 		err = writeError{closeErr}
 	}
@@ -119,8 +189,8 @@ func answer(ctx context.Context, o *options, stdin io.Reader, stdout, stderr io.
 		return printer.ExitMatch
 	case errors.Is(err, errInterrupted):
 		return exitInterrupted
-	case errors.Is(err, syscall.EPIPE): // the reader has seen enough
-		return printer.ExitTrouble
+	case errors.Is(err, syscall.EPIPE), errors.Is(err, errReaderGone): // the reader has seen enough
+		return exitReaderGone
 	case err != nil:
 		return refuse(stderr, err)
 	}
@@ -128,7 +198,21 @@ func answer(ctx context.Context, o *options, stdin io.Reader, stdout, stderr io.
 	if !o.json && !o.text.NoMessages && !(o.quiet() && complete) && !outcome.Local() {
 		fmt.Fprintf(stderr, "dgrep: %s\n", outcome.Coverage())
 	}
+	if o.stats && !o.json {
+		io.WriteString(stderr, outcome.Stats())
+	}
 	return outcome.ExitStatus(o.quiet())
+}
+
+// shown is a printer beside which a line shows the progress.
+type shown struct {
+	printer.Printer
+	line *progressLine
+}
+
+func (s shown) Print(reply *greppb.QueryReply) error {
+	s.line.observe(reply)
+	return s.Printer.Print(reply)
 }
 
 // write prints a text that was asked for.

@@ -9,6 +9,7 @@ import (
 	"path/filepath"
 	"slices"
 	"testing"
+	"time"
 
 	"github.com/rogpeppe/go-internal/testscript"
 	"go.uber.org/goleak"
@@ -17,6 +18,7 @@ import (
 )
 
 func TestMain(m *testing.M) {
+	time.Local = time.UTC // the zone of the nodes
 	testscript.Main(checked{m}, map[string]func(){"dgrep": main})
 }
 
@@ -42,7 +44,7 @@ var update = flag.Bool("update", false, "rewrite what the scripts expect")
 func TestScripts(t *testing.T) {
 	testscript.Run(t, testscript.Params{
 		Dir: "testdata", Setup: startCluster, UpdateScripts: *update, RequireExplicitExec: true,
-		Cmds: map[string]func(*testscript.TestScript, bool, []string){"cmpsorted": cmpSorted},
+		Cmds: map[string]func(*testscript.TestScript, bool, []string){"cmpsorted": cmpSorted, "chtimes": chTimes},
 	})
 }
 
@@ -98,6 +100,18 @@ func cmpSorted(ts *testscript.TestScript, neg bool, args []string) {
 	got, want := ts.ReadFile(args[0]), os.Expand(ts.ReadFile(args[1]), ts.Getenv)
 	if got, want := sortLines([]byte(got)), sortLines([]byte(want)); !bytes.Equal(got, want) {
 		ts.Fatalf("%s holds, sorted,\n%s\nwant\n%s", args[0], got, want)
+	}
+}
+
+// chTimes makes files as old as the time that is its first argument.
+func chTimes(ts *testscript.TestScript, neg bool, args []string) {
+	if neg || len(args) < 2 {
+		ts.Fatalf("usage: chtimes time file...")
+	}
+	at, err := time.Parse(time.RFC3339, args[0])
+	ts.Check(err)
+	for _, name := range args[1:] {
+		ts.Check(os.Chtimes(ts.MkAbs(name), at, at))
 	}
 }
 

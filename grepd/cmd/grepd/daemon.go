@@ -307,7 +307,9 @@ func (d *daemon) prepareMembership(ctx context.Context, cfg pluginhost.Membershi
 }
 
 func (d *daemon) openServer() (err error) {
-	d.server, err = server.New(server.Config{Mounts: d.mounts, Members: d.members, Admin: &admin{daemon: d}})
+	d.server, err = server.New(server.Config{
+		Mounts: d.mounts, Members: d.members, Admin: &admin{daemon: d}, ExpandBytesMax: d.options.maxExpand,
+	})
 	if err != nil {
 		return err
 	}

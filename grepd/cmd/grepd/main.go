@@ -12,9 +12,11 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"math"
 	"os"
 	"path/filepath"
 	"runtime/debug"
+	"strconv"
 	"strings"
 	"time"
 
@@ -88,6 +90,7 @@ const (
 	flagAdvertise  = "advertise"
 	flagLogDir     = "log-dir"
 	flagMount      = "mount"
+	flagMaxExpand  = "max-expand"
 	flagNodes      = "nodes"
 	flagMembership = "with-membership"
 	flagGateway    = "gateway"
@@ -105,6 +108,7 @@ func daemonFlags() []cli.Flag {
 		&cli.StringFlag{Name: flagLogDir, Value: "logs", Usage: "`DIR` of the event logs, searched as logs/*"},
 		// A directory may have a comma in its name, so this flag is not split at commas.
 		&cli.GenericFlag{Name: flagMount, Value: new(words), Usage: "`NAME=DIR`: search DIR as NAME/*; may be repeated"},
+		&cli.StringFlag{Name: flagMaxExpand, Value: "10G", Usage: "`BYTES` that a compressed file may expand to, as 500M or 10G"},
 		&cli.StringFlag{Name: flagNodes, Usage: "`HOST:PORT,...` or @FILE: the machines to ask, without membership"},
 		&cli.BoolFlag{Name: flagMembership, Usage: "keep the list of machines with the membership service"},
 		&cli.StringSliceFlag{Name: flagGateway, Usage: "`HOST:PORT,...` of those who admit newcomers; may be this machine, or a name with several addresses"},
@@ -144,6 +148,7 @@ type options struct {
 	listen, advertise string
 	logDir            string // absolute
 	mounts            []string
+	maxExpand         int64 // bytes
 	nodes             string
 	membership        bool
 	gateways          []string
@@ -166,6 +171,9 @@ func daemonOptions(c *cli.Context) (*options, error) {
 	if o.logDir, err = filepath.Abs(c.String(flagLogDir)); err != nil {
 		return nil, err
 	}
+	if o.maxExpand, err = parseBytes(c.String(flagMaxExpand)); err != nil {
+		return nil, fmt.Errorf("--%s %w", flagMaxExpand, err)
+	}
 	if o.pluginDir == "" {
 		if o.pluginDir, err = defaultPluginDir(); err != nil {
 			return nil, err
@@ -175,6 +183,20 @@ func daemonOptions(c *cli.Context) (*options, error) {
 		return nil, err
 	}
 	return o, o.check(c)
+}
+
+// parseBytes reads a number of bytes, with K, M, G or T for powers of 1024.
+func parseBytes(text string) (int64, error) {
+	digits := strings.TrimRight(text, "KMGT")
+	number, err := strconv.ParseInt(digits, 10, 64)
+	shift := 0
+	if suffix := text[len(digits):]; suffix != "" {
+		shift = 10 * (strings.Index("KMGT", suffix) + 1)
+	}
+	if err != nil || len(text)-len(digits) > 1 || number <= 0 || number > math.MaxInt64>>shift {
+		return 0, fmt.Errorf("%q: want a number of bytes above 0, as 500M or 10G", text)
+	}
+	return number << shift, nil
 }
 
 func defaultPluginDir() (string, error) {

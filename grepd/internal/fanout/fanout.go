@@ -7,6 +7,7 @@
 //	QueryBegin  the targets
 //	NodeStep*   the steps of their searches, interleaved; each target's own stay in order
 //	NodeEnd*    how each of them ended
+//	Groups*     what they counted by fields, added up
 //	QueryEnd    how many were asked, and how many answered in full
 //
 // # Memory and order
@@ -18,13 +19,22 @@
 // lines goes on (Chunk.More) keeps the floor for its next step, so that no group is ever
 // torn apart.
 //
+// A query may ask for an order. By node, a target waits with its first step, or with its end, until the targets before it
+// have ended. By time, each waits until its next line is the earliest of all (package timeline),
+// which is known once every target has said its next line or ended. Both cost no more memory: what a
+// target has to say meanwhile waits in the window of its connection, and when that is full
+// its search waits too. So with an answer that is larger than the windows, by node the targets take their
+// turns at searching too, and by time all go at the pace of the slowest.
+//
 // # How a wait ends
 //
 // A target that ends its search has answered, whatever the member list says of it.
 // Otherwise the wait for it ends as soon as its connection breaks, or the member list says
 // that it failed or left; and when it has been silent for the query's timeout, counted only
-// while somebody listens to it. Targets with nothing to say send Progress steps, so that
-// the timeout need not be as long as the longest search.
+// while somebody listens to it. Targets with nothing to say send Progress steps as long as they read something, so that
+// the timeout need not be as long as the longest search, and yet ends the wait for a disk that hangs, this
+// node's own included. Those steps go no further; what they come to together is told the client
+// in QueryProgress steps.
 //
 // # Concurrency
 //
@@ -37,8 +47,10 @@ import (
 	"context"
 	"errors"
 	"sync"
+	"sync/atomic"
 	"time"
 
+	"github.com/aksinghdce/cluster-membership-service/grepd/internal/tally"
 	"github.com/aksinghdce/cluster-membership-service/shared/proto/greppb"
 )
 
@@ -47,6 +59,10 @@ const (
 	TimeoutDefault = 10 * time.Second
 	// TimeoutMax is the longest timeout that a query may ask for.
 	TimeoutMax = time.Hour
+	// progressTime is how often targets say that they get on, and the client is told of it.
+	progressTime = 500 * time.Millisecond
+	// progressPerTimeout is how often at least they say so while they are waited for.
+	progressPerTimeout = 4
 	// drainTime is how long each step of a target that was declared failed may take: what
 	// it said before is on its way, or here already.
 	drainTime = 200 * time.Millisecond
@@ -89,15 +105,20 @@ func (f *Fanout) Query(ctx context.Context, request *greppb.QueryRequest, send f
 		ctx: ctx, cancel: cancel, fanout: f, request: &request.Search,
 		timeout: TimeoutDefault, send: send, floor: make(chan struct{}, 1),
 	}
+	q.sort = request.Sort
 	if request.TimeoutNanos > 0 {
 		q.timeout = time.Duration(request.TimeoutNanos)
 	}
+	q.request.ProgressNanos = int64(min(progressTime, q.timeout/progressPerTimeout))
 	q.choose(list, roll, request.Nodes)
 	if err := send(q.begin(list)); err != nil {
 		return err
 	}
 	q.run(changed)
 	if err := context.Cause(ctx); err != nil {
+		return err
+	}
+	if err := q.sendCounts(); err != nil {
 		return err
 	}
 	return send(&greppb.QueryReply{Step: &greppb.QueryReply_End{End: &greppb.QueryEnd{
@@ -112,12 +133,38 @@ type query struct {
 	fanout  *Fanout
 	request *greppb.SearchRequest
 	timeout time.Duration
+	sort    greppb.Sort
 	targets []*target
 
-	// floor holds one token while somebody speaks: calls send.
+	// floor holds one token while somebody speaks, or could go on with a group of lines.
 	floor    chan struct{}
-	send     func(*greppb.QueryReply) error
-	answered uint32 // targets that answered; guarded by floor
+	answered uint32      // targets that answered; guarded by floor
+	tally    tally.Tally // what all targets have counted; guarded by floor
+
+	sending sync.Mutex // held while send is called
+	send    func(*greppb.QueryReply) error
+
+	ended, bytes, matches atomic.Uint64 // for QueryProgress
+}
+
+// say sends one step.
+func (q *query) say(reply *greppb.QueryReply) error {
+	q.sending.Lock()
+	defer q.sending.Unlock()
+	return q.send(reply)
+}
+
+// showProgress says how far the query has come, unless the client is still busy with what was said before.
+func (q *query) showProgress() {
+	if !q.sending.TryLock() {
+		return
+	}
+	defer q.sending.Unlock()
+	if err := q.send(&greppb.QueryReply{Step: &greppb.QueryReply_Progress{Progress: &greppb.QueryProgress{
+		Ended: uint32(q.ended.Load()), Bytes: q.bytes.Load(), Matches: q.matches.Load(),
+	}}}); err != nil {
+		q.cancel(err)
+	}
 }
 
 // choose lists the targets: this node and those alive, or those named.
@@ -160,6 +207,7 @@ func (q *query) begin(list Targets) *greppb.QueryReply {
 
 // run asks every target and returns when each has ended. Meanwhile it watches the list.
 func (q *query) run(changed <-chan struct{}) {
+	q.order()
 	var group sync.WaitGroup
 	for _, t := range q.targets {
 		targetCtx, cancel := context.WithCancelCause(q.ctx)
@@ -171,8 +219,12 @@ func (q *query) run(changed <-chan struct{}) {
 	}
 	ended := make(chan struct{})
 	go func() { group.Wait(); close(ended) }()
+	progress := time.NewTicker(progressTime)
+	defer progress.Stop()
 	for {
 		select {
+		case <-progress.C:
+			q.showProgress()
 		case <-ended:
 			return
 		case <-changed:

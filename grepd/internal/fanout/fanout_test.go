@@ -87,6 +87,55 @@ func TestOrderWithinNodesIsKeptAndGroupsAreNotTornApart(t *testing.T) {
 	}
 }
 
+// As a disk that hangs does to the node that is asked.
+func TestOwnNodeCanFreezeToo(t *testing.T) {
+	other, _ := startPeer(t, "127.0.0.1:0", says(fileBegin("logs/b"), chunk("b\n", false)))
+	const self = "192.0.2.1:1"
+	f := newFanout(t, fanout.NewStatic(self, []string{other}), saysAndFreezes(fileBegin("logs/a"), chunk("a\n", false)))
+	a := ask(t, f, timeout(50*time.Millisecond))
+	a.want(t, self, "TIMED_OUT: silent for 50ms (partial)")
+	a.want(t, other, "ANSWERED")
+}
+
+// A node whose disk is slow but reads is waited for, and what it has read is told.
+func TestProgressIsToldAndKeepsATargetAlive(t *testing.T) {
+	var bytes uint64
+	told := make(chan struct{})
+	slow := func(ctx context.Context, send func(*greppb.SearchReply) error) error {
+		for {
+			select {
+			case <-told:
+				return send(searchEnd())
+			case <-ctx.Done():
+				return ctx.Err()
+			case <-time.After(10 * time.Millisecond): // simulates a slow disk
+				bytes += 1000
+				step := progress()
+				step.GetProgress().Bytes = bytes
+				if err := send(step); err != nil {
+					return err
+				}
+			}
+		}
+	}
+	peer, _ := startPeer(t, "127.0.0.1:0", slow)
+	f := newFanout(t, newLiveList(peer), nil)
+	seen := false
+	err := f.Query(t.Context(), &greppb.QueryRequest{TimeoutNanos: int64(300 * time.Millisecond)}, func(reply *greppb.QueryReply) error {
+		if p := reply.GetProgress(); p != nil && p.Bytes >= 1000 && !seen {
+			seen = true
+			close(told)
+		}
+		if end := reply.GetNodeEnd(); end != nil && end.Outcome != greppb.NodeEnd_ANSWERED {
+			t.Errorf("it ended %v: %s", end.Outcome, end.Message)
+		}
+		return nil
+	})
+	if err != nil || !seen {
+		t.Errorf("%v, progress was told: %v", err, seen)
+	}
+}
+
 func TestOwnNodeIsSearchedInProcess(t *testing.T) {
 	other, _ := startPeer(t, "127.0.0.1:0", says(fileBegin("logs/b")))
 	const self = "192.0.2.1:1" // where nobody could be reached

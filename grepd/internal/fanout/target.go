@@ -9,6 +9,7 @@ import (
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/status"
 
+	"github.com/aksinghdce/cluster-membership-service/grepd/internal/timeline"
 	"github.com/aksinghdce/cluster-membership-service/shared/proto/greppb"
 )
 
@@ -25,7 +26,13 @@ type target struct {
 	begun    bool // something came
 	partial  bool // some of its output was sent on
 
+	bytes, matches uint64 // that it has read and selected, as far as it said
+
 	reason string // why it could not be connected to, if that is known
+
+	stream *timeline.Stream // its lines among all, if they are in the order of their times
+	before <-chan struct{}  // closed when it may speak, if the targets are in order; nil: at any time
+	after  chan struct{}    // closed when the next one may
 }
 
 // ask searches the target and says how that ended.
@@ -45,12 +52,21 @@ func (q *query) ask(ctx context.Context, t *target) {
 		t.speaking = false
 		q.give()
 	}
-	q.sendEnd(ctx, t, err)
+	if t.stream != nil {
+		t.stream.End()
+	}
+	end := t.end(ctx, err, q.timeout.String())
+	q.ended.Add(1)
+	if t.awaitTurn(q.ctx) == nil {
+		q.sendEnd(end)
+	}
+	if t.after != nil {
+		close(t.after)
+	}
 }
 
 // sendEnd says how the target's search ended, unless nobody listens any more.
-func (q *query) sendEnd(ctx context.Context, t *target, err error) {
-	end := t.end(ctx, err, q.timeout.String())
+func (q *query) sendEnd(end *greppb.NodeEnd) {
 	if q.ctx.Err() != nil || q.take(q.ctx) != nil {
 		return
 	}
@@ -58,15 +74,18 @@ func (q *query) sendEnd(ctx context.Context, t *target, err error) {
 	if end.Outcome == greppb.NodeEnd_ANSWERED {
 		q.answered++
 	}
-	if err := q.send(&greppb.QueryReply{Step: &greppb.QueryReply_NodeEnd{NodeEnd: end}}); err != nil {
+	if err := q.say(&greppb.QueryReply{Step: &greppb.QueryReply_NodeEnd{NodeEnd: end}}); err != nil {
 		q.cancel(err)
 	}
 }
 
-// askSelf searches this node's files. There is no patience to be lost: a search in process
-// cannot be abandoned, and a client has a patience of its own.
+// askSelf searches this node's files.
 func (q *query) askSelf(ctx context.Context, t *target) error {
+	t.patience.begin()
+	defer t.patience.end()
 	return q.fanout.local.Search(ctx, q.request, func(reply *greppb.SearchReply) error {
+		t.patience.end()
+		defer t.patience.begin()
 		return q.relay(ctx, t, reply)
 	})
 }
@@ -120,19 +139,50 @@ func (q *query) relay(ctx context.Context, t *target, reply *greppb.SearchReply)
 		t.partial = true
 		goesOn = step.Chunk.GetMore()
 	case *greppb.SearchReply_Progress:
-		goesOn = t.speaking
+		q.observe(t, step.Progress.Bytes, step.Progress.Matches)
+		return nil
+	case *greppb.SearchReply_Groups:
+		t.partial = true
+		return q.count(ctx, t, step.Groups)
 	case *greppb.SearchReply_SearchEnd:
 		t.ended = true
+		q.observe(t, step.SearchEnd.Bytes, step.SearchEnd.Matches)
 	case nil:
 		return nil // a step that this version does not know
 	}
+	if err := t.awaitTurn(ctx); err != nil {
+		return err
+	}
+	if chunk := reply.GetChunk(); chunk != nil && t.stream != nil {
+		return t.stream.Chunk(ctx, chunk, func(piece *greppb.Chunk) error {
+			piece.Times = nil // which nobody asks for any more
+			return q.sendStep(ctx, t, &greppb.SearchReply{Step: &greppb.SearchReply_Chunk{Chunk: piece}}, false)
+		})
+	}
+	return q.sendStep(ctx, t, reply, goesOn)
+}
+
+// observe takes note of how far a target has come.
+func (q *query) observe(t *target, bytes, matches uint64) {
+	if bytes > t.bytes {
+		q.bytes.Add(bytes - t.bytes)
+		t.bytes = bytes
+	}
+	if matches > t.matches {
+		q.matches.Add(matches - t.matches)
+		t.matches = matches
+	}
+}
+
+// sendStep sends a step as soon as the target has the floor.
+func (q *query) sendStep(ctx context.Context, t *target, reply *greppb.SearchReply, goesOn bool) error {
 	if !t.speaking {
 		if err := q.take(ctx); err != nil {
 			return err
 		}
 		t.speaking = true
 	}
-	err := q.send(&greppb.QueryReply{Step: &greppb.QueryReply_NodeStep{
+	err := q.say(&greppb.QueryReply{Step: &greppb.QueryReply_NodeStep{
 		NodeStep: &greppb.NodeStep{Node: t.index, Reply: *reply},
 	}})
 	if err != nil {

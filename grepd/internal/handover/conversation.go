@@ -24,8 +24,11 @@ const (
 
 var checksums = crc32.MakeTable(crc32.Castagnoli)
 
-// errGone says that the other side has ended, or closed its end.
-var errGone = errors.New("the other side has ended")
+var (
+	// errGone says that the other side has ended, or closed its end.
+	errGone = errors.New("the other side has ended")
+	errLate = errors.New("no answer in time")
+)
 
 // conversation is one end of the socket between the two.
 type conversation struct{ conn net.Conn }
@@ -118,7 +121,7 @@ func (c *conversation) receive(within time.Duration) (*handoverpb.Message, error
 func explain(err error) error {
 	switch {
 	case errors.Is(err, os.ErrDeadlineExceeded):
-		return fmt.Errorf("no answer in time: %w", os.ErrDeadlineExceeded)
+		return errLate
 	case errors.Is(err, io.EOF), errors.Is(err, io.ErrUnexpectedEOF), errors.Is(err, syscall.EPIPE), errors.Is(err, syscall.ECONNRESET):
 		return errGone
 	}

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"net"
 	"os"
 	"os/exec"
@@ -156,6 +157,10 @@ func start(cfg *Config) (_ *successor, err error) {
 }
 
 func explainStart(err error) error {
+	var pathErr *fs.PathError
+	if errors.As(err, &pathErr) { // the path has been said
+		err = pathErr.Err
+	}
 	switch {
 	case errors.Is(err, syscall.ENOEXEC):
 		return fmt.Errorf("%w: not a program for this machine", err)

@@ -3,6 +3,7 @@ package match
 import (
 	"bytes"
 	"slices"
+	"sync/atomic"
 )
 
 // Scanner applies a Matcher. It keeps working memory from call to call, and serves one goroutine.
@@ -28,6 +29,13 @@ func (m *Matcher) NewScanner(done <-chan struct{}) *Scanner {
 		v.done = done
 	}
 	return s
+}
+
+// CountWork lets work go up while a call takes long, so that others see that it gets on.
+func (s *Scanner) CountWork(work *atomic.Uint64) {
+	for _, v := range append(s.retried, s.vm) {
+		v.work = work
+	}
 }
 
 // Lines appends to lines those of block that are selected, their newlines included, until there
@@ -156,19 +164,27 @@ func (s *Scanner) Match(line []byte) bool {
 
 // Parts appends to parts those of line, without its newline, that match. Empty matches are none.
 func (s *Scanner) Parts(line []byte, parts []Range) []Range {
-	for pos := 0; pos < len(line); {
+	parts, _ = s.PartsFrom(line, 0, parts, -1)
+	return parts
+}
+
+// PartsFrom is Parts from a place on that an earlier call gave, or 0, until there are max more. Below 0, max is no limit. It
+// gives the place to go on at, which is the line's end when there are no more.
+func (s *Scanner) PartsFrom(line []byte, pos int, parts []Range, max int) ([]Range, int) {
+	for n := 0; pos < len(line) && n != max; {
 		r, ok := s.next(line, pos)
 		if !ok {
-			break
+			return parts, len(line)
 		}
 		if pos = r.End; r.Start < r.End {
 			parts = append(parts, r)
+			n++
 		} else if pos < len(line) {
 			_, n := decode(line[pos:])
 			pos += n
 		}
 	}
-	return parts
+	return parts, pos
 }
 
 // next gives the leftmost match at or after from.

@@ -27,45 +27,45 @@ func (r *rig) successor() *PreparedMembership {
 	return p
 }
 
-// beginFrom has a prepared host take over, and makes it the rig's.
-func (r *rig) beginFrom(p *PreparedMembership, from Handed) {
+// beginFrom has a prepared host take over, and returns a rig with that.
+func (r *rig) beginFrom(p *PreparedMembership, from Handed) *rig {
 	r.t.Helper()
 	m, err := p.Begin(from)
 	if err != nil {
 		r.t.Fatal(err)
 	}
 	r.t.Cleanup(m.Stop)
-	r.Membership = m
+	return &rig{Membership: m, t: r.t, dir: r.dir, conn: r.conn}
 }
 
 func TestHandOverLosesNoDatagramAndKeepsTheState(t *testing.T) {
 	r := newRig(t, works)
-	old := r.Membership
-	oldPID := old.Info().PID
+	oldPID := r.Info().PID
 	r.row("the first list", func(pluginpb.Member) bool { return true })
 	pump := startPump(t, r.conn.LocalAddr())
 	next := r.successor()
 	stale := r.watchForStale()
-	err := old.HandOver(func(from Handed) error {
+	var after *rig
+	err := r.HandOver(func(from Handed) error {
 		if from.Crashed || from.Retired || time.Since(from.Frozen) > time.Minute {
 			t.Errorf("handed over as %+v", from)
 		}
-		r.beginFrom(next, from)
+		after = r.beginFrom(next, from)
 		return nil
 	})
 	if err != nil {
 		t.Fatal(err)
 	}
-	if list := r.Roster().List(); !list.StaleSince.IsZero() || len(list.Members) != 1 {
+	if list := after.Roster().List(); !list.StaleSince.IsZero() || len(list.Members) != 1 {
 		t.Errorf("the new host begins with the list %+v", list)
 	}
-	if info := old.Info(); info.State != HandedOver || info.PID != 0 || alive(oldPID) {
+	if info := r.Info(); info.State != HandedOver || info.PID != 0 || alive(oldPID) {
 		t.Errorf("the old host: %+v, process alive: %t", info, alive(oldPID))
 	}
-	if _, err := old.Reload(context.Background()); !errors.Is(err, ErrStopped) {
+	if _, err := r.Membership.Reload(context.Background()); !errors.Is(err, ErrStopped) {
 		t.Errorf("reload of the old host: %v, want %v", err, ErrStopped)
 	}
-	old.Stop()
+	r.Stop()
 	pump.finish()
 	if stale() {
 		t.Error("the old host's list was marked stale, and queries under way still use it")
@@ -73,11 +73,11 @@ func TestHandOverLosesNoDatagramAndKeepsTheState(t *testing.T) {
 	if uint64(len(pump.echoes)) != pump.sent || pump.twice != 0 {
 		t.Errorf("%d of %d datagrams were echoed, %d of them twice", len(pump.echoes), pump.sent, pump.twice)
 	}
-	r.row("a second start, not from a crash", func(m pluginpb.Member) bool { return m.Addr == "frozen" && m.Incarnation == 2 })
+	after.row("a second start, not from a crash", func(m pluginpb.Member) bool { return m.Addr == "frozen" && m.Incarnation == 2 })
 	if r.logged("left") {
 		t.Errorf("the node has left: %q", r.lines())
 	}
-	r.reload() // the new host is one like any other
+	after.reload() // the new host is one like any other
 }
 
 func TestHandOverThatFailsResumes(t *testing.T) {
@@ -112,17 +112,18 @@ func TestPluginThatDoesNotFreezeIsHandedOverFromItsSnapshot(t *testing.T) {
 	r.dir = t.TempDir() // since the first host watches the other
 	r.install(works)
 	next := r.successor()
+	var after *rig
 	err := r.HandOver(func(from Handed) error {
 		if !from.Crashed || alive(hung) {
 			t.Errorf("handed over as %+v, with the hanging process alive: %t", from, alive(hung))
 		}
-		r.beginFrom(next, from)
+		after = r.beginFrom(next, from)
 		return nil
 	})
 	if err != nil {
 		t.Fatal(err)
 	}
-	r.row("a second start, from a crash", func(m pluginpb.Member) bool { return m.Addr == "crashed" && m.Incarnation == 2 })
+	after.row("a second start, from a crash", func(m pluginpb.Member) bool { return m.Addr == "crashed" && m.Incarnation == 2 })
 }
 
 // snapshotted asks the host's goroutine whether it has a state.
@@ -139,21 +140,22 @@ func TestHandOverOfOneThatLeftStartsNothing(t *testing.T) {
 	}
 	next := r.successor()
 	idle := next.PID()
+	var after *rig
 	err := r.HandOver(func(from Handed) error {
 		if !from.Retired {
 			t.Errorf("handed over as %+v", from)
 		}
-		r.beginFrom(next, from)
+		after = r.beginFrom(next, from)
 		return nil
 	})
 	if err != nil {
 		t.Fatal(err)
 	}
-	if info := r.Info(); info.State != Stopped || alive(idle) {
+	if info := after.Info(); info.State != Stopped || alive(idle) {
 		t.Errorf("the new host: %+v, idle process alive: %t", info, alive(idle))
 	}
-	r.reload()
-	r.row("a start without a state", func(m pluginpb.Member) bool { return m.Incarnation == 1 })
+	after.reload()
+	after.row("a start without a state", func(m pluginpb.Member) bool { return m.Incarnation == 1 })
 }
 
 func TestStateThatTheNewProgramRefusesIsNoEnd(t *testing.T) {

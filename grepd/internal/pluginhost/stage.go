@@ -106,6 +106,7 @@ func copyProgram(ctx context.Context, path string, src *os.File) (sum [sha256.Si
 		err = errWritten
 	}
 	syscall.ForkLock.RLock() // held for writing by who forks, until the child's exec
+	//lint:ignore SA2001 it is for those that are under way
 	syscall.ForkLock.RUnlock()
 	return [sha256.Size]byte(hash.Sum(nil)), err
 }

@@ -346,7 +346,7 @@ func TestJSON(t *testing.T) {
 	c := lines("xay", "\xff")
 	c.Kinds, c.Spans = []byte{0, 1}, []uint32{1, 1, 1}
 	var out bytes.Buffer
-	p := printer.NewJSON(&out)
+	p := printer.NewJSON(&out, false)
 	for _, reply := range []*greppb.QueryReply{
 		begin("n1", "n2"), file(0, "logs/<a>"), chunk(0, c), fileEnd(0, 1, false), file(0, "logs/b"), fileEnd(0, 0, false),
 		fileError(0, "logs/c", "Permission denied", false), fileError(1, "logs/c", "Permission denied", false), nodeEnd(0, greppb.NodeEnd_ANSWERED, ""),
@@ -365,7 +365,7 @@ func TestJSON(t *testing.T) {
 {"type":"end","data":{"node":"n1","path":{"text":"logs/<a>"},"binary":false,"stats":{"matched_lines":1,"bytes_searched":9}}}
 {"type":"error","data":{"node":"n1","path":{"text":"logs/c"},"message":"Permission denied"}}
 {"type":"error","data":{"node":"n2","path":{"text":"logs/c"},"message":"Permission denied"}}
-{"type":"summary","data":{"stats":{"matched_lines":0,"bytes_searched":0},"coverage":{"live":true,"asked":2,"answered":1,"complete":false,"nodes":[{"node":"n1","outcome":"answered"},{"node":"n2","outcome":"timed out","message":"silent for 10s"}]}}}
+{"type":"summary","data":{"stats":{"matched_lines":0,"bytes_searched":0},"coverage":{"live":true,"asked":2,"answered":1,"complete":false,"required":"all","sufficient":false,"nodes":[{"node":"n1","outcome":"answered"},{"node":"n2","outcome":"timed out","message":"silent for 10s"}]}}}
 `
 	if out.String() != want {
 		t.Errorf("got\n%swant\n%s", out.String(), want)
@@ -377,6 +377,75 @@ func TestJSON(t *testing.T) {
 	}
 	if got := p.Outcome().ExitStatus(false); got != printer.ExitTrouble {
 		t.Errorf("exit status %d, want %d", got, printer.ExitTrouble)
+	}
+}
+
+func groups(other uint64, texts ...string) *greppb.QueryReply {
+	g := &greppb.Groups{Other: other}
+	for i, text := range texts {
+		g.Groups = append(g.Groups, greppb.Group{Values: strings.Fields(text), Count: uint64(9 - i)})
+	}
+	return &greppb.QueryReply{Step: &greppb.QueryReply_Groups{Groups: g}}
+}
+
+// Counts that may be too low are not taken for exact ones.
+func TestCounts(t *testing.T) {
+	replies := []*greppb.QueryReply{begin("n1"), nodeEnd(0, greppb.NodeEnd_ANSWERED, ""), groups(0, "FAIL a", "JOIN b"), end()}
+	got, outcome := printText(t, printer.TextOptions{}, replies...)
+	if want := "9\tFAIL\ta\n8\tJOIN\tb\n"; got != want || outcome.ExitStatus(false) != printer.ExitMatch {
+		t.Errorf("%q and exit status %d, want %q", got, outcome.ExitStatus(false), want)
+	}
+	replies[2] = groups(7, "FAIL a")
+	got, outcome = printText(t, printer.TextOptions{}, replies...)
+	want := "9\tFAIL\ta\n7\ndgrep: more different values than are counted apart: the counts may be too low, and lines with other values are the last count\n"
+	if got != want || outcome.ExitStatus(false) != printer.ExitTrouble {
+		t.Errorf("%q and exit status %d, want %q and %d", got, outcome.ExitStatus(false), want, printer.ExitTrouble)
+	}
+}
+
+// Lines of files that alternate stand behind the name of their own file, and those of a file
+// that was ended or never begun are malformed.
+func TestFilesThatAlternate(t *testing.T) {
+	numbered := func(number uint32, path string) *greppb.QueryReply {
+		r := file(0, path)
+		r.GetNodeStep().Reply.GetFileBegin().File = number
+		return r
+	}
+	line := func(number uint32, text string) *greppb.QueryReply {
+		c := lines(text)
+		c.File = number
+		return chunk(0, c)
+	}
+	ended := fileEnd(0, 1, false)
+	ended.GetNodeStep().Reply.GetFileEnd().File = 1
+	got, outcome := printText(t, printer.TextOptions{}, begin("n1"), numbered(1, "logs/a"), line(1, "x"), numbered(2, "logs/b"),
+		line(2, "y"), line(1, "z"), ended, line(2, "y"), line(1, "gone"), line(3, "never"))
+	want := "n1:logs/a:x\nn1:logs/b:y\nn1:logs/a:z\nn1:logs/b:y\ndgrep: n1: malformed answer\ndgrep: n1: malformed answer\n"
+	if got != want || !outcome.Failed {
+		t.Errorf("%q, want %q", got, want)
+	}
+}
+
+// Of many machines the slowest are told.
+func TestStatsNameTheSlowest(t *testing.T) {
+	var nodes []string
+	for i := range 30 {
+		nodes = append(nodes, fmt.Sprint("n", i))
+	}
+	replies := []*greppb.QueryReply{begin(nodes...)}
+	for i := range nodes {
+		replies = append(replies, &greppb.QueryReply{Step: &greppb.QueryReply_NodeStep{NodeStep: &greppb.NodeStep{
+			Node: uint32(i), Reply: greppb.SearchReply{Step: &greppb.SearchReply_SearchEnd{SearchEnd: &greppb.SearchEnd{
+				Matches: 1, Files: 2, Bytes: 3, ElapsedNanos: int64(i) * 1e6,
+			}}},
+		}}})
+	}
+	_, outcome := printText(t, printer.TextOptions{}, replies...)
+	got := strings.Split(outcome.Stats(), "\n")
+	want := []string{"30 matched lines", "60 files searched", "90 bytes searched", "0.029000 seconds on the slowest machine, n29",
+		"MACHINE  SECONDS   FILES  BYTES  MATCHED LINES", "n29      0.029000  2      3      1"}
+	if !slices.Equal(got[:len(want)], want) || got[len(got)-2] != "and 10 faster machines" {
+		t.Errorf("%q", got)
 	}
 }
 
@@ -399,7 +468,7 @@ func FuzzMalformedChunk(f *testing.F) {
 		if sum != len(data) && !outcome.Failed {
 			t.Errorf("lengths of %d bytes for data of %d, and no error", sum, len(data))
 		}
-		p := printer.NewJSON(io.Discard)
+		p := printer.NewJSON(io.Discard, false)
 		for _, reply := range []*greppb.QueryReply{begin("n1"), file(0, "logs/a"), chunk(0, c)} {
 			if err := p.Print(reply); err != nil {
 				t.Fatal(err)

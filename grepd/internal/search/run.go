@@ -14,6 +14,9 @@ const blocksPerWorker = 4
 // bufferKeptMax bounds the buffers that are kept for later blocks: those that a long line has enlarged are not.
 const bufferKeptMax = 1 << 20
 
+// runsKeptMax bounds the runs whose memory is kept.
+const runsKeptMax = 16
+
 // Run searches the files that paths name and hands the results to sink. What is wrong with a
 // path goes to sink.Error and does not end the search; the error that Run returns is the
 // sink's, or the context's, or says that the options are not valid.
@@ -24,17 +27,24 @@ func Run(ctx context.Context, m *Mounts, paths []string, o Options, sink Sink) (
 	if o.blockBytes == 0 {
 		o.blockBytes = BlockBytes
 	}
-	e := &emitter{o: &o, sink: sink, w: newWorker(ctx, &o)}
-	if o.MaxCount == 0 {
+	e := &emitter{o: &o, sink: o.sink(sink), w: newWorker(ctx, &o)}
+	if o.selectsNothing() {
 		return e.stats, nil
 	}
-	p := startPipeline(ctx, m, paths, &o)
+	err := e.run(ctx, func(p *pipeline) { p.open(m, paths) })
+	return e.stats, err
+}
+
+// run searches the files that open gives to a pipeline.
+func (e *emitter) run(ctx context.Context, open func(*pipeline)) error {
+	p := startPipeline(ctx, open, e.o)
 	err := p.drain(e)
 	p.stop()
+	e.stats.Marks = p.marks
 	if errors.Is(err, errStop) {
 		err = nil
 	}
-	return e.stats, err
+	return err
 }
 
 func (o *Options) check() error {
@@ -45,9 +55,20 @@ func (o *Options) check() error {
 		return errors.New("search: context may not be negative")
 	case o.Report > Quiet:
 		return errors.New("search: unknown " + o.Report.String())
+	case len(o.Columns) > 0 && (o.Report == Parts || o.context()):
+		return errors.New("search: columns are of whole lines, without context")
+	}
+	if o.ExpandBytesMax == 0 {
+		o.ExpandBytesMax = ExpandBytesMaxDefault
+	}
+	if o.Progress == nil {
+		o.Progress = &Progress{}
 	}
 	return nil
 }
+
+// selectsNothing tells whether no file needs to be looked at.
+func (o *Options) selectsNothing() bool { return o.MaxCount == 0 && o.Report != FilesWithoutMatch }
 
 // pipeline reads and searches blocks ahead of the sink. One goroutine opens files and cuts them to
 // blocks, several search blocks, and drain takes the results in the order of the blocks.
@@ -59,15 +80,20 @@ type pipeline struct {
 	todo   chan *block
 	order  chan item
 	wg     sync.WaitGroup
+	// expander belongs to the goroutine that opens files.
+	expander expander
+	marks    []FileMark
 }
 
 // item is the next thing to report: a block, or a path that cannot be searched.
 type item struct {
 	block *block
 	fail  FileError
+	// opened says that the path could be opened, so that it counts as a file.
+	opened bool
 }
 
-func startPipeline(ctx context.Context, m *Mounts, paths []string, o *Options) *pipeline {
+func startPipeline(ctx context.Context, open func(*pipeline), o *Options) *pipeline {
 	workers := o.Workers
 	if workers <= 0 {
 		workers = runtime.GOMAXPROCS(0)
@@ -81,7 +107,9 @@ func startPipeline(ctx context.Context, m *Mounts, paths []string, o *Options) *
 	p.wg.Go(func() {
 		defer close(p.order)
 		defer close(p.todo)
-		p.open(m, paths)
+		p.expander.bytesMax = o.ExpandBytesMax
+		defer p.expander.close()
+		open(p)
 	})
 	for range workers {
 		p.wg.Go(p.work)
@@ -102,9 +130,12 @@ func (p *pipeline) stop() {
 
 // open goes through the paths.
 func (p *pipeline) open(m *Mounts, paths []string) {
-	f := finder{mounts: m, o: p.o, file: p.cut, fail: func(e FileError) error {
-		return p.send(item{fail: e})
-	}}
+	f := finder{
+		mounts: m, o: p.o, file: p.cut,
+		fail:       func(e FileError) error { return p.send(item{fail: e}) },
+		unreadable: func(e FileError) error { return p.send(item{fail: e, opened: true}) },
+		files:      p.o.Files.scanner(), excludeDirs: p.o.ExcludeDirs.scanner(),
+	}
 	for _, path := range paths {
 		if f.find(p.ctx, path) != nil {
 			return
@@ -123,36 +154,65 @@ func (p *pipeline) send(it item) error {
 
 // cut gives the blocks of a file to the workers.
 func (p *pipeline) cut(f *os.File, path string, size int64) error {
-	shared := &file{path: path, f: f, size: size}
+	shared := &file{path: path, f: f, size: size, progress: p.o.Progress}
 	shared.users.Store(1)
 	defer shared.release()
-	for i := int64(0); ; i++ {
-		var b *block
-		select {
-		case b = <-p.free:
-		case <-p.ctx.Done():
-			return p.ctx.Err()
-		}
-		shared.users.Add(1)
-		b.file, b.index, b.last = shared, i, (i+1)*p.o.blockBytes >= size
-		// Neither send waits: both channels have room for every block there is.
-		p.todo <- b
-		if err := p.send(item{block: b}); err != nil {
-			shared.release()
-			return err
-		}
-		if b.last || shared.finished.Load() {
-			return nil
+	if len(p.marks) < marksMax {
+		if m := mark(f); m != 0 {
+			p.marks = append(p.marks, FileMark{path, m})
 		}
 	}
+	if c := compressionOf(f, path); c != uncompressed {
+		shared.size = -1
+		return p.cutCompressed(shared, c, size)
+	}
+	plan := p.plan(shared)
+	for i := plan.from; ; i++ {
+		b, err := p.take(shared, i)
+		if err != nil {
+			return err
+		}
+		b.first, b.last, b.filled, b.damage = i == plan.from, i >= plan.last, false, nil
+		b.use, b.times = plan.use(i, p.o.blockBytes, size), plan.times
+		if last, err := p.give(b); last || err != nil {
+			return err
+		}
+	}
+}
+
+// take gives an unused block for a part of the file.
+func (p *pipeline) take(shared *file, index int64) (*block, error) {
+	select {
+	case b := <-p.free:
+		shared.users.Add(1)
+		b.file, b.index = shared, index
+		return b, nil
+	case <-p.ctx.Done():
+		return nil, p.ctx.Err()
+	}
+}
+
+// give has a block searched and reported, and tells whether no more of its file is wanted.
+func (p *pipeline) give(b *block) (last bool, err error) {
+	shared, last := b.file, b.last // the block is not ours afterwards
+	// Neither send waits: both channels have room for every block there is.
+	p.todo <- b
+	if err := p.send(item{block: b}); err != nil {
+		shared.release()
+		return true, err
+	}
+	return last || shared.finished.Load(), nil
 }
 
 // work reads and searches blocks until there are no more.
 func (p *pipeline) work() {
 	w := newWorker(p.ctx, p.o)
 	for b := range p.todo {
-		if b.err = p.ctx.Err(); b.err == nil && !b.file.finished.Load() {
-			if b.err = b.read(p.o.blockBytes, p.o.Binary == BinaryText); b.err == nil {
+		if b.err = p.ctx.Err(); b.err == nil && b.use != nothing && !b.file.finished.Load() {
+			if !b.filled {
+				b.err = b.read(p.o.blockBytes, p.o.terminators())
+			}
+			if b.err == nil {
 				w.search(b)
 				b.err = p.ctx.Err()
 			}
@@ -179,7 +239,10 @@ func (p *pipeline) drain(e *emitter) error {
 }
 
 func (p *pipeline) report(e *emitter, it item) error {
-	if it.block == nil {
+	switch {
+	case it.opened:
+		return e.unreadable(it.fail)
+	case it.block == nil:
 		return e.fail(it.fail)
 	}
 	select {
@@ -194,8 +257,8 @@ func (p *pipeline) report(e *emitter, it item) error {
 
 // add reports a block that was searched.
 func (p *pipeline) add(e *emitter, b *block) error {
-	if b.index == 0 {
-		if err := e.begin(b.file.path); err != nil {
+	if b.first {
+		if err := e.begin(b.file.path, b.file.size); err != nil {
 			return err
 		}
 	}
@@ -210,6 +273,9 @@ func (p *pipeline) add(e *emitter, b *block) error {
 		if err = e.fail(fileError(b.file.path, err)); err == nil {
 			err = e.end()
 		}
+	}
+	if err == nil && b.damage != nil && !e.ended {
+		err = e.fail(fileError(b.file.path, b.damage))
 	}
 	if err == nil && b.last {
 		err = e.end()
@@ -230,5 +296,9 @@ func (p *pipeline) recycle(b *block) {
 	if cap(b.out.chunk.Data) > bufferKeptMax {
 		b.out = lineBuffer{}
 	}
+	if cap(b.runs) > runsKeptMax {
+		b.runs = nil
+	}
+	b.times = nil
 	p.free <- b
 }

@@ -66,6 +66,8 @@ type Config struct {
 	Admin greppb.AdminServer
 	// QueriesMax and SearchesMax bound what runs at the same time. 0 means the defaults.
 	QueriesMax, SearchesMax int
+	// ExpandBytesMax bounds what a compressed file may expand to. 0: search.ExpandBytesMaxDefault.
+	ExpandBytesMax int64
 }
 
 // Server is a node's gRPC server.
@@ -85,7 +87,7 @@ func New(c Config) (*Server, error) {
 	if c.Admin == nil {
 		c.Admin = &greppb.UnimplementedAdminServer{}
 	}
-	searches := newLocal(c.Mounts, orDefault(c.SearchesMax, SearchesMaxDefault))
+	searches := newLocal(c.Mounts, orDefault(c.SearchesMax, SearchesMaxDefault), c.ExpandBytesMax)
 	s := &Server{
 		grpc: grpc.NewServer(
 			gogocodec.ServerOption(),
@@ -147,6 +149,7 @@ func (s *Server) Stop(ctx context.Context) bool {
 		<-stopped
 	}
 	s.fanout.Close()
+	s.local.wait(ctx)
 	return all
 }
 
@@ -158,6 +161,11 @@ var _ greppb.GrepServer = grepService{}
 // Search searches this node's files.
 func (s grepService) Search(request *greppb.SearchRequest, stream greppb.Grep_SearchServer) error {
 	return s.local.Search(stream.Context(), request, stream.Send)
+}
+
+// Complete lists paths of this node.
+func (s grepService) Complete(ctx context.Context, request *greppb.CompleteRequest) (*greppb.CompleteReply, error) {
+	return s.local.Complete(ctx, request)
 }
 
 // Query searches the cluster.

@@ -8,6 +8,7 @@ import (
 	"net"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"syscall"
 	"testing"
@@ -20,6 +21,7 @@ import (
 	"google.golang.org/grpc/status"
 
 	"github.com/aksinghdce/cluster-membership-service/grepd/internal/fanout"
+	"github.com/aksinghdce/cluster-membership-service/grepd/internal/fields"
 	"github.com/aksinghdce/cluster-membership-service/grepd/internal/search"
 	"github.com/aksinghdce/cluster-membership-service/shared/gogocodec"
 	"github.com/aksinghdce/cluster-membership-service/shared/proto/greppb"
@@ -128,9 +130,17 @@ func TestLimits(t *testing.T) {
 			"a path of 4097 bytes, at most 4096 are possible"},
 		{func(q *greppb.QueryRequest) { q.Search.Paths = []string{"logs/" + strings.Repeat("{a,b}", 10)} },
 			"a glob whose braces stand for more than 1000 words: logs/{a,b}{a,b}{a,b}{a,b}{a,b}{a,b}{a,b}..."},
-		{func(q *greppb.QueryRequest) { q.Search.Include = []string{strings.Repeat("{,}", 200)} },
-			"a glob whose braces stand for more than 1000 words: {,}{,}{,}{,}{,}{,}{,}{,}{,}{,}{,}{,}{,}{..."},
-		{func(q *greppb.QueryRequest) { q.Search.Include = many(GlobsMax, "a"); q.Search.Exclude = many(1, "b") },
+		{func(q *greppb.QueryRequest) {
+			q.Search.Globs = []greppb.Glob{{Pattern: strings.Repeat("a", GlobBytesMax+1)}}
+		},
+			"globs to include or exclude of 65537 bytes, at most 65536 are possible"},
+		{func(q *greppb.QueryRequest) { q.Search.Globs = []greppb.Glob{{Pattern: "[z-a]"}} },
+			`--include, --exclude or --exclude-dir, as a regular expression: pattern "[z-a]", at byte 4: Invalid range end`},
+		{func(q *greppb.QueryRequest) { q.Search.Directories = 3 }, "unknown treatment 3 of directories"},
+		{func(q *greppb.QueryRequest) {
+			q.Search.Globs = make([]greppb.Glob, GlobsMax)
+			q.Search.ExcludeDir = many(1, "b")
+		},
 			"1001 globs to include or exclude, at most 1000 are possible"},
 		{func(q *greppb.QueryRequest) { q.Search.BeforeContext = BeforeContextMax + 1 },
 			"100001 lines of context before each match, at most 100000 are possible"},
@@ -139,6 +149,30 @@ func TestLimits(t *testing.T) {
 		{func(q *greppb.QueryRequest) { q.TimeoutNanos = int64(2 * time.Hour) }, "timeout of 2h0m0s, at most 1h0m0s is possible"},
 		{func(q *greppb.QueryRequest) { q.Search.Report = 77 }, "unknown report 77"},
 		{func(q *greppb.QueryRequest) { q.Search.Binary = -1 }, "unknown treatment -1 of binary files"},
+		{func(q *greppb.QueryRequest) { q.Search.Where = many(fields.ConditionsMax+1, "a=b") }, "101 conditions, at most 100 are possible"},
+		{func(q *greppb.QueryRequest) {
+			q.Search.Where = []string{"a=" + strings.Repeat("b", fields.ConditionBytesMax)}
+		},
+			"a condition of 4098 bytes, at most 4096 are possible"},
+		{func(q *greppb.QueryRequest) { q.Search.Where = []string{"a~["} }, "condition \"a~[\": error parsing regexp: missing closing ]: `[`"},
+		{func(q *greppb.QueryRequest) { q.Search.Fields = many(FieldsMax+1, "a") }, "101 fields to show, at most 100 are possible"},
+		{func(q *greppb.QueryRequest) { q.Search.Fields = []string{""} }, "a field has no name"},
+		{func(q *greppb.QueryRequest) {
+			q.Search.Fields, q.Search.Report = []string{"a"}, greppb.Report_PARTS
+		},
+			"fields are of selected lines, so they go neither with matched parts, counts, names of files, nor with context"},
+		{func(q *greppb.QueryRequest) { q.Search.CountBy = true }, "nothing to count by"},
+		{func(q *greppb.QueryRequest) {
+			q.Search.Fields, q.Search.CountBy, q.Search.ByTime = []string{"a"}, true, true
+		},
+			"only lines have an order of time"},
+		{func(q *greppb.QueryRequest) { q.Search.Report, q.Search.ByTime = greppb.Report_COUNT, true },
+			"only lines have an order of time"},
+		{func(q *greppb.QueryRequest) { q.Search.SinceUnixNanos, q.Search.NullData = 1, true },
+			"times and fields are of lines that end in newlines, so they do not go with -z"},
+		{func(q *greppb.QueryRequest) { q.Sort = 7 }, "unknown order 7"},
+		{func(q *greppb.QueryRequest) { q.Sort = greppb.Sort_BY_TIME },
+			"the order of times needs the lines of each node in that order"},
 		{func(q *greppb.QueryRequest) { q.Search.Pattern.Syntax = 9 }, "unknown syntax 9 of patterns"},
 		{func(q *greppb.QueryRequest) { q.Search.Pattern.Patterns = []string{`a\(`} }, `pattern "a\\(", at byte 2: Unmatched ( or \(`},
 	} {
@@ -231,26 +265,52 @@ func TestStopBreaksOffQueriesAtItsDeadline(t *testing.T) {
 	}
 }
 
-// Without Progress steps a silent search would be taken for a frozen node.
-func TestSilentSearchShowsProgress(t *testing.T) {
+// Without Progress steps a silent search would be taken for a frozen node; with them at any price a frozen disk would be
+// taken for a search.
+func TestOnlyASearchThatGetsOnShowsProgress(t *testing.T) {
 	var steps []*greppb.SearchReply
 	s := newSink(search.Options{}, func(reply *greppb.SearchReply) error {
 		steps = append(steps, reply)
 		return nil
 	})
-	s.progress()
-	s.progress()
-	if err := s.Error(search.FileError{Path: "logs/a"}); err != nil {
-		t.Fatal(err)
-	}
-	s.progress() // something was said since
-	s.progress()
+	p := &search.Progress{}
+	work := s.progress(p, 0)
+	p.Bytes.Add(17)
+	work = s.progress(p, work)
+	work = s.progress(p, work)
+	p.Matches.Add(2)
+	work = s.progress(p, work)
+	s.close()
+	p.Matches.Add(1)
+	s.progress(p, work)
 	var got []string
 	for _, step := range steps {
-		got = append(got, strings.TrimPrefix(fmt.Sprintf("%T", step.Step), "*greppb.SearchReply_"))
+		got = append(got, fmt.Sprint(step.GetProgress().GetBytes(), " ", step.GetProgress().GetMatches()))
 	}
-	if want := "Progress Progress FileError Progress"; strings.Join(got, " ") != want {
-		t.Errorf("steps %v, want %s", got, want)
+	if want := []string{"17 0", "17 2"}; !slices.Equal(got, want) {
+		t.Errorf("steps %q, want %q", got, want)
+	}
+}
+
+// Work on a disk that hangs is given up by whoever waits for it, but keeps its place.
+func TestADiskThatHangsKeepsNobodyWaiting(t *testing.T) {
+	l := newLocal(nil, 1, 0)
+	ctx, cancel := context.WithCancel(t.Context())
+	hangs, began := make(chan struct{}), make(chan struct{})
+	ended := make(chan error, 1)
+	go func() { ended <- l.run(ctx, func() error { close(began); <-hangs; return nil }) }()
+	<-began
+	cancel()
+	if err := <-ended; status.Code(err) != codes.Canceled {
+		t.Errorf("%v, want Canceled", err)
+	}
+	if err := l.run(t.Context(), func() error { return nil }); status.Code(err) != codes.ResourceExhausted {
+		t.Errorf("%v, want ResourceExhausted", err)
+	}
+	close(hangs)
+	l.wait(t.Context())
+	if err := l.run(t.Context(), func() error { return nil }); err != nil {
+		t.Errorf("the place is not free again: %v", err)
 	}
 }
 
@@ -281,6 +341,31 @@ func TestOnlyFilesWithResultsAreNamed(t *testing.T) {
 		if begun != want {
 			t.Errorf("%v: %d files named, want %d", report, begun, want)
 		}
+	}
+}
+
+// More files than can be open together are refused before any line is sent.
+func TestTooManyFilesToMergeAreRefused(t *testing.T) {
+	n := start(t, nil)
+	for i := range search.FilesMax + 1 {
+		n.write(t, fmt.Sprint(i), "2026-11-22T06:40:00Z x\n")
+	}
+	q := query()
+	q.Sort, q.Search.ByTime = greppb.Sort_BY_TIME, true
+	stream := n.open(t, t.Context(), q)
+	var end *greppb.NodeEnd
+	for end == nil {
+		reply, err := stream.Recv()
+		if err != nil {
+			t.Fatal(err)
+		}
+		if step := reply.GetNodeStep(); step != nil && step.Reply.GetChunk() != nil {
+			t.Fatal("a line was sent")
+		}
+		end = reply.GetNodeEnd()
+	}
+	if want := "more than 1000 files to be searched together: name fewer"; end.GetOutcome() != greppb.NodeEnd_REFUSED || end.GetMessage() != want {
+		t.Errorf("ended with %v, want %s", end, want)
 	}
 }
 

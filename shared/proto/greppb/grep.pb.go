@@ -124,6 +124,63 @@ func (Binary) EnumDescriptor() ([]byte, []int) {
 	return fileDescriptor_aac137a0150e4f0e, []int{2}
 }
 
+type Directories int32
+
+const (
+	Directories_DIRECTORIES_READ    Directories = 0
+	Directories_DIRECTORIES_RECURSE Directories = 1
+	Directories_DIRECTORIES_SKIP    Directories = 2
+)
+
+var Directories_name = map[int32]string{
+	0: "DIRECTORIES_READ",
+	1: "DIRECTORIES_RECURSE",
+	2: "DIRECTORIES_SKIP",
+}
+
+var Directories_value = map[string]int32{
+	"DIRECTORIES_READ":    0,
+	"DIRECTORIES_RECURSE": 1,
+	"DIRECTORIES_SKIP":    2,
+}
+
+func (x Directories) String() string {
+	return proto.EnumName(Directories_name, int32(x))
+}
+
+func (Directories) EnumDescriptor() ([]byte, []int) {
+	return fileDescriptor_aac137a0150e4f0e, []int{3}
+}
+
+// Sort is the order of an answer.
+type Sort int32
+
+const (
+	Sort_BY_ARRIVAL Sort = 0
+	Sort_BY_NODE    Sort = 1
+	Sort_BY_TIME    Sort = 2
+)
+
+var Sort_name = map[int32]string{
+	0: "BY_ARRIVAL",
+	1: "BY_NODE",
+	2: "BY_TIME",
+}
+
+var Sort_value = map[string]int32{
+	"BY_ARRIVAL": 0,
+	"BY_NODE":    1,
+	"BY_TIME":    2,
+}
+
+func (x Sort) String() string {
+	return proto.EnumName(Sort_name, int32(x))
+}
+
+func (Sort) EnumDescriptor() ([]byte, []int) {
+	return fileDescriptor_aac137a0150e4f0e, []int{4}
+}
+
 type NodeEnd_Outcome int32
 
 const (
@@ -161,7 +218,7 @@ func (x NodeEnd_Outcome) String() string {
 }
 
 func (NodeEnd_Outcome) EnumDescriptor() ([]byte, []int) {
-	return fileDescriptor_aac137a0150e4f0e, []int{13, 0}
+	return fileDescriptor_aac137a0150e4f0e, []int{18, 0}
 }
 
 // Pattern is what a line has to match: any one of the patterns.
@@ -242,22 +299,33 @@ func (m *Pattern) GetLine() bool {
 }
 
 type SearchRequest struct {
-	Pattern       Pattern  `protobuf:"bytes,1,opt,name=pattern,proto3" json:"pattern"`
-	Paths         []string `protobuf:"bytes,2,rep,name=paths,proto3" json:"paths,omitempty"`
-	Invert        bool     `protobuf:"varint,3,opt,name=invert,proto3" json:"invert,omitempty"`
-	Report        Report   `protobuf:"varint,4,opt,name=report,proto3,enum=grepd.grep.v1.Report" json:"report,omitempty"`
-	MaxCountSet   bool     `protobuf:"varint,5,opt,name=max_count_set,json=maxCountSet,proto3" json:"max_count_set,omitempty"`
-	MaxCount      uint64   `protobuf:"varint,6,opt,name=max_count,json=maxCount,proto3" json:"max_count,omitempty"`
-	BeforeContext uint32   `protobuf:"varint,7,opt,name=before_context,json=beforeContext,proto3" json:"before_context,omitempty"`
-	AfterContext  uint32   `protobuf:"varint,8,opt,name=after_context,json=afterContext,proto3" json:"after_context,omitempty"`
-	Binary        Binary   `protobuf:"varint,9,opt,name=binary,proto3,enum=grepd.grep.v1.Binary" json:"binary,omitempty"`
-	Recursive     bool     `protobuf:"varint,10,opt,name=recursive,proto3" json:"recursive,omitempty"`
-	Include       []string `protobuf:"bytes,11,rep,name=include,proto3" json:"include,omitempty"`
-	Exclude       []string `protobuf:"bytes,12,rep,name=exclude,proto3" json:"exclude,omitempty"`
-	ExcludeDir    []string `protobuf:"bytes,13,rep,name=exclude_dir,json=excludeDir,proto3" json:"exclude_dir,omitempty"`
-	LineNumbers   bool     `protobuf:"varint,14,opt,name=line_numbers,json=lineNumbers,proto3" json:"line_numbers,omitempty"`
-	ByteOffsets   bool     `protobuf:"varint,15,opt,name=byte_offsets,json=byteOffsets,proto3" json:"byte_offsets,omitempty"`
-	Spans         bool     `protobuf:"varint,16,opt,name=spans,proto3" json:"spans,omitempty"`
+	Pattern       Pattern     `protobuf:"bytes,1,opt,name=pattern,proto3" json:"pattern"`
+	Paths         []string    `protobuf:"bytes,2,rep,name=paths,proto3" json:"paths,omitempty"`
+	Invert        bool        `protobuf:"varint,3,opt,name=invert,proto3" json:"invert,omitempty"`
+	Report        Report      `protobuf:"varint,4,opt,name=report,proto3,enum=grepd.grep.v1.Report" json:"report,omitempty"`
+	MaxCountSet   bool        `protobuf:"varint,5,opt,name=max_count_set,json=maxCountSet,proto3" json:"max_count_set,omitempty"`
+	MaxCount      uint64      `protobuf:"varint,6,opt,name=max_count,json=maxCount,proto3" json:"max_count,omitempty"`
+	BeforeContext uint32      `protobuf:"varint,7,opt,name=before_context,json=beforeContext,proto3" json:"before_context,omitempty"`
+	AfterContext  uint32      `protobuf:"varint,8,opt,name=after_context,json=afterContext,proto3" json:"after_context,omitempty"`
+	Binary        Binary      `protobuf:"varint,9,opt,name=binary,proto3,enum=grepd.grep.v1.Binary" json:"binary,omitempty"`
+	Directories   Directories `protobuf:"varint,10,opt,name=directories,proto3,enum=grepd.grep.v1.Directories" json:"directories,omitempty"`
+	ExcludeDir    []string    `protobuf:"bytes,13,rep,name=exclude_dir,json=excludeDir,proto3" json:"exclude_dir,omitempty"`
+	LineNumbers   bool        `protobuf:"varint,14,opt,name=line_numbers,json=lineNumbers,proto3" json:"line_numbers,omitempty"`
+	ByteOffsets   bool        `protobuf:"varint,15,opt,name=byte_offsets,json=byteOffsets,proto3" json:"byte_offsets,omitempty"`
+	Spans         bool        `protobuf:"varint,16,opt,name=spans,proto3" json:"spans,omitempty"`
+	NullData      bool        `protobuf:"varint,60,opt,name=null_data,json=nullData,proto3" json:"null_data,omitempty"`
+	Dereference   bool        `protobuf:"varint,61,opt,name=dereference,proto3" json:"dereference,omitempty"`
+	SkipDevices   bool        `protobuf:"varint,62,opt,name=skip_devices,json=skipDevices,proto3" json:"skip_devices,omitempty"`
+	Globs         []Glob      `protobuf:"bytes,63,rep,name=globs,proto3" json:"globs"`
+	// How often Progress is to be shown, if there is any. 0: each second.
+	ProgressNanos int64 `protobuf:"varint,64,opt,name=progress_nanos,json=progressNanos,proto3" json:"progress_nanos,omitempty"`
+	// Only lines of this time or later, and before that one, by the lines' own times; 0: no bound.
+	SinceUnixNanos int64    `protobuf:"varint,40,opt,name=since_unix_nanos,json=sinceUnixNanos,proto3" json:"since_unix_nanos,omitempty"`
+	UntilUnixNanos int64    `protobuf:"varint,41,opt,name=until_unix_nanos,json=untilUnixNanos,proto3" json:"until_unix_nanos,omitempty"`
+	Where          []string `protobuf:"bytes,42,rep,name=where,proto3" json:"where,omitempty"`
+	Fields         []string `protobuf:"bytes,43,rep,name=fields,proto3" json:"fields,omitempty"`
+	CountBy        bool     `protobuf:"varint,44,opt,name=count_by,json=countBy,proto3" json:"count_by,omitempty"`
+	ByTime         bool     `protobuf:"varint,45,opt,name=by_time,json=byTime,proto3" json:"by_time,omitempty"`
 }
 
 func (m *SearchRequest) Reset()         { *m = SearchRequest{} }
@@ -356,25 +424,11 @@ func (m *SearchRequest) GetBinary() Binary {
 	return Binary_BINARY_REPORT
 }
 
-func (m *SearchRequest) GetRecursive() bool {
+func (m *SearchRequest) GetDirectories() Directories {
 	if m != nil {
-		return m.Recursive
+		return m.Directories
 	}
-	return false
-}
-
-func (m *SearchRequest) GetInclude() []string {
-	if m != nil {
-		return m.Include
-	}
-	return nil
-}
-
-func (m *SearchRequest) GetExclude() []string {
-	if m != nil {
-		return m.Exclude
-	}
-	return nil
+	return Directories_DIRECTORIES_READ
 }
 
 func (m *SearchRequest) GetExcludeDir() []string {
@@ -405,6 +459,137 @@ func (m *SearchRequest) GetSpans() bool {
 	return false
 }
 
+func (m *SearchRequest) GetNullData() bool {
+	if m != nil {
+		return m.NullData
+	}
+	return false
+}
+
+func (m *SearchRequest) GetDereference() bool {
+	if m != nil {
+		return m.Dereference
+	}
+	return false
+}
+
+func (m *SearchRequest) GetSkipDevices() bool {
+	if m != nil {
+		return m.SkipDevices
+	}
+	return false
+}
+
+func (m *SearchRequest) GetGlobs() []Glob {
+	if m != nil {
+		return m.Globs
+	}
+	return nil
+}
+
+func (m *SearchRequest) GetProgressNanos() int64 {
+	if m != nil {
+		return m.ProgressNanos
+	}
+	return 0
+}
+
+func (m *SearchRequest) GetSinceUnixNanos() int64 {
+	if m != nil {
+		return m.SinceUnixNanos
+	}
+	return 0
+}
+
+func (m *SearchRequest) GetUntilUnixNanos() int64 {
+	if m != nil {
+		return m.UntilUnixNanos
+	}
+	return 0
+}
+
+func (m *SearchRequest) GetWhere() []string {
+	if m != nil {
+		return m.Where
+	}
+	return nil
+}
+
+func (m *SearchRequest) GetFields() []string {
+	if m != nil {
+		return m.Fields
+	}
+	return nil
+}
+
+func (m *SearchRequest) GetCountBy() bool {
+	if m != nil {
+		return m.CountBy
+	}
+	return false
+}
+
+func (m *SearchRequest) GetByTime() bool {
+	if m != nil {
+		return m.ByTime
+	}
+	return false
+}
+
+// Glob is one --include or --exclude. The last that matches a name decides; where none
+// does a file is searched unless the first one is to include.
+type Glob struct {
+	Pattern string `protobuf:"bytes,1,opt,name=pattern,proto3" json:"pattern,omitempty"`
+	Include bool   `protobuf:"varint,2,opt,name=include,proto3" json:"include,omitempty"`
+}
+
+func (m *Glob) Reset()         { *m = Glob{} }
+func (m *Glob) String() string { return proto.CompactTextString(m) }
+func (*Glob) ProtoMessage()    {}
+func (*Glob) Descriptor() ([]byte, []int) {
+	return fileDescriptor_aac137a0150e4f0e, []int{2}
+}
+func (m *Glob) XXX_Unmarshal(b []byte) error {
+	return m.Unmarshal(b)
+}
+func (m *Glob) XXX_Marshal(b []byte, deterministic bool) ([]byte, error) {
+	if deterministic {
+		return xxx_messageInfo_Glob.Marshal(b, m, deterministic)
+	} else {
+		b = b[:cap(b)]
+		n, err := m.MarshalToSizedBuffer(b)
+		if err != nil {
+			return nil, err
+		}
+		return b[:n], nil
+	}
+}
+func (m *Glob) XXX_Merge(src proto.Message) {
+	xxx_messageInfo_Glob.Merge(m, src)
+}
+func (m *Glob) XXX_Size() int {
+	return m.Size()
+}
+func (m *Glob) XXX_DiscardUnknown() {
+	xxx_messageInfo_Glob.DiscardUnknown(m)
+}
+
+var xxx_messageInfo_Glob proto.InternalMessageInfo
+
+func (m *Glob) GetPattern() string {
+	if m != nil {
+		return m.Pattern
+	}
+	return ""
+}
+
+func (m *Glob) GetInclude() bool {
+	if m != nil {
+		return m.Include
+	}
+	return false
+}
+
 // SearchReply is one step of a search of one node's files: for each file a
 // FileBegin, its Chunks, a FileEnd; Errors in between; a SearchEnd last.
 type SearchReply struct {
@@ -416,6 +601,7 @@ type SearchReply struct {
 	//	*SearchReply_FileError
 	//	*SearchReply_SearchEnd
 	//	*SearchReply_Progress
+	//	*SearchReply_Groups
 	Step isSearchReply_Step `protobuf_oneof:"step"`
 }
 
@@ -423,7 +609,7 @@ func (m *SearchReply) Reset()         { *m = SearchReply{} }
 func (m *SearchReply) String() string { return proto.CompactTextString(m) }
 func (*SearchReply) ProtoMessage()    {}
 func (*SearchReply) Descriptor() ([]byte, []int) {
-	return fileDescriptor_aac137a0150e4f0e, []int{2}
+	return fileDescriptor_aac137a0150e4f0e, []int{3}
 }
 func (m *SearchReply) XXX_Unmarshal(b []byte) error {
 	return m.Unmarshal(b)
@@ -476,6 +662,9 @@ type SearchReply_SearchEnd struct {
 type SearchReply_Progress struct {
 	Progress *Progress `protobuf:"bytes,6,opt,name=progress,proto3,oneof" json:"progress,omitempty"`
 }
+type SearchReply_Groups struct {
+	Groups *Groups `protobuf:"bytes,20,opt,name=groups,proto3,oneof" json:"groups,omitempty"`
+}
 
 func (*SearchReply_FileBegin) isSearchReply_Step() {}
 func (*SearchReply_Chunk) isSearchReply_Step()     {}
@@ -483,6 +672,7 @@ func (*SearchReply_FileEnd) isSearchReply_Step()   {}
 func (*SearchReply_FileError) isSearchReply_Step() {}
 func (*SearchReply_SearchEnd) isSearchReply_Step() {}
 func (*SearchReply_Progress) isSearchReply_Step()  {}
+func (*SearchReply_Groups) isSearchReply_Step()    {}
 
 func (m *SearchReply) GetStep() isSearchReply_Step {
 	if m != nil {
@@ -533,6 +723,13 @@ func (m *SearchReply) GetProgress() *Progress {
 	return nil
 }
 
+func (m *SearchReply) GetGroups() *Groups {
+	if x, ok := m.GetStep().(*SearchReply_Groups); ok {
+		return x.Groups
+	}
+	return nil
+}
+
 // XXX_OneofWrappers is for the internal use of the proto package.
 func (*SearchReply) XXX_OneofWrappers() []interface{} {
 	return []interface{}{
@@ -542,20 +739,127 @@ func (*SearchReply) XXX_OneofWrappers() []interface{} {
 		(*SearchReply_FileError)(nil),
 		(*SearchReply_SearchEnd)(nil),
 		(*SearchReply_Progress)(nil),
+		(*SearchReply_Groups)(nil),
 	}
 }
 
-// Progress shows that a search which has nothing to say gets on. It may stand between
-// any two other steps.
+// Groups says how many selected lines have the same fields. Several may follow each other.
+type Groups struct {
+	Groups []Group `protobuf:"bytes,1,rep,name=groups,proto3" json:"groups"`
+	Other  uint64  `protobuf:"varint,2,opt,name=other,proto3" json:"other,omitempty"`
+}
+
+func (m *Groups) Reset()         { *m = Groups{} }
+func (m *Groups) String() string { return proto.CompactTextString(m) }
+func (*Groups) ProtoMessage()    {}
+func (*Groups) Descriptor() ([]byte, []int) {
+	return fileDescriptor_aac137a0150e4f0e, []int{4}
+}
+func (m *Groups) XXX_Unmarshal(b []byte) error {
+	return m.Unmarshal(b)
+}
+func (m *Groups) XXX_Marshal(b []byte, deterministic bool) ([]byte, error) {
+	if deterministic {
+		return xxx_messageInfo_Groups.Marshal(b, m, deterministic)
+	} else {
+		b = b[:cap(b)]
+		n, err := m.MarshalToSizedBuffer(b)
+		if err != nil {
+			return nil, err
+		}
+		return b[:n], nil
+	}
+}
+func (m *Groups) XXX_Merge(src proto.Message) {
+	xxx_messageInfo_Groups.Merge(m, src)
+}
+func (m *Groups) XXX_Size() int {
+	return m.Size()
+}
+func (m *Groups) XXX_DiscardUnknown() {
+	xxx_messageInfo_Groups.DiscardUnknown(m)
+}
+
+var xxx_messageInfo_Groups proto.InternalMessageInfo
+
+func (m *Groups) GetGroups() []Group {
+	if m != nil {
+		return m.Groups
+	}
+	return nil
+}
+
+func (m *Groups) GetOther() uint64 {
+	if m != nil {
+		return m.Other
+	}
+	return 0
+}
+
+type Group struct {
+	Values []string `protobuf:"bytes,1,rep,name=values,proto3" json:"values,omitempty"`
+	Count  uint64   `protobuf:"varint,2,opt,name=count,proto3" json:"count,omitempty"`
+}
+
+func (m *Group) Reset()         { *m = Group{} }
+func (m *Group) String() string { return proto.CompactTextString(m) }
+func (*Group) ProtoMessage()    {}
+func (*Group) Descriptor() ([]byte, []int) {
+	return fileDescriptor_aac137a0150e4f0e, []int{5}
+}
+func (m *Group) XXX_Unmarshal(b []byte) error {
+	return m.Unmarshal(b)
+}
+func (m *Group) XXX_Marshal(b []byte, deterministic bool) ([]byte, error) {
+	if deterministic {
+		return xxx_messageInfo_Group.Marshal(b, m, deterministic)
+	} else {
+		b = b[:cap(b)]
+		n, err := m.MarshalToSizedBuffer(b)
+		if err != nil {
+			return nil, err
+		}
+		return b[:n], nil
+	}
+}
+func (m *Group) XXX_Merge(src proto.Message) {
+	xxx_messageInfo_Group.Merge(m, src)
+}
+func (m *Group) XXX_Size() int {
+	return m.Size()
+}
+func (m *Group) XXX_DiscardUnknown() {
+	xxx_messageInfo_Group.DiscardUnknown(m)
+}
+
+var xxx_messageInfo_Group proto.InternalMessageInfo
+
+func (m *Group) GetValues() []string {
+	if m != nil {
+		return m.Values
+	}
+	return nil
+}
+
+func (m *Group) GetCount() uint64 {
+	if m != nil {
+		return m.Count
+	}
+	return 0
+}
+
+// Progress shows that a search gets on: it is sent only if something was read or looked
+// at since the last one. It may stand between any two other steps.
 type Progress struct {
-	Bytes uint64 `protobuf:"varint,1,opt,name=bytes,proto3" json:"bytes,omitempty"`
+	Bytes   uint64 `protobuf:"varint,1,opt,name=bytes,proto3" json:"bytes,omitempty"`
+	Matches uint64 `protobuf:"varint,2,opt,name=matches,proto3" json:"matches,omitempty"`
 }
 
 func (m *Progress) Reset()         { *m = Progress{} }
 func (m *Progress) String() string { return proto.CompactTextString(m) }
 func (*Progress) ProtoMessage()    {}
 func (*Progress) Descriptor() ([]byte, []int) {
-	return fileDescriptor_aac137a0150e4f0e, []int{3}
+	return fileDescriptor_aac137a0150e4f0e, []int{6}
 }
 func (m *Progress) XXX_Unmarshal(b []byte) error {
 	return m.Unmarshal(b)
@@ -591,15 +895,24 @@ func (m *Progress) GetBytes() uint64 {
 	return 0
 }
 
+func (m *Progress) GetMatches() uint64 {
+	if m != nil {
+		return m.Matches
+	}
+	return 0
+}
+
 type FileBegin struct {
-	Path string `protobuf:"bytes,1,opt,name=path,proto3" json:"path,omitempty"`
+	Path  string `protobuf:"bytes,1,opt,name=path,proto3" json:"path,omitempty"`
+	File  uint32 `protobuf:"varint,20,opt,name=file,proto3" json:"file,omitempty"`
+	Size_ int64  `protobuf:"varint,40,opt,name=size,proto3" json:"size,omitempty"`
 }
 
 func (m *FileBegin) Reset()         { *m = FileBegin{} }
 func (m *FileBegin) String() string { return proto.CompactTextString(m) }
 func (*FileBegin) ProtoMessage()    {}
 func (*FileBegin) Descriptor() ([]byte, []int) {
-	return fileDescriptor_aac137a0150e4f0e, []int{4}
+	return fileDescriptor_aac137a0150e4f0e, []int{7}
 }
 func (m *FileBegin) XXX_Unmarshal(b []byte) error {
 	return m.Unmarshal(b)
@@ -635,6 +948,20 @@ func (m *FileBegin) GetPath() string {
 	return ""
 }
 
+func (m *FileBegin) GetFile() uint32 {
+	if m != nil {
+		return m.File
+	}
+	return 0
+}
+
+func (m *FileBegin) GetSize_() int64 {
+	if m != nil {
+		return m.Size_
+	}
+	return 0
+}
+
 // Chunk holds selected lines of the file that was begun last.
 type Chunk struct {
 	// The lines, or with PARTS the matched parts, each with its line's newline; a last
@@ -649,13 +976,17 @@ type Chunk struct {
 	// The matched parts of each selected line: how many, then start and length of each.
 	Spans []uint32 `protobuf:"varint,6,rep,packed,name=spans,proto3" json:"spans,omitempty"`
 	More  bool     `protobuf:"varint,7,opt,name=more,proto3" json:"more,omitempty"`
+	// With SearchRequest.by_time: the time of each line in Unix nanoseconds, and the number
+	// of the file, which need not be the one that was begun last.
+	Times []int64 `protobuf:"fixed64,20,rep,packed,name=times,proto3" json:"times,omitempty"`
+	File  uint32  `protobuf:"varint,21,opt,name=file,proto3" json:"file,omitempty"`
 }
 
 func (m *Chunk) Reset()         { *m = Chunk{} }
 func (m *Chunk) String() string { return proto.CompactTextString(m) }
 func (*Chunk) ProtoMessage()    {}
 func (*Chunk) Descriptor() ([]byte, []int) {
-	return fileDescriptor_aac137a0150e4f0e, []int{5}
+	return fileDescriptor_aac137a0150e4f0e, []int{8}
 }
 func (m *Chunk) XXX_Unmarshal(b []byte) error {
 	return m.Unmarshal(b)
@@ -733,17 +1064,32 @@ func (m *Chunk) GetMore() bool {
 	return false
 }
 
+func (m *Chunk) GetTimes() []int64 {
+	if m != nil {
+		return m.Times
+	}
+	return nil
+}
+
+func (m *Chunk) GetFile() uint32 {
+	if m != nil {
+		return m.File
+	}
+	return 0
+}
+
 type FileEnd struct {
 	Matches uint64 `protobuf:"varint,1,opt,name=matches,proto3" json:"matches,omitempty"`
 	Binary  bool   `protobuf:"varint,2,opt,name=binary,proto3" json:"binary,omitempty"`
 	Bytes   uint64 `protobuf:"varint,3,opt,name=bytes,proto3" json:"bytes,omitempty"`
+	File    uint32 `protobuf:"varint,20,opt,name=file,proto3" json:"file,omitempty"`
 }
 
 func (m *FileEnd) Reset()         { *m = FileEnd{} }
 func (m *FileEnd) String() string { return proto.CompactTextString(m) }
 func (*FileEnd) ProtoMessage()    {}
 func (*FileEnd) Descriptor() ([]byte, []int) {
-	return fileDescriptor_aac137a0150e4f0e, []int{6}
+	return fileDescriptor_aac137a0150e4f0e, []int{9}
 }
 func (m *FileEnd) XXX_Unmarshal(b []byte) error {
 	return m.Unmarshal(b)
@@ -793,18 +1139,26 @@ func (m *FileEnd) GetBytes() uint64 {
 	return 0
 }
 
+func (m *FileEnd) GetFile() uint32 {
+	if m != nil {
+		return m.File
+	}
+	return 0
+}
+
 type FileError struct {
 	Path    string `protobuf:"bytes,1,opt,name=path,proto3" json:"path,omitempty"`
 	Message string `protobuf:"bytes,2,opt,name=message,proto3" json:"message,omitempty"`
 	// The path named a file, or a pattern that matched none, that this node lacks.
 	Missing bool `protobuf:"varint,3,opt,name=missing,proto3" json:"missing,omitempty"`
+	Warning bool `protobuf:"varint,4,opt,name=warning,proto3" json:"warning,omitempty"`
 }
 
 func (m *FileError) Reset()         { *m = FileError{} }
 func (m *FileError) String() string { return proto.CompactTextString(m) }
 func (*FileError) ProtoMessage()    {}
 func (*FileError) Descriptor() ([]byte, []int) {
-	return fileDescriptor_aac137a0150e4f0e, []int{7}
+	return fileDescriptor_aac137a0150e4f0e, []int{10}
 }
 func (m *FileError) XXX_Unmarshal(b []byte) error {
 	return m.Unmarshal(b)
@@ -854,17 +1208,28 @@ func (m *FileError) GetMissing() bool {
 	return false
 }
 
+func (m *FileError) GetWarning() bool {
+	if m != nil {
+		return m.Warning
+	}
+	return false
+}
+
 type SearchEnd struct {
-	Matches uint64 `protobuf:"varint,1,opt,name=matches,proto3" json:"matches,omitempty"`
-	Files   uint64 `protobuf:"varint,2,opt,name=files,proto3" json:"files,omitempty"`
-	Bytes   uint64 `protobuf:"varint,3,opt,name=bytes,proto3" json:"bytes,omitempty"`
+	Matches      uint64 `protobuf:"varint,1,opt,name=matches,proto3" json:"matches,omitempty"`
+	Files        uint64 `protobuf:"varint,2,opt,name=files,proto3" json:"files,omitempty"`
+	Bytes        uint64 `protobuf:"varint,3,opt,name=bytes,proto3" json:"bytes,omitempty"`
+	ElapsedNanos int64  `protobuf:"varint,20,opt,name=elapsed_nanos,json=elapsedNanos,proto3" json:"elapsed_nanos,omitempty"`
+	// Some of the files that were searched, so that it shows when two nodes searched the
+	// same file.
+	Marks []FileMark `protobuf:"bytes,40,rep,name=marks,proto3" json:"marks"`
 }
 
 func (m *SearchEnd) Reset()         { *m = SearchEnd{} }
 func (m *SearchEnd) String() string { return proto.CompactTextString(m) }
 func (*SearchEnd) ProtoMessage()    {}
 func (*SearchEnd) Descriptor() ([]byte, []int) {
-	return fileDescriptor_aac137a0150e4f0e, []int{8}
+	return fileDescriptor_aac137a0150e4f0e, []int{11}
 }
 func (m *SearchEnd) XXX_Unmarshal(b []byte) error {
 	return m.Unmarshal(b)
@@ -914,19 +1279,87 @@ func (m *SearchEnd) GetBytes() uint64 {
 	return 0
 }
 
+func (m *SearchEnd) GetElapsedNanos() int64 {
+	if m != nil {
+		return m.ElapsedNanos
+	}
+	return 0
+}
+
+func (m *SearchEnd) GetMarks() []FileMark {
+	if m != nil {
+		return m.Marks
+	}
+	return nil
+}
+
+// FileMark tells a file from all others of the cluster, copies of it included.
+type FileMark struct {
+	Path string `protobuf:"bytes,1,opt,name=path,proto3" json:"path,omitempty"`
+	Mark uint64 `protobuf:"fixed64,2,opt,name=mark,proto3" json:"mark,omitempty"`
+}
+
+func (m *FileMark) Reset()         { *m = FileMark{} }
+func (m *FileMark) String() string { return proto.CompactTextString(m) }
+func (*FileMark) ProtoMessage()    {}
+func (*FileMark) Descriptor() ([]byte, []int) {
+	return fileDescriptor_aac137a0150e4f0e, []int{12}
+}
+func (m *FileMark) XXX_Unmarshal(b []byte) error {
+	return m.Unmarshal(b)
+}
+func (m *FileMark) XXX_Marshal(b []byte, deterministic bool) ([]byte, error) {
+	if deterministic {
+		return xxx_messageInfo_FileMark.Marshal(b, m, deterministic)
+	} else {
+		b = b[:cap(b)]
+		n, err := m.MarshalToSizedBuffer(b)
+		if err != nil {
+			return nil, err
+		}
+		return b[:n], nil
+	}
+}
+func (m *FileMark) XXX_Merge(src proto.Message) {
+	xxx_messageInfo_FileMark.Merge(m, src)
+}
+func (m *FileMark) XXX_Size() int {
+	return m.Size()
+}
+func (m *FileMark) XXX_DiscardUnknown() {
+	xxx_messageInfo_FileMark.DiscardUnknown(m)
+}
+
+var xxx_messageInfo_FileMark proto.InternalMessageInfo
+
+func (m *FileMark) GetPath() string {
+	if m != nil {
+		return m.Path
+	}
+	return ""
+}
+
+func (m *FileMark) GetMark() uint64 {
+	if m != nil {
+		return m.Mark
+	}
+	return 0
+}
+
 type QueryRequest struct {
 	Search SearchRequest `protobuf:"bytes,1,opt,name=search,proto3" json:"search"`
 	Nodes  []string      `protobuf:"bytes,2,rep,name=nodes,proto3" json:"nodes,omitempty"`
 	// How long a target may be silent while it is waited for, before it is given up.
 	// 0: the node's default.
 	TimeoutNanos int64 `protobuf:"varint,3,opt,name=timeout_nanos,json=timeoutNanos,proto3" json:"timeout_nanos,omitempty"`
+	Sort         Sort  `protobuf:"varint,20,opt,name=sort,proto3,enum=grepd.grep.v1.Sort" json:"sort,omitempty"`
 }
 
 func (m *QueryRequest) Reset()         { *m = QueryRequest{} }
 func (m *QueryRequest) String() string { return proto.CompactTextString(m) }
 func (*QueryRequest) ProtoMessage()    {}
 func (*QueryRequest) Descriptor() ([]byte, []int) {
-	return fileDescriptor_aac137a0150e4f0e, []int{9}
+	return fileDescriptor_aac137a0150e4f0e, []int{13}
 }
 func (m *QueryRequest) XXX_Unmarshal(b []byte) error {
 	return m.Unmarshal(b)
@@ -976,6 +1409,13 @@ func (m *QueryRequest) GetTimeoutNanos() int64 {
 	return 0
 }
 
+func (m *QueryRequest) GetSort() Sort {
+	if m != nil {
+		return m.Sort
+	}
+	return Sort_BY_ARRIVAL
+}
+
 // QueryReply is one step of a query: a QueryBegin, the nodes' steps interleaved, a
 // QueryEnd last.
 type QueryReply struct {
@@ -985,6 +1425,8 @@ type QueryReply struct {
 	//	*QueryReply_NodeStep
 	//	*QueryReply_NodeEnd
 	//	*QueryReply_End
+	//	*QueryReply_Groups
+	//	*QueryReply_Progress
 	Step isQueryReply_Step `protobuf_oneof:"step"`
 }
 
@@ -992,7 +1434,7 @@ func (m *QueryReply) Reset()         { *m = QueryReply{} }
 func (m *QueryReply) String() string { return proto.CompactTextString(m) }
 func (*QueryReply) ProtoMessage()    {}
 func (*QueryReply) Descriptor() ([]byte, []int) {
-	return fileDescriptor_aac137a0150e4f0e, []int{10}
+	return fileDescriptor_aac137a0150e4f0e, []int{14}
 }
 func (m *QueryReply) XXX_Unmarshal(b []byte) error {
 	return m.Unmarshal(b)
@@ -1039,11 +1481,19 @@ type QueryReply_NodeEnd struct {
 type QueryReply_End struct {
 	End *QueryEnd `protobuf:"bytes,4,opt,name=end,proto3,oneof" json:"end,omitempty"`
 }
+type QueryReply_Groups struct {
+	Groups *Groups `protobuf:"bytes,20,opt,name=groups,proto3,oneof" json:"groups,omitempty"`
+}
+type QueryReply_Progress struct {
+	Progress *QueryProgress `protobuf:"bytes,40,opt,name=progress,proto3,oneof" json:"progress,omitempty"`
+}
 
 func (*QueryReply_Begin) isQueryReply_Step()    {}
 func (*QueryReply_NodeStep) isQueryReply_Step() {}
 func (*QueryReply_NodeEnd) isQueryReply_Step()  {}
 func (*QueryReply_End) isQueryReply_Step()      {}
+func (*QueryReply_Groups) isQueryReply_Step()   {}
+func (*QueryReply_Progress) isQueryReply_Step() {}
 
 func (m *QueryReply) GetStep() isQueryReply_Step {
 	if m != nil {
@@ -1080,6 +1530,20 @@ func (m *QueryReply) GetEnd() *QueryEnd {
 	return nil
 }
 
+func (m *QueryReply) GetGroups() *Groups {
+	if x, ok := m.GetStep().(*QueryReply_Groups); ok {
+		return x.Groups
+	}
+	return nil
+}
+
+func (m *QueryReply) GetProgress() *QueryProgress {
+	if x, ok := m.GetStep().(*QueryReply_Progress); ok {
+		return x.Progress
+	}
+	return nil
+}
+
 // XXX_OneofWrappers is for the internal use of the proto package.
 func (*QueryReply) XXX_OneofWrappers() []interface{} {
 	return []interface{}{
@@ -1087,6 +1551,8 @@ func (*QueryReply) XXX_OneofWrappers() []interface{} {
 		(*QueryReply_NodeStep)(nil),
 		(*QueryReply_NodeEnd)(nil),
 		(*QueryReply_End)(nil),
+		(*QueryReply_Groups)(nil),
+		(*QueryReply_Progress)(nil),
 	}
 }
 
@@ -1101,7 +1567,7 @@ func (m *QueryBegin) Reset()         { *m = QueryBegin{} }
 func (m *QueryBegin) String() string { return proto.CompactTextString(m) }
 func (*QueryBegin) ProtoMessage()    {}
 func (*QueryBegin) Descriptor() ([]byte, []int) {
-	return fileDescriptor_aac137a0150e4f0e, []int{11}
+	return fileDescriptor_aac137a0150e4f0e, []int{15}
 }
 func (m *QueryBegin) XXX_Unmarshal(b []byte) error {
 	return m.Unmarshal(b)
@@ -1158,6 +1624,67 @@ func (m *QueryBegin) GetStaleNanos() int64 {
 	return 0
 }
 
+// QueryProgress says how far a query has come, from time to time.
+type QueryProgress struct {
+	Ended   uint32 `protobuf:"varint,1,opt,name=ended,proto3" json:"ended,omitempty"`
+	Bytes   uint64 `protobuf:"varint,2,opt,name=bytes,proto3" json:"bytes,omitempty"`
+	Matches uint64 `protobuf:"varint,3,opt,name=matches,proto3" json:"matches,omitempty"`
+}
+
+func (m *QueryProgress) Reset()         { *m = QueryProgress{} }
+func (m *QueryProgress) String() string { return proto.CompactTextString(m) }
+func (*QueryProgress) ProtoMessage()    {}
+func (*QueryProgress) Descriptor() ([]byte, []int) {
+	return fileDescriptor_aac137a0150e4f0e, []int{16}
+}
+func (m *QueryProgress) XXX_Unmarshal(b []byte) error {
+	return m.Unmarshal(b)
+}
+func (m *QueryProgress) XXX_Marshal(b []byte, deterministic bool) ([]byte, error) {
+	if deterministic {
+		return xxx_messageInfo_QueryProgress.Marshal(b, m, deterministic)
+	} else {
+		b = b[:cap(b)]
+		n, err := m.MarshalToSizedBuffer(b)
+		if err != nil {
+			return nil, err
+		}
+		return b[:n], nil
+	}
+}
+func (m *QueryProgress) XXX_Merge(src proto.Message) {
+	xxx_messageInfo_QueryProgress.Merge(m, src)
+}
+func (m *QueryProgress) XXX_Size() int {
+	return m.Size()
+}
+func (m *QueryProgress) XXX_DiscardUnknown() {
+	xxx_messageInfo_QueryProgress.DiscardUnknown(m)
+}
+
+var xxx_messageInfo_QueryProgress proto.InternalMessageInfo
+
+func (m *QueryProgress) GetEnded() uint32 {
+	if m != nil {
+		return m.Ended
+	}
+	return 0
+}
+
+func (m *QueryProgress) GetBytes() uint64 {
+	if m != nil {
+		return m.Bytes
+	}
+	return 0
+}
+
+func (m *QueryProgress) GetMatches() uint64 {
+	if m != nil {
+		return m.Matches
+	}
+	return 0
+}
+
 type NodeStep struct {
 	Node  uint32      `protobuf:"varint,1,opt,name=node,proto3" json:"node,omitempty"`
 	Reply SearchReply `protobuf:"bytes,2,opt,name=reply,proto3" json:"reply"`
@@ -1167,7 +1694,7 @@ func (m *NodeStep) Reset()         { *m = NodeStep{} }
 func (m *NodeStep) String() string { return proto.CompactTextString(m) }
 func (*NodeStep) ProtoMessage()    {}
 func (*NodeStep) Descriptor() ([]byte, []int) {
-	return fileDescriptor_aac137a0150e4f0e, []int{12}
+	return fileDescriptor_aac137a0150e4f0e, []int{17}
 }
 func (m *NodeStep) XXX_Unmarshal(b []byte) error {
 	return m.Unmarshal(b)
@@ -1221,7 +1748,7 @@ func (m *NodeEnd) Reset()         { *m = NodeEnd{} }
 func (m *NodeEnd) String() string { return proto.CompactTextString(m) }
 func (*NodeEnd) ProtoMessage()    {}
 func (*NodeEnd) Descriptor() ([]byte, []int) {
-	return fileDescriptor_aac137a0150e4f0e, []int{13}
+	return fileDescriptor_aac137a0150e4f0e, []int{18}
 }
 func (m *NodeEnd) XXX_Unmarshal(b []byte) error {
 	return m.Unmarshal(b)
@@ -1287,7 +1814,7 @@ func (m *QueryEnd) Reset()         { *m = QueryEnd{} }
 func (m *QueryEnd) String() string { return proto.CompactTextString(m) }
 func (*QueryEnd) ProtoMessage()    {}
 func (*QueryEnd) Descriptor() ([]byte, []int) {
-	return fileDescriptor_aac137a0150e4f0e, []int{14}
+	return fileDescriptor_aac137a0150e4f0e, []int{19}
 }
 func (m *QueryEnd) XXX_Unmarshal(b []byte) error {
 	return m.Unmarshal(b)
@@ -1330,6 +1857,102 @@ func (m *QueryEnd) GetAnswered() uint32 {
 	return 0
 }
 
+type CompleteRequest struct {
+	Prefix string `protobuf:"bytes,1,opt,name=prefix,proto3" json:"prefix,omitempty"`
+}
+
+func (m *CompleteRequest) Reset()         { *m = CompleteRequest{} }
+func (m *CompleteRequest) String() string { return proto.CompactTextString(m) }
+func (*CompleteRequest) ProtoMessage()    {}
+func (*CompleteRequest) Descriptor() ([]byte, []int) {
+	return fileDescriptor_aac137a0150e4f0e, []int{20}
+}
+func (m *CompleteRequest) XXX_Unmarshal(b []byte) error {
+	return m.Unmarshal(b)
+}
+func (m *CompleteRequest) XXX_Marshal(b []byte, deterministic bool) ([]byte, error) {
+	if deterministic {
+		return xxx_messageInfo_CompleteRequest.Marshal(b, m, deterministic)
+	} else {
+		b = b[:cap(b)]
+		n, err := m.MarshalToSizedBuffer(b)
+		if err != nil {
+			return nil, err
+		}
+		return b[:n], nil
+	}
+}
+func (m *CompleteRequest) XXX_Merge(src proto.Message) {
+	xxx_messageInfo_CompleteRequest.Merge(m, src)
+}
+func (m *CompleteRequest) XXX_Size() int {
+	return m.Size()
+}
+func (m *CompleteRequest) XXX_DiscardUnknown() {
+	xxx_messageInfo_CompleteRequest.DiscardUnknown(m)
+}
+
+var xxx_messageInfo_CompleteRequest proto.InternalMessageInfo
+
+func (m *CompleteRequest) GetPrefix() string {
+	if m != nil {
+		return m.Prefix
+	}
+	return ""
+}
+
+type CompleteReply struct {
+	Paths     []string `protobuf:"bytes,1,rep,name=paths,proto3" json:"paths,omitempty"`
+	Truncated bool     `protobuf:"varint,2,opt,name=truncated,proto3" json:"truncated,omitempty"`
+}
+
+func (m *CompleteReply) Reset()         { *m = CompleteReply{} }
+func (m *CompleteReply) String() string { return proto.CompactTextString(m) }
+func (*CompleteReply) ProtoMessage()    {}
+func (*CompleteReply) Descriptor() ([]byte, []int) {
+	return fileDescriptor_aac137a0150e4f0e, []int{21}
+}
+func (m *CompleteReply) XXX_Unmarshal(b []byte) error {
+	return m.Unmarshal(b)
+}
+func (m *CompleteReply) XXX_Marshal(b []byte, deterministic bool) ([]byte, error) {
+	if deterministic {
+		return xxx_messageInfo_CompleteReply.Marshal(b, m, deterministic)
+	} else {
+		b = b[:cap(b)]
+		n, err := m.MarshalToSizedBuffer(b)
+		if err != nil {
+			return nil, err
+		}
+		return b[:n], nil
+	}
+}
+func (m *CompleteReply) XXX_Merge(src proto.Message) {
+	xxx_messageInfo_CompleteReply.Merge(m, src)
+}
+func (m *CompleteReply) XXX_Size() int {
+	return m.Size()
+}
+func (m *CompleteReply) XXX_DiscardUnknown() {
+	xxx_messageInfo_CompleteReply.DiscardUnknown(m)
+}
+
+var xxx_messageInfo_CompleteReply proto.InternalMessageInfo
+
+func (m *CompleteReply) GetPaths() []string {
+	if m != nil {
+		return m.Paths
+	}
+	return nil
+}
+
+func (m *CompleteReply) GetTruncated() bool {
+	if m != nil {
+		return m.Truncated
+	}
+	return false
+}
+
 type MembersRequest struct {
 }
 
@@ -1337,7 +1960,7 @@ func (m *MembersRequest) Reset()         { *m = MembersRequest{} }
 func (m *MembersRequest) String() string { return proto.CompactTextString(m) }
 func (*MembersRequest) ProtoMessage()    {}
 func (*MembersRequest) Descriptor() ([]byte, []int) {
-	return fileDescriptor_aac137a0150e4f0e, []int{15}
+	return fileDescriptor_aac137a0150e4f0e, []int{22}
 }
 func (m *MembersRequest) XXX_Unmarshal(b []byte) error {
 	return m.Unmarshal(b)
@@ -1379,7 +2002,7 @@ func (m *MembersReply) Reset()         { *m = MembersReply{} }
 func (m *MembersReply) String() string { return proto.CompactTextString(m) }
 func (*MembersReply) ProtoMessage()    {}
 func (*MembersReply) Descriptor() ([]byte, []int) {
-	return fileDescriptor_aac137a0150e4f0e, []int{16}
+	return fileDescriptor_aac137a0150e4f0e, []int{23}
 }
 func (m *MembersReply) XXX_Unmarshal(b []byte) error {
 	return m.Unmarshal(b)
@@ -1461,7 +2084,7 @@ func (m *Member) Reset()         { *m = Member{} }
 func (m *Member) String() string { return proto.CompactTextString(m) }
 func (*Member) ProtoMessage()    {}
 func (*Member) Descriptor() ([]byte, []int) {
-	return fileDescriptor_aac137a0150e4f0e, []int{17}
+	return fileDescriptor_aac137a0150e4f0e, []int{24}
 }
 func (m *Member) XXX_Unmarshal(b []byte) error {
 	return m.Unmarshal(b)
@@ -1525,7 +2148,7 @@ func (m *StatusRequest) Reset()         { *m = StatusRequest{} }
 func (m *StatusRequest) String() string { return proto.CompactTextString(m) }
 func (*StatusRequest) ProtoMessage()    {}
 func (*StatusRequest) Descriptor() ([]byte, []int) {
-	return fileDescriptor_aac137a0150e4f0e, []int{18}
+	return fileDescriptor_aac137a0150e4f0e, []int{25}
 }
 func (m *StatusRequest) XXX_Unmarshal(b []byte) error {
 	return m.Unmarshal(b)
@@ -1574,7 +2197,7 @@ func (m *StatusReply) Reset()         { *m = StatusReply{} }
 func (m *StatusReply) String() string { return proto.CompactTextString(m) }
 func (*StatusReply) ProtoMessage()    {}
 func (*StatusReply) Descriptor() ([]byte, []int) {
-	return fileDescriptor_aac137a0150e4f0e, []int{19}
+	return fileDescriptor_aac137a0150e4f0e, []int{26}
 }
 func (m *StatusReply) XXX_Unmarshal(b []byte) error {
 	return m.Unmarshal(b)
@@ -1703,7 +2326,7 @@ func (m *Counter) Reset()         { *m = Counter{} }
 func (m *Counter) String() string { return proto.CompactTextString(m) }
 func (*Counter) ProtoMessage()    {}
 func (*Counter) Descriptor() ([]byte, []int) {
-	return fileDescriptor_aac137a0150e4f0e, []int{20}
+	return fileDescriptor_aac137a0150e4f0e, []int{27}
 }
 func (m *Counter) XXX_Unmarshal(b []byte) error {
 	return m.Unmarshal(b)
@@ -1762,7 +2385,7 @@ func (m *Plugin) Reset()         { *m = Plugin{} }
 func (m *Plugin) String() string { return proto.CompactTextString(m) }
 func (*Plugin) ProtoMessage()    {}
 func (*Plugin) Descriptor() ([]byte, []int) {
-	return fileDescriptor_aac137a0150e4f0e, []int{21}
+	return fileDescriptor_aac137a0150e4f0e, []int{28}
 }
 func (m *Plugin) XXX_Unmarshal(b []byte) error {
 	return m.Unmarshal(b)
@@ -1861,7 +2484,7 @@ func (m *LeaveRequest) Reset()         { *m = LeaveRequest{} }
 func (m *LeaveRequest) String() string { return proto.CompactTextString(m) }
 func (*LeaveRequest) ProtoMessage()    {}
 func (*LeaveRequest) Descriptor() ([]byte, []int) {
-	return fileDescriptor_aac137a0150e4f0e, []int{22}
+	return fileDescriptor_aac137a0150e4f0e, []int{29}
 }
 func (m *LeaveRequest) XXX_Unmarshal(b []byte) error {
 	return m.Unmarshal(b)
@@ -1897,7 +2520,7 @@ func (m *LeaveReply) Reset()         { *m = LeaveReply{} }
 func (m *LeaveReply) String() string { return proto.CompactTextString(m) }
 func (*LeaveReply) ProtoMessage()    {}
 func (*LeaveReply) Descriptor() ([]byte, []int) {
-	return fileDescriptor_aac137a0150e4f0e, []int{23}
+	return fileDescriptor_aac137a0150e4f0e, []int{30}
 }
 func (m *LeaveReply) XXX_Unmarshal(b []byte) error {
 	return m.Unmarshal(b)
@@ -1933,7 +2556,7 @@ func (m *VersionRequest) Reset()         { *m = VersionRequest{} }
 func (m *VersionRequest) String() string { return proto.CompactTextString(m) }
 func (*VersionRequest) ProtoMessage()    {}
 func (*VersionRequest) Descriptor() ([]byte, []int) {
-	return fileDescriptor_aac137a0150e4f0e, []int{24}
+	return fileDescriptor_aac137a0150e4f0e, []int{31}
 }
 func (m *VersionRequest) XXX_Unmarshal(b []byte) error {
 	return m.Unmarshal(b)
@@ -1971,7 +2594,7 @@ func (m *VersionReply) Reset()         { *m = VersionReply{} }
 func (m *VersionReply) String() string { return proto.CompactTextString(m) }
 func (*VersionReply) ProtoMessage()    {}
 func (*VersionReply) Descriptor() ([]byte, []int) {
-	return fileDescriptor_aac137a0150e4f0e, []int{25}
+	return fileDescriptor_aac137a0150e4f0e, []int{32}
 }
 func (m *VersionReply) XXX_Unmarshal(b []byte) error {
 	return m.Unmarshal(b)
@@ -2022,7 +2645,7 @@ func (m *ReloadPluginRequest) Reset()         { *m = ReloadPluginRequest{} }
 func (m *ReloadPluginRequest) String() string { return proto.CompactTextString(m) }
 func (*ReloadPluginRequest) ProtoMessage()    {}
 func (*ReloadPluginRequest) Descriptor() ([]byte, []int) {
-	return fileDescriptor_aac137a0150e4f0e, []int{26}
+	return fileDescriptor_aac137a0150e4f0e, []int{33}
 }
 func (m *ReloadPluginRequest) XXX_Unmarshal(b []byte) error {
 	return m.Unmarshal(b)
@@ -2066,7 +2689,7 @@ func (m *ReloadPluginReply) Reset()         { *m = ReloadPluginReply{} }
 func (m *ReloadPluginReply) String() string { return proto.CompactTextString(m) }
 func (*ReloadPluginReply) ProtoMessage()    {}
 func (*ReloadPluginReply) Descriptor() ([]byte, []int) {
-	return fileDescriptor_aac137a0150e4f0e, []int{27}
+	return fileDescriptor_aac137a0150e4f0e, []int{34}
 }
 func (m *ReloadPluginReply) XXX_Unmarshal(b []byte) error {
 	return m.Unmarshal(b)
@@ -2109,7 +2732,7 @@ func (m *UpgradeRequest) Reset()         { *m = UpgradeRequest{} }
 func (m *UpgradeRequest) String() string { return proto.CompactTextString(m) }
 func (*UpgradeRequest) ProtoMessage()    {}
 func (*UpgradeRequest) Descriptor() ([]byte, []int) {
-	return fileDescriptor_aac137a0150e4f0e, []int{28}
+	return fileDescriptor_aac137a0150e4f0e, []int{35}
 }
 func (m *UpgradeRequest) XXX_Unmarshal(b []byte) error {
 	return m.Unmarshal(b)
@@ -2149,7 +2772,7 @@ func (m *UpgradeReply) Reset()         { *m = UpgradeReply{} }
 func (m *UpgradeReply) String() string { return proto.CompactTextString(m) }
 func (*UpgradeReply) ProtoMessage()    {}
 func (*UpgradeReply) Descriptor() ([]byte, []int) {
-	return fileDescriptor_aac137a0150e4f0e, []int{29}
+	return fileDescriptor_aac137a0150e4f0e, []int{36}
 }
 func (m *UpgradeReply) XXX_Unmarshal(b []byte) error {
 	return m.Unmarshal(b)
@@ -2214,7 +2837,7 @@ func (m *BoundsRequest) Reset()         { *m = BoundsRequest{} }
 func (m *BoundsRequest) String() string { return proto.CompactTextString(m) }
 func (*BoundsRequest) ProtoMessage()    {}
 func (*BoundsRequest) Descriptor() ([]byte, []int) {
-	return fileDescriptor_aac137a0150e4f0e, []int{30}
+	return fileDescriptor_aac137a0150e4f0e, []int{37}
 }
 func (m *BoundsRequest) XXX_Unmarshal(b []byte) error {
 	return m.Unmarshal(b)
@@ -2274,7 +2897,7 @@ func (m *BoundsReply) Reset()         { *m = BoundsReply{} }
 func (m *BoundsReply) String() string { return proto.CompactTextString(m) }
 func (*BoundsReply) ProtoMessage()    {}
 func (*BoundsReply) Descriptor() ([]byte, []int) {
-	return fileDescriptor_aac137a0150e4f0e, []int{31}
+	return fileDescriptor_aac137a0150e4f0e, []int{38}
 }
 func (m *BoundsReply) XXX_Unmarshal(b []byte) error {
 	return m.Unmarshal(b)
@@ -2419,22 +3042,31 @@ func init() {
 	proto.RegisterEnum("grepd.grep.v1.Syntax", Syntax_name, Syntax_value)
 	proto.RegisterEnum("grepd.grep.v1.Report", Report_name, Report_value)
 	proto.RegisterEnum("grepd.grep.v1.Binary", Binary_name, Binary_value)
+	proto.RegisterEnum("grepd.grep.v1.Directories", Directories_name, Directories_value)
+	proto.RegisterEnum("grepd.grep.v1.Sort", Sort_name, Sort_value)
 	proto.RegisterEnum("grepd.grep.v1.NodeEnd_Outcome", NodeEnd_Outcome_name, NodeEnd_Outcome_value)
 	proto.RegisterType((*Pattern)(nil), "grepd.grep.v1.Pattern")
 	proto.RegisterType((*SearchRequest)(nil), "grepd.grep.v1.SearchRequest")
+	proto.RegisterType((*Glob)(nil), "grepd.grep.v1.Glob")
 	proto.RegisterType((*SearchReply)(nil), "grepd.grep.v1.SearchReply")
+	proto.RegisterType((*Groups)(nil), "grepd.grep.v1.Groups")
+	proto.RegisterType((*Group)(nil), "grepd.grep.v1.Group")
 	proto.RegisterType((*Progress)(nil), "grepd.grep.v1.Progress")
 	proto.RegisterType((*FileBegin)(nil), "grepd.grep.v1.FileBegin")
 	proto.RegisterType((*Chunk)(nil), "grepd.grep.v1.Chunk")
 	proto.RegisterType((*FileEnd)(nil), "grepd.grep.v1.FileEnd")
 	proto.RegisterType((*FileError)(nil), "grepd.grep.v1.FileError")
 	proto.RegisterType((*SearchEnd)(nil), "grepd.grep.v1.SearchEnd")
+	proto.RegisterType((*FileMark)(nil), "grepd.grep.v1.FileMark")
 	proto.RegisterType((*QueryRequest)(nil), "grepd.grep.v1.QueryRequest")
 	proto.RegisterType((*QueryReply)(nil), "grepd.grep.v1.QueryReply")
 	proto.RegisterType((*QueryBegin)(nil), "grepd.grep.v1.QueryBegin")
+	proto.RegisterType((*QueryProgress)(nil), "grepd.grep.v1.QueryProgress")
 	proto.RegisterType((*NodeStep)(nil), "grepd.grep.v1.NodeStep")
 	proto.RegisterType((*NodeEnd)(nil), "grepd.grep.v1.NodeEnd")
 	proto.RegisterType((*QueryEnd)(nil), "grepd.grep.v1.QueryEnd")
+	proto.RegisterType((*CompleteRequest)(nil), "grepd.grep.v1.CompleteRequest")
+	proto.RegisterType((*CompleteReply)(nil), "grepd.grep.v1.CompleteReply")
 	proto.RegisterType((*MembersRequest)(nil), "grepd.grep.v1.MembersRequest")
 	proto.RegisterType((*MembersReply)(nil), "grepd.grep.v1.MembersReply")
 	proto.RegisterType((*Member)(nil), "grepd.grep.v1.Member")
@@ -2457,150 +3089,187 @@ func init() {
 func init() { proto.RegisterFile("greppb/grep.proto", fileDescriptor_aac137a0150e4f0e) }
 
 var fileDescriptor_aac137a0150e4f0e = []byte{
-	// 2287 bytes of a gzipped FileDescriptorProto
-	0x1f, 0x8b, 0x08, 0x00, 0x00, 0x00, 0x00, 0x00, 0x02, 0xff, 0x7c, 0x58, 0x4b, 0x6f, 0xdb, 0xd8,
-	0x15, 0x16, 0xf5, 0xe6, 0xd1, 0x23, 0xcc, 0x4d, 0x9a, 0x68, 0x9c, 0x19, 0xc7, 0x65, 0x31, 0x80,
-	0x27, 0x9d, 0xd8, 0x33, 0x0e, 0x26, 0x48, 0x8b, 0x16, 0x85, 0x1f, 0x74, 0x6d, 0xd4, 0xb1, 0x1d,
-	0x4a, 0x9e, 0xa4, 0x5d, 0x54, 0xb8, 0x16, 0xaf, 0x25, 0xd6, 0x14, 0xc9, 0x92, 0x94, 0x63, 0x6f,
-	0xba, 0xeb, 0xba, 0xdd, 0x17, 0xfd, 0x07, 0x05, 0xba, 0xea, 0xaa, 0x7f, 0x60, 0x96, 0xb3, 0xec,
-	0xaa, 0x98, 0x26, 0x3f, 0xa2, 0x8b, 0x02, 0xc5, 0xe0, 0x9c, 0x7b, 0x2f, 0x2d, 0x59, 0x8a, 0x57,
-	0x3a, 0x2f, 0xde, 0x7b, 0xce, 0x77, 0x1e, 0x3c, 0x14, 0xdc, 0x1d, 0x26, 0x22, 0x8e, 0x4f, 0xd7,
-	0xf1, 0x67, 0x2d, 0x4e, 0xa2, 0x2c, 0x62, 0x2d, 0xa4, 0xbd, 0x35, 0x92, 0x5c, 0x7c, 0xb9, 0x74,
-	0x7f, 0x18, 0x0d, 0x23, 0xd2, 0xac, 0x23, 0x25, 0x8d, 0xec, 0xbf, 0x1a, 0x50, 0x3b, 0xe6, 0x59,
-	0x26, 0x92, 0x90, 0x2d, 0x41, 0x3d, 0x96, 0x64, 0xda, 0x31, 0x56, 0x4a, 0xab, 0xa6, 0x9b, 0xf3,
-	0xec, 0x29, 0x54, 0xd3, 0xab, 0x30, 0xe3, 0x97, 0x9d, 0xe2, 0x8a, 0xb1, 0xda, 0xde, 0xf8, 0xc1,
-	0xda, 0xcc, 0xe9, 0x6b, 0x5d, 0x52, 0xba, 0xca, 0x88, 0x3d, 0x86, 0x86, 0x3f, 0x0c, 0xa3, 0x44,
-	0xf4, 0x07, 0x3c, 0x15, 0x9d, 0xd2, 0x8a, 0xb1, 0x5a, 0x77, 0x41, 0x8a, 0xb6, 0x79, 0x2a, 0x18,
-	0x83, 0xf2, 0xdb, 0x28, 0xf1, 0x3a, 0x65, 0xd2, 0x10, 0x8d, 0xb2, 0xc0, 0x0f, 0x45, 0xa7, 0x22,
-	0x65, 0x48, 0xdb, 0x7f, 0x2f, 0x43, 0xab, 0x2b, 0x78, 0x32, 0x18, 0xb9, 0xe2, 0xf7, 0x13, 0x91,
-	0x66, 0xec, 0x39, 0xd4, 0x94, 0x57, 0x1d, 0x63, 0xc5, 0x58, 0x6d, 0x6c, 0x3c, 0xb8, 0xe1, 0x8a,
-	0x0a, 0x67, 0xab, 0xfc, 0xcd, 0xbf, 0x1f, 0x17, 0x5c, 0x6d, 0xcc, 0xee, 0x43, 0x25, 0xe6, 0xd9,
-	0x28, 0xed, 0x14, 0x29, 0x34, 0xc9, 0xb0, 0x07, 0x50, 0xf5, 0xc3, 0x0b, 0x91, 0x64, 0xca, 0x47,
-	0xc5, 0x61, 0xbc, 0x89, 0x88, 0xa3, 0x24, 0x23, 0x0f, 0xe7, 0xe3, 0x75, 0x49, 0xe9, 0x2a, 0x23,
-	0x66, 0x43, 0x6b, 0xcc, 0x2f, 0xfb, 0x83, 0x68, 0x12, 0x66, 0xfd, 0x54, 0x64, 0x2a, 0x86, 0xc6,
-	0x98, 0x5f, 0x6e, 0xa3, 0xac, 0x2b, 0x32, 0xf6, 0x08, 0xcc, 0xdc, 0xa6, 0x53, 0x5d, 0x31, 0x56,
-	0xcb, 0x6e, 0x5d, 0xeb, 0xd9, 0xa7, 0xd0, 0x3e, 0x15, 0x67, 0x04, 0x58, 0x14, 0x66, 0xe2, 0x32,
-	0xeb, 0xd4, 0x56, 0x8c, 0xd5, 0x96, 0xdb, 0x92, 0xd2, 0x6d, 0x29, 0x64, 0x3f, 0x82, 0x16, 0x3f,
-	0xcb, 0x44, 0x92, 0x5b, 0xd5, 0xc9, 0xaa, 0x49, 0x42, 0x6d, 0xf4, 0x14, 0xaa, 0xa7, 0x7e, 0xc8,
-	0x93, 0xab, 0x8e, 0xb9, 0xd0, 0xf7, 0x2d, 0x52, 0xba, 0xca, 0x88, 0x7d, 0x0c, 0x66, 0x22, 0x06,
-	0x93, 0x24, 0xf5, 0x2f, 0x44, 0x07, 0xc8, 0xef, 0x6b, 0x01, 0xeb, 0x40, 0xcd, 0x0f, 0x07, 0xc1,
-	0xc4, 0x13, 0x9d, 0x06, 0x01, 0xa7, 0x59, 0xd4, 0x88, 0x4b, 0xa9, 0x69, 0x4a, 0x8d, 0x62, 0x31,
-	0xfb, 0x8a, 0xec, 0x7b, 0x7e, 0xd2, 0x69, 0x91, 0x16, 0x94, 0x68, 0xc7, 0x4f, 0xd8, 0x0f, 0xa1,
-	0x89, 0xd9, 0xed, 0x87, 0x93, 0xf1, 0xa9, 0x48, 0xd2, 0x4e, 0x5b, 0xa2, 0x85, 0xb2, 0x43, 0x29,
-	0x42, 0x93, 0xd3, 0xab, 0x4c, 0xf4, 0xa3, 0xb3, 0xb3, 0x54, 0x64, 0x69, 0xe7, 0x8e, 0x34, 0x41,
-	0xd9, 0x91, 0x14, 0x61, 0x46, 0xd3, 0x98, 0x87, 0x69, 0xc7, 0x22, 0x9d, 0x64, 0xec, 0xef, 0x8a,
-	0xd0, 0xd0, 0x15, 0x13, 0x07, 0x57, 0xec, 0x27, 0x00, 0x67, 0x7e, 0x20, 0xfa, 0xa7, 0x62, 0xe8,
-	0xeb, 0x92, 0xe9, 0xdc, 0x40, 0x64, 0xd7, 0x0f, 0xc4, 0x16, 0xea, 0xf7, 0x0a, 0xae, 0x79, 0xa6,
-	0x19, 0xf6, 0x39, 0x54, 0x06, 0xa3, 0x49, 0x78, 0x4e, 0x35, 0xdf, 0xd8, 0xb8, 0x7f, 0xe3, 0xa9,
-	0x6d, 0xd4, 0xed, 0x15, 0x5c, 0x69, 0xc4, 0x9e, 0x41, 0x9d, 0x2e, 0x12, 0xa1, 0x47, 0xc5, 0x34,
-	0x5f, 0x99, 0x78, 0x8d, 0x13, 0x7a, 0x7b, 0x05, 0xb7, 0x76, 0x26, 0xc9, 0xdc, 0x3b, 0x91, 0x24,
-	0x51, 0x42, 0xb5, 0xb6, 0xd8, 0x3b, 0x07, 0xf5, 0xda, 0x3b, 0x62, 0xf0, 0xd1, 0x94, 0xe2, 0xa4,
-	0x1b, 0x2b, 0x0b, 0x1f, 0x95, 0x40, 0xc8, 0x3b, 0xcd, 0x54, 0x33, 0xec, 0x2b, 0xa8, 0xc7, 0x49,
-	0x34, 0x4c, 0x44, 0x9a, 0x52, 0x25, 0x36, 0x36, 0x1e, 0xde, 0x6c, 0x22, 0xa5, 0xde, 0x2b, 0xb8,
-	0xb9, 0xe9, 0x56, 0x15, 0xca, 0x69, 0x26, 0x62, 0x7b, 0x05, 0xea, 0x5a, 0x8f, 0x49, 0xc0, 0x9c,
-	0xa4, 0x84, 0x6c, 0xd9, 0x95, 0x8c, 0xfd, 0x18, 0xcc, 0x1c, 0x53, 0xec, 0x6b, 0x6c, 0x36, 0xb2,
-	0x30, 0x5d, 0xa2, 0xed, 0x7f, 0x1a, 0x50, 0x21, 0xfc, 0x50, 0xeb, 0xf1, 0x8c, 0x93, 0xb6, 0xe9,
-	0x12, 0x8d, 0xa5, 0x15, 0x88, 0x70, 0xa8, 0xbb, 0xb5, 0xe5, 0x6a, 0x76, 0xae, 0x72, 0x4a, 0x2b,
-	0xa5, 0xd5, 0xf2, 0xed, 0x95, 0x53, 0x96, 0x26, 0x37, 0x2a, 0xe7, 0xdc, 0x0f, 0xbd, 0x94, 0x50,
-	0x6b, 0xba, 0x92, 0xb9, 0xae, 0xa7, 0x2a, 0xdd, 0x29, 0x19, 0xf4, 0x6f, 0x1c, 0x25, 0x82, 0xfa,
-	0xb1, 0xee, 0x12, 0x6d, 0xbf, 0x82, 0x9a, 0xca, 0x25, 0xba, 0x3a, 0xe6, 0xd9, 0x60, 0x94, 0x23,
-	0xa0, 0x59, 0x1c, 0x2d, 0xaa, 0x0d, 0x8b, 0x72, 0xb4, 0xa8, 0x7e, 0xcb, 0x11, 0x2b, 0x4d, 0x23,
-	0xd6, 0x95, 0x88, 0xc9, 0xd4, 0x2e, 0x40, 0x8c, 0x2e, 0x12, 0x69, 0xca, 0x87, 0x82, 0xce, 0x33,
-	0x5d, 0xcd, 0x92, 0xc6, 0x4f, 0x53, 0x3f, 0x1c, 0xaa, 0x21, 0xa6, 0x59, 0xfb, 0x15, 0x98, 0x79,
-	0x05, 0xdc, 0xe2, 0xe9, 0x7d, 0xa8, 0x60, 0x59, 0xa5, 0x74, 0x70, 0xd9, 0x95, 0xcc, 0x07, 0xfc,
-	0xfc, 0xa3, 0x01, 0xcd, 0x57, 0x13, 0x91, 0x5c, 0xe9, 0x79, 0xfc, 0x53, 0xa8, 0xca, 0xc2, 0x52,
-	0xbd, 0xf5, 0xf1, 0xc2, 0x12, 0x54, 0xd6, 0x6a, 0x28, 0xab, 0x27, 0xf0, 0x8a, 0x30, 0xf2, 0x44,
-	0x3e, 0x93, 0x89, 0xc1, 0x21, 0x97, 0xf9, 0x63, 0x11, 0x4d, 0xb2, 0x7e, 0xc8, 0xc3, 0x48, 0x3a,
-	0x50, 0x72, 0x9b, 0x4a, 0x78, 0x88, 0x32, 0xfb, 0x3f, 0x06, 0x80, 0xf2, 0x03, 0xbb, 0xfc, 0x4b,
-	0xa8, 0x4c, 0x37, 0xf8, 0x47, 0x37, 0x9c, 0x20, 0x4b, 0xdd, 0xe1, 0xd2, 0x92, 0x3d, 0x07, 0x13,
-	0xef, 0xeb, 0x63, 0x49, 0xab, 0x0e, 0xbf, 0xd9, 0x05, 0x87, 0x91, 0x27, 0xba, 0x99, 0x88, 0xb1,
-	0x0b, 0x42, 0x45, 0x63, 0x9f, 0xd3, 0x73, 0x1f, 0xee, 0x73, 0x7c, 0x4c, 0xf5, 0x79, 0x28, 0x49,
-	0xf6, 0x63, 0x28, 0xa1, 0x7d, 0x79, 0xe1, 0x35, 0xe4, 0x9d, 0x7c, 0x00, 0xad, 0xf2, 0x3e, 0x1b,
-	0xab, 0x10, 0x65, 0x1b, 0xe5, 0x60, 0x19, 0xd3, 0x60, 0xd1, 0x4b, 0xf3, 0x42, 0xa8, 0x1a, 0x23,
-	0x9a, 0x0a, 0x39, 0xe3, 0x81, 0x7e, 0xef, 0x4a, 0x06, 0xa7, 0x32, 0x11, 0x0a, 0xd4, 0x32, 0x81,
-	0x0a, 0x24, 0x92, 0x90, 0x7e, 0x0d, 0x75, 0x1d, 0x30, 0x1e, 0x8b, 0xe7, 0x13, 0x9c, 0x2d, 0x97,
-	0x68, 0xf6, 0x1c, 0x2a, 0x09, 0x82, 0xad, 0xc0, 0x5a, 0xfa, 0x40, 0xa2, 0xe3, 0xe0, 0x4a, 0xa5,
-	0x59, 0x9a, 0xdb, 0xff, 0x35, 0xa0, 0xa6, 0x20, 0x59, 0x78, 0xee, 0x0b, 0xa8, 0x45, 0x93, 0x6c,
-	0x10, 0x8d, 0x85, 0x5a, 0x2e, 0x96, 0x17, 0xe3, 0xb9, 0x76, 0x24, 0xad, 0x5c, 0x6d, 0x3e, 0xdd,
-	0x13, 0xa5, 0xb9, 0x9e, 0x88, 0x79, 0x92, 0xf9, 0x3c, 0x50, 0x2b, 0x86, 0x66, 0xed, 0xdf, 0x41,
-	0x4d, 0x9d, 0xc3, 0x9a, 0x50, 0xdf, 0x3c, 0xec, 0xbe, 0x76, 0x5c, 0x67, 0xc7, 0x2a, 0x30, 0x80,
-	0xea, 0xee, 0xe6, 0xfe, 0x81, 0xb3, 0x63, 0x19, 0xac, 0x0e, 0xe5, 0x03, 0x67, 0xb7, 0x67, 0x15,
-	0x59, 0x03, 0x6a, 0xae, 0xb3, 0x7b, 0xd2, 0x75, 0x76, 0xac, 0x12, 0x6b, 0x81, 0xd9, 0xdb, 0x7f,
-	0xe9, 0xec, 0xf4, 0x8f, 0x4e, 0x7a, 0x56, 0x99, 0xdd, 0x81, 0xc6, 0xc9, 0xa1, 0xeb, 0x6c, 0x6e,
-	0xef, 0x6d, 0x6e, 0x1d, 0x38, 0x56, 0x85, 0xb5, 0x01, 0x0e, 0x8f, 0x7a, 0xfd, 0x97, 0xce, 0xcb,
-	0x2d, 0xc7, 0xb5, 0xaa, 0xf6, 0xcf, 0xa0, 0xae, 0x73, 0x8b, 0x49, 0xe1, 0xe9, 0xb9, 0xf0, 0x54,
-	0xe8, 0x92, 0xc1, 0x9d, 0x8b, 0x87, 0xe9, 0x5b, 0x91, 0x08, 0x8f, 0x82, 0x6f, 0xb9, 0x39, 0x6f,
-	0x5b, 0xd0, 0x7e, 0x29, 0x68, 0xa6, 0xa9, 0xee, 0xb1, 0xff, 0x61, 0x40, 0x33, 0x17, 0x61, 0xd9,
-	0x77, 0xa0, 0x76, 0x21, 0x92, 0xd4, 0x8f, 0x42, 0xdd, 0xd3, 0x8a, 0xc5, 0xe9, 0xe3, 0xf9, 0x43,
-	0x91, 0x66, 0x74, 0x6c, 0xd5, 0x55, 0x1c, 0xfb, 0x0a, 0x21, 0xbb, 0x9e, 0x9d, 0x8d, 0xb9, 0xed,
-	0x40, 0x9e, 0xaf, 0xb7, 0x27, 0x65, 0x9b, 0x97, 0x59, 0x79, 0x51, 0x99, 0x55, 0xa6, 0xcb, 0x8c,
-	0x41, 0x39, 0x15, 0xc1, 0x19, 0xbd, 0x57, 0x4c, 0x97, 0x68, 0xfb, 0x0f, 0x50, 0x95, 0xc7, 0xa2,
-	0x96, 0x7b, 0x5e, 0xa2, 0x27, 0x1b, 0xd2, 0x6c, 0x05, 0x1a, 0x7e, 0x38, 0xe0, 0x49, 0xc8, 0x33,
-	0x0c, 0x44, 0x0e, 0xa1, 0x69, 0x91, 0xba, 0x29, 0xd3, 0x59, 0x96, 0x0c, 0x5b, 0x05, 0x2b, 0xf5,
-	0xc3, 0x81, 0xe8, 0x4f, 0x42, 0xff, 0x72, 0xa6, 0xaa, 0xdb, 0x24, 0x3f, 0x09, 0xfd, 0x4b, 0x59,
-	0xd9, 0x77, 0xa0, 0xd5, 0xcd, 0x78, 0x36, 0xc9, 0x81, 0xfc, 0x5b, 0x09, 0x1a, 0x5a, 0x82, 0x38,
-	0xb6, 0xa1, 0xe8, 0x7b, 0xca, 0xa9, 0xa2, 0xef, 0x4d, 0xe3, 0xaa, 0x86, 0xad, 0xc6, 0xf5, 0x73,
-	0x60, 0x69, 0xc6, 0x93, 0x4c, 0x78, 0xd3, 0xd7, 0xca, 0x09, 0x65, 0x29, 0x4d, 0x7e, 0x31, 0x5b,
-	0x06, 0x50, 0x08, 0x8e, 0xfc, 0x98, 0x9c, 0x33, 0xdd, 0x29, 0x09, 0x2d, 0xa5, 0x23, 0xdc, 0x90,
-	0x2b, 0x32, 0x30, 0x62, 0x30, 0x77, 0x81, 0xe0, 0x9e, 0x48, 0x14, 0x88, 0x8a, 0xa3, 0x9c, 0x8a,
-	0x8c, 0xfb, 0x01, 0xbd, 0x8c, 0x4c, 0x57, 0x71, 0xec, 0x05, 0xd4, 0x69, 0xab, 0xc4, 0xa4, 0xd6,
-	0x29, 0xa9, 0x37, 0x27, 0xd2, 0xb6, 0x54, 0xab, 0xac, 0xe6, 0xd6, 0x58, 0x0d, 0x71, 0x30, 0x19,
-	0xfa, 0x61, 0xda, 0x31, 0x17, 0x56, 0xc3, 0x31, 0x69, 0xf3, 0x5d, 0x5a, 0xda, 0xa2, 0x23, 0x63,
-	0x3c, 0x22, 0xed, 0x00, 0xcd, 0x22, 0xc5, 0x31, 0x0b, 0x4a, 0xb1, 0xef, 0x75, 0x1a, 0x84, 0x06,
-	0x92, 0x58, 0xdf, 0x93, 0x78, 0x98, 0x70, 0x9c, 0x5b, 0x4d, 0x59, 0xdf, 0x9a, 0x5f, 0x98, 0xbf,
-	0xd6, 0xc2, 0xfc, 0x3d, 0x83, 0x9a, 0x8a, 0x80, 0x06, 0x08, 0x1f, 0x0b, 0x5d, 0x40, 0x48, 0x23,
-	0x8a, 0x17, 0x3c, 0x98, 0x08, 0xfd, 0xfe, 0x22, 0xc6, 0xfe, 0xbf, 0x01, 0x55, 0xe9, 0xfe, 0xc2,
-	0x87, 0x3e, 0x9c, 0xe2, 0xc7, 0xd0, 0xe0, 0xb1, 0xdf, 0xd7, 0xda, 0x12, 0xb9, 0x0d, 0x3c, 0xf6,
-	0xbf, 0x56, 0x06, 0x4b, 0x50, 0x1f, 0x8c, 0xc4, 0xe0, 0x3c, 0x9d, 0x8c, 0x55, 0x4e, 0x73, 0x5e,
-	0x43, 0x50, 0xb9, 0x86, 0x60, 0x51, 0x98, 0xd5, 0x45, 0x61, 0xe2, 0xb9, 0x89, 0xa0, 0x1a, 0x4a,
-	0xd5, 0xfa, 0x9f, 0xf3, 0xf8, 0xf5, 0x10, 0xf0, 0x34, 0xeb, 0x8b, 0x4b, 0x5f, 0x6e, 0xfd, 0xa6,
-	0x5b, 0x47, 0x81, 0x73, 0xe9, 0x67, 0xd7, 0xfd, 0x61, 0x4e, 0xf5, 0x87, 0xdd, 0x86, 0xe6, 0x81,
-	0xe0, 0x17, 0x42, 0x17, 0x7d, 0x13, 0x40, 0xf1, 0x38, 0x95, 0x2d, 0x68, 0xab, 0x78, 0xb4, 0xfe,
-	0x05, 0x34, 0x73, 0xc9, 0x82, 0xe1, 0x32, 0x85, 0x50, 0x1b, 0x8a, 0xc3, 0x48, 0xc1, 0x56, 0x1c,
-	0x46, 0xf6, 0x67, 0x70, 0xcf, 0x15, 0x41, 0xc4, 0x3d, 0x89, 0xb7, 0x5e, 0x0d, 0x16, 0xc0, 0x6e,
-	0xef, 0xc1, 0xdd, 0x59, 0x53, 0xbc, 0xe9, 0x19, 0x54, 0x65, 0x69, 0xa9, 0xd7, 0xf7, 0xad, 0x55,
-	0xa8, 0x4c, 0x31, 0x80, 0x13, 0x59, 0x4a, 0x3a, 0x80, 0x18, 0x9a, 0xb9, 0xe4, 0xf6, 0x00, 0x54,
-	0x96, 0x8a, 0xd7, 0x59, 0x7a, 0x08, 0xb5, 0x28, 0xf0, 0xfa, 0x28, 0x95, 0xcd, 0x5c, 0x8d, 0x02,
-	0xef, 0xd8, 0xf7, 0x10, 0xf8, 0x21, 0x8f, 0x67, 0xc6, 0x4b, 0x7d, 0xc8, 0x63, 0x59, 0x98, 0x9f,
-	0x41, 0x6b, 0x2b, 0x9a, 0x84, 0x9e, 0x1e, 0x2c, 0xf2, 0x8d, 0x24, 0xc7, 0xab, 0x9c, 0xf3, 0x9a,
-	0xb5, 0xff, 0x52, 0x86, 0x86, 0xb6, 0x55, 0xce, 0x2d, 0xb6, 0xc4, 0x05, 0x16, 0x3f, 0x14, 0xcf,
-	0xb8, 0x1f, 0x4c, 0x12, 0xb5, 0x95, 0xb5, 0xe8, 0x5b, 0x72, 0x57, 0x89, 0xf0, 0x73, 0xd1, 0xc7,
-	0x76, 0xb8, 0xe0, 0xc1, 0xcc, 0x04, 0x6a, 0x69, 0xa9, 0x2c, 0xa8, 0xc7, 0xd0, 0xf0, 0xa2, 0xc9,
-	0x69, 0x36, 0xfb, 0xca, 0x27, 0x91, 0x34, 0xf8, 0x14, 0xda, 0x9e, 0xe0, 0x9e, 0x5c, 0xa9, 0xc9,
-	0x46, 0x16, 0x6e, 0x4b, 0x4b, 0xa5, 0x19, 0x79, 0x94, 0x0c, 0xfd, 0x70, 0xa6, 0x7c, 0x1b, 0x52,
-	0x96, 0x9b, 0x78, 0x22, 0x13, 0x03, 0x7d, 0x57, 0x4d, 0x9a, 0x48, 0x99, 0x34, 0xf9, 0x04, 0x20,
-	0xe1, 0xe1, 0xb9, 0x32, 0xa8, 0x93, 0x81, 0x89, 0x92, 0xdc, 0xd9, 0x53, 0x5c, 0x48, 0x95, 0xde,
-	0x94, 0xce, 0x92, 0x48, 0x1a, 0x30, 0x28, 0x8f, 0xa2, 0x38, 0xa5, 0x6f, 0xd4, 0x96, 0x4b, 0x34,
-	0x66, 0x67, 0x14, 0xe9, 0xec, 0xc8, 0xb9, 0x53, 0x1f, 0x45, 0x71, 0x1e, 0x5d, 0xc6, 0xcf, 0x45,
-	0x74, 0x21, 0x12, 0x65, 0xd1, 0x94, 0xd1, 0x69, 0x69, 0xee, 0x7a, 0x1a, 0x27, 0x82, 0x7b, 0x33,
-	0x33, 0xa8, 0x21, 0x65, 0xd2, 0xe4, 0x11, 0x98, 0x3c, 0xd0, 0x50, 0xb7, 0xe5, 0x35, 0x3c, 0x50,
-	0x28, 0xaf, 0xc1, 0x3d, 0xf5, 0xfc, 0x5b, 0x3f, 0x1b, 0xe5, 0x20, 0xdd, 0x21, 0xb3, 0xbb, 0x52,
-	0xf5, 0x9a, 0x34, 0x79, 0x1c, 0xf4, 0xed, 0x6e, 0xc9, 0xb6, 0x40, 0xfa, 0xc9, 0x73, 0xa8, 0xca,
-	0xbf, 0x50, 0x98, 0x09, 0x95, 0xad, 0xcd, 0xee, 0xfe, 0xb6, 0x55, 0xc0, 0xfd, 0xc4, 0x79, 0xd3,
-	0x73, 0x0e, 0x77, 0x68, 0x27, 0x31, 0xa1, 0xb2, 0xbb, 0xff, 0xc6, 0xd9, 0xb1, 0x8a, 0xb8, 0x9e,
-	0x1c, 0x3b, 0xee, 0x81, 0x55, 0x7a, 0x22, 0xa0, 0x2a, 0xff, 0x8a, 0x40, 0xf5, 0xc1, 0xfe, 0xa1,
-	0xd3, 0xb5, 0x0a, 0x48, 0x1e, 0x6f, 0xba, 0xbd, 0xae, 0x7c, 0x68, 0xfb, 0xe8, 0xe4, 0x10, 0x37,
-	0x99, 0x07, 0xc0, 0x76, 0xf7, 0x0f, 0x9c, 0x6e, 0xff, 0xf5, 0x7e, 0x6f, 0xaf, 0xff, 0x72, 0xb3,
-	0xb7, 0xbd, 0xe7, 0x74, 0xad, 0x12, 0x7b, 0x08, 0xf7, 0xae, 0xe5, 0x47, 0x27, 0x3d, 0xa9, 0xb2,
-	0xca, 0xf8, 0xec, 0xab, 0x93, 0x7d, 0xa7, 0x67, 0x55, 0x9e, 0xfc, 0x1c, 0xaa, 0xf2, 0x5f, 0x03,
-	0x76, 0x17, 0x5a, 0x5b, 0xfb, 0x87, 0x9b, 0xee, 0xaf, 0xfb, 0xae, 0x73, 0x7c, 0xe4, 0xf6, 0xac,
-	0x02, 0xae, 0x41, 0x4a, 0xd4, 0x73, 0xde, 0xf4, 0x2c, 0x63, 0x4a, 0xd0, 0xfd, 0xd5, 0xfe, 0xb1,
-	0x55, 0xdc, 0xf8, 0x93, 0x01, 0xe5, 0x5f, 0x26, 0x22, 0x66, 0x9b, 0x50, 0xa1, 0x85, 0x88, 0x3d,
-	0x5a, 0xb4, 0x02, 0xab, 0x26, 0x5a, 0xfa, 0x68, 0xb1, 0x32, 0x0e, 0xae, 0xbe, 0x30, 0xd8, 0x0e,
-	0x54, 0xe5, 0xa6, 0xc9, 0x6e, 0xfd, 0xd2, 0x58, 0xba, 0x65, 0x3d, 0xfd, 0xc2, 0xd8, 0xf8, 0x5f,
-	0x09, 0x2a, 0x9b, 0xde, 0xd8, 0x0f, 0x99, 0x03, 0x35, 0xb5, 0x52, 0xb1, 0x4f, 0x16, 0xae, 0x42,
-	0xba, 0xb7, 0x97, 0x1e, 0x7d, 0x48, 0x8d, 0xed, 0xbc, 0x05, 0x55, 0xb9, 0x50, 0xcc, 0xbb, 0x35,
-	0xbd, 0x79, 0xcc, 0xbb, 0x35, 0xb5, 0x85, 0xfc, 0x02, 0x2a, 0x34, 0xa0, 0xe7, 0xd0, 0x99, 0x1e,
-	0xe3, 0x73, 0xe8, 0x5c, 0xcf, 0x74, 0x8c, 0x45, 0xbf, 0xa3, 0x6e, 0xc6, 0x32, 0x3b, 0xeb, 0xe7,
-	0x62, 0x99, 0x19, 0xfc, 0x3d, 0x68, 0x4e, 0xcf, 0x68, 0x66, 0xcf, 0xfd, 0xf9, 0x35, 0x37, 0xeb,
-	0x97, 0x56, 0x6e, 0xb5, 0x51, 0x08, 0xc9, 0xf9, 0x37, 0x87, 0xd0, 0xcc, 0x08, 0x9d, 0x43, 0x68,
-	0x7a, 0x68, 0x3a, 0x50, 0x53, 0x13, 0x7e, 0x2e, 0xc0, 0xd9, 0x77, 0xc1, 0x5c, 0x80, 0xd3, 0x2f,
-	0x86, 0xad, 0xdf, 0x7e, 0xf3, 0x6e, 0xd9, 0xf8, 0xf6, 0xdd, 0xb2, 0xf1, 0xdd, 0xbb, 0x65, 0xe3,
-	0xcf, 0xef, 0x97, 0x0b, 0xdf, 0xbe, 0x5f, 0x2e, 0xfc, 0xeb, 0xfd, 0x72, 0xe1, 0x37, 0x3b, 0x43,
-	0x3f, 0x1b, 0x4d, 0x4e, 0xd7, 0x06, 0xd1, 0x78, 0x9d, 0x9f, 0xe3, 0x47, 0xf4, 0xc8, 0x1b, 0x88,
-	0xf5, 0x41, 0x30, 0x49, 0x33, 0x91, 0x3c, 0xbd, 0x5e, 0xdd, 0x9e, 0xa6, 0x22, 0xb9, 0xf0, 0x07,
-	0x62, 0x3d, 0x1d, 0xf1, 0x44, 0x78, 0xeb, 0xea, 0x9f, 0x55, 0xfa, 0x17, 0xf6, 0xb4, 0x4a, 0xdc,
-	0xb3, 0xef, 0x03, 0x00, 0x00, 0xff, 0xff, 0xcf, 0x74, 0xc4, 0x0b, 0x96, 0x15, 0x00, 0x00,
+	// 2867 bytes of a gzipped FileDescriptorProto
+	0x1f, 0x8b, 0x08, 0x00, 0x00, 0x00, 0x00, 0x00, 0x02, 0xff, 0x94, 0x59, 0xcb, 0x72, 0xe3, 0xc6,
+	0xd5, 0x26, 0x78, 0xe7, 0x21, 0xa9, 0xc1, 0xf4, 0xc8, 0x33, 0xb0, 0xc6, 0xd6, 0xe8, 0x87, 0xcb,
+	0xf5, 0x6b, 0xc6, 0x1e, 0xc9, 0xd6, 0x94, 0xa7, 0xfc, 0x4f, 0xd9, 0xbf, 0x23, 0x8a, 0xd0, 0x48,
+	0x8e, 0x46, 0x92, 0x41, 0xca, 0x97, 0x2c, 0xc2, 0x6a, 0x12, 0x2d, 0x12, 0x11, 0x08, 0x20, 0x00,
+	0xa8, 0x91, 0xb2, 0xc8, 0x33, 0x24, 0xab, 0x2c, 0x52, 0x79, 0x82, 0xa4, 0xb2, 0xcb, 0x3b, 0x78,
+	0x95, 0xf2, 0x32, 0xd9, 0xa4, 0x52, 0x76, 0xe5, 0x19, 0xb2, 0x48, 0x55, 0x2a, 0x75, 0xfa, 0x02,
+	0xde, 0x20, 0x55, 0x65, 0xa5, 0x3e, 0xe7, 0x7c, 0x8d, 0xee, 0x73, 0xe9, 0xaf, 0x4f, 0x53, 0x70,
+	0x77, 0x18, 0xb1, 0x30, 0xec, 0x6f, 0xe3, 0x9f, 0xad, 0x30, 0x0a, 0x92, 0x80, 0x34, 0x71, 0xec,
+	0x6c, 0x71, 0xcd, 0xe5, 0x87, 0x6b, 0xab, 0xc3, 0x60, 0x18, 0x70, 0xcb, 0x36, 0x8e, 0x04, 0xc8,
+	0xfc, 0x9d, 0x06, 0x95, 0x53, 0x9a, 0x24, 0x2c, 0xf2, 0xc9, 0x1a, 0x54, 0x43, 0x31, 0x8c, 0x0d,
+	0x6d, 0xa3, 0xb0, 0x59, 0xb3, 0x53, 0x99, 0x3c, 0x85, 0x72, 0x7c, 0xed, 0x27, 0xf4, 0xca, 0xc8,
+	0x6f, 0x68, 0x9b, 0x2b, 0x3b, 0x6f, 0x6c, 0xcd, 0x7d, 0x7d, 0xab, 0xc3, 0x8d, 0xb6, 0x04, 0x91,
+	0x47, 0x50, 0x77, 0x87, 0x7e, 0x10, 0xb1, 0xde, 0x80, 0xc6, 0xcc, 0x28, 0x6c, 0x68, 0x9b, 0x55,
+	0x1b, 0x84, 0x6a, 0x8f, 0xc6, 0x8c, 0x10, 0x28, 0xbe, 0x0e, 0x22, 0xc7, 0x28, 0x72, 0x0b, 0x1f,
+	0xa3, 0xce, 0x73, 0x7d, 0x66, 0x94, 0x84, 0x0e, 0xc7, 0xe6, 0x6f, 0x2a, 0xd0, 0xec, 0x30, 0x1a,
+	0x0d, 0x46, 0x36, 0xfb, 0xf9, 0x84, 0xc5, 0x09, 0x79, 0x0e, 0x15, 0xb9, 0x2b, 0x43, 0xdb, 0xd0,
+	0x36, 0xeb, 0x3b, 0xf7, 0x17, 0xb6, 0x22, 0xdd, 0x69, 0x15, 0xbf, 0xfd, 0xdb, 0xa3, 0x9c, 0xad,
+	0xc0, 0x64, 0x15, 0x4a, 0x21, 0x4d, 0x46, 0xb1, 0x91, 0xe7, 0xae, 0x09, 0x81, 0xdc, 0x87, 0xb2,
+	0xeb, 0x5f, 0xb2, 0x28, 0x91, 0x7b, 0x94, 0x12, 0xfa, 0x1b, 0xb1, 0x30, 0x88, 0x12, 0xbe, 0xc3,
+	0x65, 0x7f, 0x6d, 0x6e, 0xb4, 0x25, 0x88, 0x98, 0xd0, 0x1c, 0xd3, 0xab, 0xde, 0x20, 0x98, 0xf8,
+	0x49, 0x2f, 0x66, 0x89, 0xf4, 0xa1, 0x3e, 0xa6, 0x57, 0x7b, 0xa8, 0xeb, 0xb0, 0x84, 0x3c, 0x84,
+	0x5a, 0x8a, 0x31, 0xca, 0x1b, 0xda, 0x66, 0xd1, 0xae, 0x2a, 0x3b, 0x79, 0x17, 0x56, 0xfa, 0xec,
+	0x9c, 0x07, 0x2c, 0xf0, 0x13, 0x76, 0x95, 0x18, 0x95, 0x0d, 0x6d, 0xb3, 0x69, 0x37, 0x85, 0x76,
+	0x4f, 0x28, 0xc9, 0x3b, 0xd0, 0xa4, 0xe7, 0x09, 0x8b, 0x52, 0x54, 0x95, 0xa3, 0x1a, 0x5c, 0xa9,
+	0x40, 0x4f, 0xa1, 0xdc, 0x77, 0x7d, 0x1a, 0x5d, 0x1b, 0xb5, 0xcc, 0xbd, 0xb7, 0xb8, 0xd1, 0x96,
+	0x20, 0xf2, 0x09, 0xd4, 0x1d, 0x37, 0x62, 0x83, 0x24, 0x88, 0x5c, 0x16, 0x1b, 0xc0, 0xe7, 0xac,
+	0x2d, 0xcc, 0x69, 0x4f, 0x11, 0xf6, 0x2c, 0x1c, 0x33, 0xcd, 0xae, 0x06, 0xde, 0xc4, 0x61, 0x3d,
+	0xc7, 0x8d, 0x8c, 0x26, 0x0f, 0x2e, 0x48, 0x55, 0xdb, 0x8d, 0xc8, 0xff, 0x40, 0x03, 0x33, 0xd9,
+	0xf3, 0x27, 0xe3, 0x3e, 0x8b, 0x62, 0x63, 0x45, 0x44, 0x06, 0x75, 0xc7, 0x42, 0x85, 0x90, 0xfe,
+	0x75, 0xc2, 0x7a, 0xc1, 0xf9, 0x79, 0xcc, 0x92, 0xd8, 0xb8, 0x23, 0x20, 0xa8, 0x3b, 0x11, 0x2a,
+	0xcc, 0x5e, 0x1c, 0x52, 0x3f, 0x36, 0x74, 0x6e, 0x13, 0x02, 0x86, 0xd4, 0x9f, 0x78, 0x5e, 0xcf,
+	0xa1, 0x09, 0x35, 0x3e, 0xe1, 0x96, 0x2a, 0x2a, 0xda, 0x34, 0xa1, 0x64, 0x03, 0xea, 0x0e, 0x8b,
+	0xd8, 0x39, 0x8b, 0x98, 0x3f, 0x60, 0xc6, 0xa7, 0xe2, 0xa3, 0x33, 0x2a, 0x5c, 0x37, 0xbe, 0x70,
+	0xc3, 0x9e, 0xc3, 0x2e, 0xdd, 0x01, 0x8b, 0x8d, 0xff, 0x17, 0x10, 0xd4, 0xb5, 0x85, 0x8a, 0x6c,
+	0x43, 0x69, 0xe8, 0x05, 0xfd, 0xd8, 0xf8, 0x6c, 0xa3, 0xb0, 0x59, 0xdf, 0xb9, 0xb7, 0x10, 0x96,
+	0x97, 0x5e, 0xd0, 0x97, 0x85, 0x26, 0x70, 0x98, 0xc8, 0x30, 0x0a, 0x86, 0x11, 0x8b, 0xe3, 0x9e,
+	0x4f, 0xfd, 0x20, 0x36, 0x7e, 0xb4, 0xa1, 0x6d, 0x16, 0xec, 0xa6, 0xd2, 0x1e, 0xa3, 0x92, 0x6c,
+	0x82, 0x1e, 0xbb, 0xfe, 0x80, 0xf5, 0x26, 0xbe, 0x7b, 0x25, 0x81, 0x9b, 0x1c, 0xb8, 0xc2, 0xf5,
+	0x67, 0xbe, 0x7b, 0x95, 0x22, 0x27, 0x7e, 0xe2, 0x7a, 0xb3, 0xc8, 0xc7, 0x02, 0xc9, 0xf5, 0x53,
+	0xe4, 0x2a, 0x94, 0x5e, 0x8f, 0x58, 0xc4, 0x8c, 0x27, 0xa2, 0xc2, 0xb9, 0x80, 0x15, 0x7e, 0xee,
+	0x32, 0xcf, 0x89, 0x8d, 0xf7, 0xb8, 0x5a, 0x4a, 0xe4, 0x4d, 0xa8, 0x8a, 0x72, 0xed, 0x5f, 0x1b,
+	0xef, 0x73, 0xc7, 0x2b, 0x5c, 0x6e, 0x5d, 0x93, 0x07, 0x50, 0xe9, 0x5f, 0xf7, 0x12, 0x77, 0xcc,
+	0x8c, 0xa7, 0xe2, 0x54, 0xf4, 0xaf, 0xbb, 0xee, 0x98, 0x7d, 0x5e, 0xac, 0xd6, 0xf5, 0xc6, 0xe7,
+	0xc5, 0x6a, 0x43, 0x6f, 0x9a, 0x2f, 0xa0, 0x88, 0xde, 0x13, 0x63, 0xfe, 0x3c, 0xd6, 0xa6, 0x27,
+	0xce, 0x80, 0x8a, 0xeb, 0xf3, 0x3a, 0xe0, 0xa4, 0x51, 0xb5, 0x95, 0x68, 0xfe, 0xba, 0x00, 0x75,
+	0x75, 0xaa, 0x43, 0xef, 0x9a, 0xfc, 0x1f, 0xc0, 0xb9, 0xeb, 0xb1, 0x5e, 0x9f, 0x0d, 0x5d, 0x75,
+	0xac, 0x8d, 0x85, 0x50, 0xef, 0xbb, 0x1e, 0x6b, 0xa1, 0xfd, 0x20, 0x67, 0xd7, 0xce, 0x95, 0x40,
+	0xde, 0x87, 0xd2, 0x60, 0x34, 0xf1, 0x2f, 0xf8, 0x12, 0xf5, 0x9d, 0xd5, 0x85, 0x59, 0x7b, 0x68,
+	0x3b, 0xc8, 0xd9, 0x02, 0x44, 0x9e, 0x41, 0x95, 0x2f, 0xc4, 0x7c, 0x87, 0x1f, 0xf8, 0x65, 0xf6,
+	0xc0, 0x65, 0x2c, 0xdf, 0x39, 0xc8, 0xd9, 0x95, 0x73, 0x31, 0x4c, 0x77, 0xc7, 0xa2, 0x28, 0x88,
+	0x38, 0x1f, 0x64, 0xef, 0xce, 0x42, 0xbb, 0xda, 0x1d, 0x17, 0x70, 0x6a, 0xcc, 0xfd, 0xe4, 0x2b,
+	0x96, 0x32, 0xa7, 0x8a, 0x40, 0x88, 0x35, 0x6b, 0xb1, 0x12, 0xc8, 0x47, 0x50, 0x55, 0x25, 0xc3,
+	0xd9, 0xa2, 0xbe, 0xf3, 0x60, 0x91, 0xe8, 0xa4, 0xf9, 0x20, 0x67, 0xa7, 0x50, 0xb2, 0x0d, 0xe5,
+	0x61, 0x14, 0x4c, 0xc2, 0xd8, 0x58, 0xe5, 0x93, 0x16, 0x0f, 0xff, 0x4b, 0x6e, 0x3c, 0xc8, 0xd9,
+	0x12, 0xd6, 0x2a, 0x43, 0x31, 0x4e, 0x58, 0x68, 0xda, 0x50, 0x16, 0x36, 0xb2, 0x93, 0x7e, 0x42,
+	0xe3, 0x45, 0xbf, 0x9a, 0xf5, 0x09, 0x59, 0xf5, 0x12, 0x89, 0xb5, 0x17, 0x24, 0x23, 0x16, 0xf1,
+	0x34, 0x14, 0x6d, 0x21, 0x98, 0x1f, 0x41, 0x89, 0x83, 0xb1, 0x08, 0x2f, 0xa9, 0x37, 0x61, 0xea,
+	0x62, 0x91, 0x12, 0x4e, 0x13, 0x7c, 0x28, 0xa7, 0x71, 0xc1, 0x7c, 0x01, 0x55, 0xe5, 0x1b, 0x22,
+	0x90, 0x07, 0x62, 0x5e, 0x15, 0x45, 0x5b, 0x08, 0x58, 0x5a, 0x63, 0x9a, 0x0c, 0x46, 0x2c, 0x96,
+	0x33, 0x95, 0x68, 0xbe, 0x84, 0x5a, 0x5a, 0x29, 0x78, 0xa3, 0x20, 0xcd, 0xcb, 0xc2, 0xe4, 0x63,
+	0xd4, 0x61, 0x7e, 0x78, 0x78, 0x9a, 0x36, 0x1f, 0xa3, 0x2e, 0x76, 0x7f, 0xc1, 0xe4, 0x09, 0xe4,
+	0x63, 0xf3, 0x1f, 0x1a, 0x94, 0x78, 0xf5, 0xa0, 0x95, 0x13, 0x0c, 0x7e, 0xa5, 0x61, 0xf3, 0x31,
+	0x6e, 0xc0, 0x63, 0xfe, 0x50, 0xdd, 0x27, 0x4d, 0x5b, 0x89, 0x4b, 0x7c, 0x57, 0xd8, 0x28, 0x6c,
+	0x16, 0x6f, 0xe7, 0xbb, 0xa2, 0x80, 0x2c, 0xf0, 0xdd, 0x85, 0xeb, 0x3b, 0x31, 0xaf, 0x99, 0x86,
+	0x2d, 0x84, 0x29, 0x0b, 0x96, 0xf9, 0x9a, 0x92, 0x05, 0x09, 0x14, 0xc7, 0x41, 0xc4, 0xf8, 0x8d,
+	0x51, 0xb5, 0xf9, 0x18, 0x91, 0x78, 0x7e, 0xb1, 0x0a, 0x0a, 0x9b, 0xba, 0x2d, 0x84, 0xd4, 0xf7,
+	0x37, 0xa6, 0xbe, 0x9b, 0x0c, 0x2a, 0xb2, 0xe6, 0x67, 0xa3, 0xaa, 0xcd, 0x45, 0x15, 0xf3, 0x27,
+	0xaf, 0x94, 0xbc, 0x24, 0x04, 0x71, 0x77, 0xa4, 0xd9, 0x29, 0xcc, 0x66, 0x27, 0x23, 0xc4, 0xe6,
+	0x58, 0xe4, 0x45, 0x1c, 0x8b, 0xac, 0xbc, 0xe0, 0xe2, 0x2c, 0x8e, 0xe9, 0x50, 0xb0, 0x45, 0xcd,
+	0x56, 0x22, 0xb7, 0xb8, 0x71, 0xec, 0xfa, 0x43, 0x79, 0x49, 0x2b, 0x11, 0x2d, 0xaf, 0x69, 0xe4,
+	0xa3, 0x45, 0x34, 0x12, 0x4a, 0x34, 0x7f, 0xaf, 0x41, 0x2d, 0x3d, 0x58, 0xb7, 0x38, 0xb6, 0x0a,
+	0x25, 0xdc, 0x9e, 0x2a, 0x23, 0x21, 0xdc, 0xe0, 0xd6, 0x3b, 0xd0, 0x64, 0x1e, 0x0d, 0x63, 0xe6,
+	0x48, 0x1a, 0x5e, 0xe5, 0xe5, 0xd2, 0x90, 0x4a, 0x41, 0xc2, 0xcf, 0xa0, 0x34, 0xa6, 0xd1, 0x05,
+	0xb2, 0x79, 0x21, 0xe3, 0xcc, 0x62, 0x0c, 0x5e, 0xd1, 0xe8, 0x42, 0x5d, 0x1a, 0x1c, 0x6b, 0xee,
+	0x40, 0x55, 0x19, 0x6e, 0xaa, 0x59, 0x04, 0xf2, 0x4d, 0x96, 0x6d, 0x3e, 0x36, 0xff, 0xa8, 0x41,
+	0xe3, 0x8b, 0x09, 0x8b, 0xae, 0x55, 0x63, 0xf4, 0x02, 0xca, 0x82, 0x3d, 0x24, 0x81, 0xbe, 0x95,
+	0xc9, 0x33, 0x12, 0xad, 0x8e, 0xaf, 0x98, 0x81, 0x0e, 0xfb, 0x81, 0xc3, 0xd2, 0xe6, 0x88, 0x0b,
+	0xe8, 0x30, 0xd6, 0x4d, 0x30, 0x49, 0xa4, 0xc3, 0x05, 0xe1, 0xb0, 0x54, 0x0a, 0x87, 0xff, 0x17,
+	0x8a, 0x31, 0xf6, 0x49, 0xab, 0xbc, 0x6f, 0x58, 0xbc, 0x20, 0x3b, 0xd8, 0x25, 0x71, 0x80, 0xf9,
+	0xe7, 0x3c, 0x80, 0xdc, 0x30, 0x72, 0xfe, 0x87, 0x50, 0x9a, 0xa5, 0xfb, 0x37, 0x17, 0x26, 0x72,
+	0xa4, 0xe2, 0x7b, 0x81, 0x24, 0xcf, 0xa1, 0x86, 0x1b, 0xeb, 0x21, 0x5f, 0x49, 0xbe, 0x5f, 0x8c,
+	0xef, 0x71, 0xe0, 0xb0, 0x4e, 0xc2, 0x42, 0xe4, 0x44, 0x5f, 0x8e, 0x91, 0xf5, 0xf9, 0xbc, 0x9b,
+	0x59, 0x1f, 0xa7, 0x49, 0xd6, 0xf7, 0xc5, 0x90, 0xbc, 0x07, 0x05, 0xc4, 0x17, 0x33, 0x97, 0xe1,
+	0xbb, 0x13, 0x13, 0x10, 0xf5, 0x5f, 0xb3, 0x2e, 0x79, 0x31, 0xc3, 0xee, 0x9b, 0x99, 0xe9, 0xe2,
+	0x4b, 0x64, 0x51, 0x7c, 0xca, 0xd8, 0x63, 0x19, 0x4f, 0xc1, 0x75, 0x69, 0x0a, 0xb5, 0xd9, 0x14,
+	0xf2, 0x9e, 0xfa, 0x52, 0x5d, 0xc0, 0x7c, 0xcc, 0x59, 0x24, 0xa1, 0x9e, 0x6a, 0xcb, 0x85, 0x80,
+	0x8d, 0x1c, 0x1f, 0xc8, 0x54, 0x17, 0x79, 0xaa, 0x81, 0xab, 0x78, 0xa2, 0xcd, 0x33, 0x68, 0xce,
+	0xed, 0x09, 0xbf, 0xc3, 0x7c, 0x87, 0x39, 0x3c, 0x83, 0x4d, 0x5b, 0x08, 0xd3, 0xb3, 0x93, 0xbf,
+	0x81, 0xb0, 0x0b, 0xf3, 0x84, 0xfd, 0x25, 0x54, 0x55, 0xd2, 0x70, 0xb7, 0xb8, 0x6d, 0xf9, 0x41,
+	0x3e, 0x26, 0xcf, 0xa1, 0x14, 0x61, 0xc1, 0xc8, 0x84, 0xaf, 0xdd, 0x50, 0xd5, 0xa1, 0x77, 0xad,
+	0xce, 0x14, 0x87, 0x9b, 0xff, 0xd4, 0xa0, 0x22, 0xd3, 0x9a, 0xf9, 0xdd, 0x8f, 0xa1, 0x12, 0x4c,
+	0x92, 0x41, 0x30, 0x66, 0xf2, 0x49, 0xb3, 0x9e, 0x5d, 0x13, 0x5b, 0x27, 0x02, 0x65, 0x2b, 0xf8,
+	0x2c, 0x53, 0x15, 0x96, 0x98, 0x2a, 0xa4, 0x51, 0xe2, 0x52, 0x4f, 0xf1, 0x91, 0x14, 0xcd, 0x9f,
+	0x41, 0x45, 0x7e, 0x87, 0x34, 0xa0, 0xba, 0x7b, 0xdc, 0xf9, 0xca, 0xb2, 0xad, 0xb6, 0x9e, 0x23,
+	0x00, 0xe5, 0xfd, 0xdd, 0xc3, 0x23, 0xab, 0xad, 0x6b, 0xa4, 0x0a, 0xc5, 0x23, 0x6b, 0xbf, 0xab,
+	0xe7, 0x49, 0x1d, 0x2a, 0xb6, 0xb5, 0x7f, 0xd6, 0xb1, 0xda, 0x7a, 0x81, 0x34, 0xa1, 0xd6, 0x3d,
+	0x7c, 0x65, 0xb5, 0x7b, 0x27, 0x67, 0x5d, 0xbd, 0x48, 0xee, 0x40, 0xfd, 0xec, 0xd8, 0xb6, 0x76,
+	0xf7, 0x0e, 0x76, 0x5b, 0x47, 0x96, 0x5e, 0x22, 0x2b, 0x00, 0xc7, 0x27, 0xdd, 0xde, 0x2b, 0xeb,
+	0x55, 0xcb, 0xb2, 0xf5, 0xb2, 0xf9, 0x09, 0x54, 0x55, 0x7d, 0x62, 0x36, 0x68, 0x7c, 0x31, 0xcd,
+	0x11, 0x17, 0xf0, 0xa5, 0x47, 0xfd, 0xf8, 0x35, 0x8b, 0x98, 0xc3, 0x9d, 0x6f, 0xda, 0xa9, 0x6c,
+	0x3e, 0x86, 0x3b, 0x7b, 0xc1, 0x38, 0xf4, 0x58, 0xc2, 0x14, 0xb3, 0xdc, 0x87, 0x72, 0x18, 0xb1,
+	0x73, 0xf7, 0x4a, 0x92, 0x92, 0x94, 0xcc, 0x3d, 0x68, 0x4e, 0xa1, 0x78, 0xa6, 0xd3, 0x37, 0x96,
+	0x36, 0xfb, 0xc6, 0x7a, 0x0b, 0x6a, 0x49, 0x34, 0xf1, 0x07, 0x34, 0x91, 0xcb, 0x55, 0xed, 0xa9,
+	0xc2, 0xd4, 0x61, 0xe5, 0x15, 0xe3, 0xf7, 0xa2, 0x5c, 0xce, 0xfc, 0x93, 0x06, 0x8d, 0x54, 0x85,
+	0x9f, 0x35, 0xa0, 0x72, 0xc9, 0xa2, 0xd8, 0x0d, 0x7c, 0x45, 0xdf, 0x52, 0xc4, 0x9d, 0x39, 0xee,
+	0x90, 0xc5, 0x89, 0xa4, 0x46, 0x29, 0x91, 0x8f, 0x30, 0x45, 0xd3, 0xfb, 0x77, 0xf9, 0x40, 0x8a,
+	0xef, 0xab, 0x37, 0xa2, 0xc4, 0xa6, 0xa7, 0xa5, 0x98, 0x75, 0x5a, 0x4a, 0xb3, 0xa7, 0x05, 0x3b,
+	0x06, 0xe6, 0x9d, 0xf3, 0xce, 0xac, 0x66, 0xf3, 0xb1, 0xf9, 0x4b, 0x28, 0x8b, 0xcf, 0xa2, 0x95,
+	0x3a, 0x4e, 0xa4, 0x38, 0x1c, 0xc7, 0xf8, 0x1c, 0x71, 0xfd, 0x01, 0x8d, 0x7c, 0x9a, 0xa0, 0x23,
+	0xe2, 0x74, 0xcc, 0xaa, 0xe4, 0x4a, 0x89, 0xaa, 0x2a, 0x21, 0x64, 0xbe, 0x14, 0x8a, 0x59, 0x2f,
+	0x05, 0xf3, 0x0e, 0x34, 0x3b, 0x09, 0x4d, 0x26, 0x69, 0x20, 0xff, 0x80, 0x6d, 0xb6, 0xd4, 0x60,
+	0x1c, 0x57, 0x20, 0xef, 0x3a, 0x72, 0x53, 0x79, 0xd7, 0x99, 0x8d, 0xab, 0xbc, 0x72, 0x55, 0x5c,
+	0xdf, 0x07, 0x12, 0x27, 0x34, 0x4a, 0x98, 0x33, 0xbb, 0xac, 0xa0, 0x7f, 0x5d, 0x5a, 0xa6, 0x0f,
+	0x8f, 0x75, 0x00, 0x19, 0xc1, 0x91, 0x1b, 0xf2, 0xcd, 0xd5, 0xec, 0x19, 0x0d, 0x2f, 0x8b, 0x11,
+	0x8d, 0x45, 0x08, 0xb1, 0x2c, 0x50, 0xc0, 0xdc, 0x79, 0x8c, 0x3a, 0x2c, 0x92, 0x41, 0x94, 0x12,
+	0xcf, 0x29, 0x4b, 0xa8, 0xeb, 0xf1, 0x86, 0xa6, 0x66, 0x4b, 0x89, 0x7c, 0x2c, 0x1f, 0x2c, 0x98,
+	0xd4, 0x2a, 0x4f, 0xea, 0x22, 0x8b, 0xef, 0x09, 0xb3, 0xcc, 0x6a, 0x8a, 0xc6, 0x6a, 0x08, 0xbd,
+	0xc9, 0xd0, 0xf5, 0x63, 0xa3, 0x96, 0x59, 0x0d, 0xa7, 0xdc, 0x9a, 0xfe, 0x62, 0x20, 0xb0, 0xb8,
+	0x91, 0x31, 0x7e, 0x02, 0xdf, 0xc4, 0xbc, 0x69, 0x15, 0x12, 0xd1, 0xa1, 0x10, 0xba, 0x8e, 0x51,
+	0xe7, 0xd1, 0xc0, 0x21, 0x9e, 0xa7, 0x49, 0x38, 0x8c, 0x28, 0xd2, 0x6f, 0x43, 0x9c, 0x27, 0x25,
+	0x67, 0xe6, 0xaf, 0x99, 0x99, 0xbf, 0x67, 0x50, 0x91, 0x1e, 0x70, 0xc2, 0xa2, 0x63, 0xa6, 0x0a,
+	0x08, 0xc7, 0x18, 0x45, 0xde, 0x35, 0x2b, 0x62, 0xe5, 0x82, 0xf9, 0x6f, 0x0d, 0xca, 0x62, 0xfb,
+	0x99, 0x93, 0x6e, 0x4e, 0xf1, 0x23, 0xa8, 0xd3, 0xd0, 0xed, 0x29, 0x6b, 0x81, 0x6f, 0x1b, 0x68,
+	0xe8, 0x7e, 0x29, 0x01, 0x6b, 0x50, 0x1d, 0x8c, 0xd8, 0xe0, 0x22, 0x9e, 0x8c, 0x65, 0x4e, 0x53,
+	0x59, 0x85, 0xa0, 0x34, 0x0d, 0x41, 0x96, 0x9b, 0xe5, 0xcc, 0x07, 0xed, 0x1a, 0x54, 0x23, 0xc6,
+	0x6b, 0x28, 0x96, 0x3f, 0x72, 0xa4, 0x32, 0x3e, 0xe8, 0x3d, 0x1a, 0x27, 0x3d, 0x76, 0xe5, 0x8a,
+	0xdf, 0x36, 0x6a, 0x76, 0x15, 0x15, 0xd6, 0x95, 0x9b, 0x4c, 0xcf, 0x47, 0x6d, 0xe6, 0x7c, 0x98,
+	0x2b, 0xd0, 0x38, 0x62, 0xf4, 0x52, 0x91, 0x95, 0xd9, 0x00, 0x90, 0x32, 0xde, 0x02, 0x3a, 0xac,
+	0x48, 0x7f, 0x94, 0xfd, 0x63, 0x68, 0xa4, 0x9a, 0x0c, 0x72, 0x99, 0x89, 0xd0, 0x0a, 0xe4, 0x87,
+	0x81, 0x0c, 0x5b, 0x7e, 0x18, 0x98, 0x8f, 0xe1, 0x9e, 0xcd, 0xbc, 0x80, 0x3a, 0x22, 0xde, 0x8a,
+	0x1d, 0x33, 0xc2, 0x6e, 0x1e, 0xc0, 0xdd, 0x79, 0x28, 0xae, 0xf4, 0x0c, 0xca, 0xa2, 0xb4, 0x64,
+	0xcb, 0x73, 0x6b, 0x15, 0x4a, 0x28, 0x3a, 0x70, 0x26, 0x4a, 0x49, 0x39, 0x10, 0x42, 0x23, 0xd5,
+	0xdc, 0xee, 0x80, 0xcc, 0x52, 0x7e, 0x9a, 0xa5, 0x07, 0x50, 0x09, 0x3c, 0xa7, 0x87, 0x5a, 0x71,
+	0x98, 0xcb, 0x81, 0xe7, 0x9c, 0xba, 0x0e, 0x06, 0x7e, 0x48, 0xc3, 0x39, 0x7a, 0xa9, 0x0e, 0x69,
+	0x28, 0x0a, 0xf3, 0x31, 0x34, 0x5b, 0xc1, 0xc4, 0x77, 0x14, 0xb1, 0x88, 0x1b, 0x50, 0xd0, 0xab,
+	0xb8, 0x57, 0x94, 0x68, 0xfe, 0xb6, 0x08, 0x75, 0x85, 0x95, 0x9b, 0xcb, 0x46, 0xe2, 0x23, 0x68,
+	0x4c, 0xaf, 0x7a, 0xe7, 0xd4, 0xf5, 0x26, 0x91, 0x6c, 0x17, 0x9a, 0xfc, 0x17, 0xb3, 0x7d, 0xa9,
+	0x22, 0xef, 0xc2, 0x8a, 0x8b, 0xc7, 0xe1, 0x92, 0x7a, 0x73, 0x0c, 0xd4, 0x54, 0x5a, 0x51, 0x50,
+	0x8f, 0xa0, 0xee, 0x04, 0x93, 0x7e, 0x32, 0xdf, 0xb9, 0x70, 0x95, 0x00, 0xbc, 0x0b, 0x2b, 0x0e,
+	0xa3, 0x8e, 0x78, 0x96, 0x71, 0x8c, 0x28, 0xdc, 0xa6, 0xd2, 0x0a, 0x18, 0xdf, 0x51, 0x34, 0x74,
+	0xfd, 0xb9, 0xf2, 0xad, 0x0b, 0x5d, 0x0a, 0x71, 0x58, 0xc2, 0x06, 0x6a, 0xad, 0x8a, 0x80, 0x08,
+	0x9d, 0x80, 0xbc, 0x0d, 0x10, 0x51, 0xff, 0x42, 0x02, 0xaa, 0x1c, 0x50, 0x43, 0x4d, 0xba, 0xd9,
+	0x3e, 0x76, 0x3e, 0xd2, 0x5e, 0x13, 0x9b, 0xe5, 0x2a, 0x01, 0x20, 0x50, 0x1c, 0x05, 0xa1, 0xf8,
+	0x1d, 0xae, 0x69, 0xf3, 0x31, 0x66, 0x67, 0x14, 0xa8, 0xec, 0x08, 0xde, 0xa9, 0x8e, 0x82, 0x30,
+	0xf5, 0x2e, 0xa1, 0x17, 0x2c, 0xb8, 0x64, 0x91, 0x44, 0x34, 0x84, 0x77, 0x4a, 0x9b, 0x6e, 0x3d,
+	0x0e, 0x23, 0x46, 0x9d, 0x39, 0x0e, 0xaa, 0x0b, 0x9d, 0x80, 0x3c, 0x84, 0x1a, 0xf5, 0x54, 0xa8,
+	0x57, 0xc4, 0x32, 0xd4, 0x93, 0x51, 0xde, 0x82, 0x7b, 0x72, 0xfe, 0x6b, 0x37, 0x19, 0xa5, 0x41,
+	0xba, 0xc3, 0x61, 0x77, 0x85, 0xe9, 0x2b, 0x6e, 0x49, 0xfd, 0xe0, 0xbf, 0x50, 0xea, 0xe2, 0x58,
+	0xe0, 0xf8, 0xc9, 0x73, 0x28, 0x8b, 0x1f, 0x8a, 0x49, 0x0d, 0x4a, 0xad, 0xdd, 0xce, 0xe1, 0x9e,
+	0x9e, 0xc3, 0x7e, 0xc8, 0xfa, 0xba, 0x6b, 0x1d, 0xb7, 0x79, 0x0f, 0x54, 0x83, 0xd2, 0xfe, 0xe1,
+	0xd7, 0x56, 0x5b, 0xcf, 0x63, 0x3b, 0x74, 0x6a, 0xd9, 0x47, 0x7a, 0xe1, 0x09, 0x83, 0xb2, 0xf8,
+	0xc1, 0x15, 0xcd, 0x47, 0x87, 0xc7, 0x56, 0x47, 0xcf, 0xe1, 0xf0, 0x74, 0xd7, 0xee, 0x76, 0xc4,
+	0xa4, 0xbd, 0x93, 0xb3, 0x63, 0xec, 0x9c, 0xee, 0x03, 0xd9, 0x3f, 0x3c, 0xb2, 0x3a, 0xbd, 0xaf,
+	0x0e, 0xbb, 0x07, 0xbd, 0x57, 0xbb, 0xdd, 0xbd, 0x03, 0xab, 0xa3, 0x17, 0xc8, 0x03, 0xb8, 0x37,
+	0xd5, 0x9f, 0x9c, 0x75, 0x85, 0x49, 0x2f, 0xe2, 0xdc, 0x2f, 0xce, 0x0e, 0xad, 0xae, 0x5e, 0x7a,
+	0xf2, 0x29, 0x94, 0xc5, 0x6f, 0xa3, 0xe4, 0x2e, 0x34, 0x5b, 0x87, 0xc7, 0xbb, 0xf6, 0x37, 0x3d,
+	0xdb, 0x3a, 0x3d, 0xb1, 0xbb, 0x7a, 0x0e, 0xdb, 0x2e, 0xa9, 0xea, 0x5a, 0x5f, 0x77, 0x75, 0x6d,
+	0x46, 0xd1, 0xf9, 0xf1, 0xe1, 0xa9, 0x9e, 0x7f, 0x62, 0x43, 0x7d, 0xe6, 0x67, 0x52, 0xb2, 0x0a,
+	0x7a, 0xfb, 0xd0, 0xb6, 0xf6, 0xba, 0x27, 0xf6, 0xa1, 0xd5, 0xe9, 0xd9, 0xd6, 0x2e, 0xf6, 0x7b,
+	0x0f, 0xe0, 0xde, 0xbc, 0x76, 0xef, 0xcc, 0xee, 0x58, 0xba, 0xb6, 0x08, 0x97, 0xdf, 0xfc, 0x00,
+	0x8a, 0xf8, 0x84, 0xc2, 0x1e, 0xaf, 0xf5, 0x4d, 0x6f, 0xd7, 0xb6, 0x0f, 0xbf, 0xdc, 0x3d, 0xd2,
+	0x73, 0xd8, 0x20, 0xb6, 0xbe, 0xe9, 0x1d, 0x9f, 0xb4, 0x71, 0xaa, 0x10, 0xb0, 0x47, 0xd4, 0xf3,
+	0x3b, 0x7f, 0xd5, 0xa0, 0xf8, 0x32, 0x62, 0x21, 0xd9, 0x85, 0x12, 0x6f, 0x03, 0xc9, 0xc3, 0xac,
+	0x97, 0x85, 0x3c, 0xca, 0x6b, 0x6f, 0x66, 0x1b, 0x43, 0xef, 0xfa, 0x03, 0x8d, 0xb4, 0xa1, 0x2c,
+	0xfa, 0x6b, 0x72, 0xeb, 0x63, 0x72, 0xed, 0x96, 0xa6, 0xfc, 0x03, 0x8d, 0x1c, 0x40, 0x55, 0xb5,
+	0x89, 0x64, 0x7d, 0xe9, 0xca, 0x9e, 0x6b, 0x35, 0xd7, 0xde, 0xba, 0xd1, 0x1e, 0x7a, 0xd7, 0x3b,
+	0xff, 0x2a, 0x40, 0x69, 0xd7, 0x19, 0xbb, 0x3e, 0xb1, 0xa0, 0x22, 0x5b, 0x44, 0xf2, 0x76, 0x66,
+	0x6b, 0xa7, 0xb8, 0x6a, 0xed, 0xe1, 0x4d, 0x66, 0xa4, 0xa7, 0x16, 0x94, 0x45, 0x83, 0xb4, 0xec,
+	0xe0, 0x6c, 0x27, 0xb5, 0xec, 0xe0, 0x4c, 0x57, 0xf5, 0x19, 0x94, 0xf8, 0x85, 0xb3, 0x14, 0xe7,
+	0xd9, 0x6b, 0x69, 0x29, 0xce, 0xd3, 0x3b, 0x0a, 0x7d, 0x51, 0x77, 0xee, 0xa2, 0x2f, 0xf3, 0x77,
+	0xd7, 0x92, 0x2f, 0x73, 0x17, 0x59, 0x17, 0x1a, 0xb3, 0x77, 0x0e, 0x31, 0x97, 0xfe, 0x65, 0xb1,
+	0x74, 0x77, 0xad, 0x6d, 0xdc, 0x8a, 0x91, 0x11, 0x12, 0x7c, 0xbe, 0x14, 0xa1, 0xb9, 0x2b, 0x61,
+	0x29, 0x42, 0xb3, 0x97, 0x80, 0x05, 0x15, 0x79, 0x63, 0x2d, 0x39, 0x38, 0x7f, 0xb7, 0x2d, 0x39,
+	0x38, 0x7b, 0xd1, 0xb5, 0x7e, 0xfa, 0xed, 0xf7, 0xeb, 0xda, 0x77, 0xdf, 0xaf, 0x6b, 0x7f, 0xff,
+	0x7e, 0x5d, 0xfb, 0xd5, 0x0f, 0xeb, 0xb9, 0xef, 0x7e, 0x58, 0xcf, 0xfd, 0xe5, 0x87, 0xf5, 0xdc,
+	0x4f, 0xda, 0x43, 0x37, 0x19, 0x4d, 0xfa, 0x5b, 0x83, 0x60, 0xbc, 0x4d, 0x2f, 0x62, 0xd7, 0x1f,
+	0x8e, 0x9c, 0x01, 0xdb, 0x1e, 0x78, 0x93, 0x38, 0x61, 0xd1, 0xd3, 0x69, 0x2b, 0xfa, 0x34, 0x66,
+	0xd1, 0xa5, 0x3b, 0x60, 0xdb, 0xf1, 0x88, 0x46, 0xcc, 0xd9, 0x96, 0xff, 0x0f, 0xe3, 0xff, 0x3b,
+	0xeb, 0x97, 0xb9, 0xf4, 0xec, 0x3f, 0x01, 0x00, 0x00, 0xff, 0xff, 0x23, 0x85, 0x93, 0x2c, 0x4c,
+	0x1b, 0x00, 0x00,
 }
 
 // Reference imports to suppress errors if they are not otherwise used.
@@ -2620,6 +3289,9 @@ type GrepClient interface {
 	Query(ctx context.Context, in *QueryRequest, opts ...grpc.CallOption) (Grep_QueryClient, error)
 	// Search searches the called node's own files.
 	Search(ctx context.Context, in *SearchRequest, opts ...grpc.CallOption) (Grep_SearchClient, error)
+	// Complete lists the paths that begin with some text, on the called node alone: for
+	// shells that complete command lines.
+	Complete(ctx context.Context, in *CompleteRequest, opts ...grpc.CallOption) (*CompleteReply, error)
 }
 
 type grepClient struct {
@@ -2694,6 +3366,15 @@ func (x *grepSearchClient) Recv() (*SearchReply, error) {
 	return m, nil
 }
 
+func (c *grepClient) Complete(ctx context.Context, in *CompleteRequest, opts ...grpc.CallOption) (*CompleteReply, error) {
+	out := new(CompleteReply)
+	err := c.cc.Invoke(ctx, "/grepd.grep.v1.Grep/Complete", in, out, opts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
 // GrepServer is the server API for Grep service.
 type GrepServer interface {
 	// Query searches the cluster: the called node chooses the targets, asks them
@@ -2701,6 +3382,9 @@ type GrepServer interface {
 	Query(*QueryRequest, Grep_QueryServer) error
 	// Search searches the called node's own files.
 	Search(*SearchRequest, Grep_SearchServer) error
+	// Complete lists the paths that begin with some text, on the called node alone: for
+	// shells that complete command lines.
+	Complete(context.Context, *CompleteRequest) (*CompleteReply, error)
 }
 
 // UnimplementedGrepServer can be embedded to have forward compatible implementations.
@@ -2712,6 +3396,9 @@ func (*UnimplementedGrepServer) Query(req *QueryRequest, srv Grep_QueryServer) e
 }
 func (*UnimplementedGrepServer) Search(req *SearchRequest, srv Grep_SearchServer) error {
 	return status.Errorf(codes.Unimplemented, "method Search not implemented")
+}
+func (*UnimplementedGrepServer) Complete(ctx context.Context, req *CompleteRequest) (*CompleteReply, error) {
+	return nil, status.Errorf(codes.Unimplemented, "method Complete not implemented")
 }
 
 func RegisterGrepServer(s *grpc.Server, srv GrepServer) {
@@ -2760,10 +3447,33 @@ func (x *grepSearchServer) Send(m *SearchReply) error {
 	return x.ServerStream.SendMsg(m)
 }
 
+func _Grep_Complete_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(CompleteRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(GrepServer).Complete(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: "/grepd.grep.v1.Grep/Complete",
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(GrepServer).Complete(ctx, req.(*CompleteRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
 var _Grep_serviceDesc = grpc.ServiceDesc{
 	ServiceName: "grepd.grep.v1.Grep",
 	HandlerType: (*GrepServer)(nil),
-	Methods:     []grpc.MethodDesc{},
+	Methods: []grpc.MethodDesc{
+		{
+			MethodName: "Complete",
+			Handler:    _Grep_Complete_Handler,
+		},
+	},
 	Streams: []grpc.StreamDesc{
 		{
 			StreamName:    "Query",
@@ -3158,6 +3868,125 @@ func (m *SearchRequest) MarshalToSizedBuffer(dAtA []byte) (int, error) {
 	_ = i
 	var l int
 	_ = l
+	if m.ProgressNanos != 0 {
+		i = encodeVarintGrep(dAtA, i, uint64(m.ProgressNanos))
+		i--
+		dAtA[i] = 0x4
+		i--
+		dAtA[i] = 0x80
+	}
+	if len(m.Globs) > 0 {
+		for iNdEx := len(m.Globs) - 1; iNdEx >= 0; iNdEx-- {
+			{
+				size, err := m.Globs[iNdEx].MarshalToSizedBuffer(dAtA[:i])
+				if err != nil {
+					return 0, err
+				}
+				i -= size
+				i = encodeVarintGrep(dAtA, i, uint64(size))
+			}
+			i--
+			dAtA[i] = 0x3
+			i--
+			dAtA[i] = 0xfa
+		}
+	}
+	if m.SkipDevices {
+		i--
+		if m.SkipDevices {
+			dAtA[i] = 1
+		} else {
+			dAtA[i] = 0
+		}
+		i--
+		dAtA[i] = 0x3
+		i--
+		dAtA[i] = 0xf0
+	}
+	if m.Dereference {
+		i--
+		if m.Dereference {
+			dAtA[i] = 1
+		} else {
+			dAtA[i] = 0
+		}
+		i--
+		dAtA[i] = 0x3
+		i--
+		dAtA[i] = 0xe8
+	}
+	if m.NullData {
+		i--
+		if m.NullData {
+			dAtA[i] = 1
+		} else {
+			dAtA[i] = 0
+		}
+		i--
+		dAtA[i] = 0x3
+		i--
+		dAtA[i] = 0xe0
+	}
+	if m.ByTime {
+		i--
+		if m.ByTime {
+			dAtA[i] = 1
+		} else {
+			dAtA[i] = 0
+		}
+		i--
+		dAtA[i] = 0x2
+		i--
+		dAtA[i] = 0xe8
+	}
+	if m.CountBy {
+		i--
+		if m.CountBy {
+			dAtA[i] = 1
+		} else {
+			dAtA[i] = 0
+		}
+		i--
+		dAtA[i] = 0x2
+		i--
+		dAtA[i] = 0xe0
+	}
+	if len(m.Fields) > 0 {
+		for iNdEx := len(m.Fields) - 1; iNdEx >= 0; iNdEx-- {
+			i -= len(m.Fields[iNdEx])
+			copy(dAtA[i:], m.Fields[iNdEx])
+			i = encodeVarintGrep(dAtA, i, uint64(len(m.Fields[iNdEx])))
+			i--
+			dAtA[i] = 0x2
+			i--
+			dAtA[i] = 0xda
+		}
+	}
+	if len(m.Where) > 0 {
+		for iNdEx := len(m.Where) - 1; iNdEx >= 0; iNdEx-- {
+			i -= len(m.Where[iNdEx])
+			copy(dAtA[i:], m.Where[iNdEx])
+			i = encodeVarintGrep(dAtA, i, uint64(len(m.Where[iNdEx])))
+			i--
+			dAtA[i] = 0x2
+			i--
+			dAtA[i] = 0xd2
+		}
+	}
+	if m.UntilUnixNanos != 0 {
+		i = encodeVarintGrep(dAtA, i, uint64(m.UntilUnixNanos))
+		i--
+		dAtA[i] = 0x2
+		i--
+		dAtA[i] = 0xc8
+	}
+	if m.SinceUnixNanos != 0 {
+		i = encodeVarintGrep(dAtA, i, uint64(m.SinceUnixNanos))
+		i--
+		dAtA[i] = 0x2
+		i--
+		dAtA[i] = 0xc0
+	}
 	if m.Spans {
 		i--
 		if m.Spans {
@@ -3199,31 +4028,8 @@ func (m *SearchRequest) MarshalToSizedBuffer(dAtA []byte) (int, error) {
 			dAtA[i] = 0x6a
 		}
 	}
-	if len(m.Exclude) > 0 {
-		for iNdEx := len(m.Exclude) - 1; iNdEx >= 0; iNdEx-- {
-			i -= len(m.Exclude[iNdEx])
-			copy(dAtA[i:], m.Exclude[iNdEx])
-			i = encodeVarintGrep(dAtA, i, uint64(len(m.Exclude[iNdEx])))
-			i--
-			dAtA[i] = 0x62
-		}
-	}
-	if len(m.Include) > 0 {
-		for iNdEx := len(m.Include) - 1; iNdEx >= 0; iNdEx-- {
-			i -= len(m.Include[iNdEx])
-			copy(dAtA[i:], m.Include[iNdEx])
-			i = encodeVarintGrep(dAtA, i, uint64(len(m.Include[iNdEx])))
-			i--
-			dAtA[i] = 0x5a
-		}
-	}
-	if m.Recursive {
-		i--
-		if m.Recursive {
-			dAtA[i] = 1
-		} else {
-			dAtA[i] = 0
-		}
+	if m.Directories != 0 {
+		i = encodeVarintGrep(dAtA, i, uint64(m.Directories))
 		i--
 		dAtA[i] = 0x50
 	}
@@ -3291,6 +4097,46 @@ func (m *SearchRequest) MarshalToSizedBuffer(dAtA []byte) (int, error) {
 	}
 	i--
 	dAtA[i] = 0xa
+	return len(dAtA) - i, nil
+}
+
+func (m *Glob) Marshal() (dAtA []byte, err error) {
+	size := m.Size()
+	dAtA = make([]byte, size)
+	n, err := m.MarshalToSizedBuffer(dAtA[:size])
+	if err != nil {
+		return nil, err
+	}
+	return dAtA[:n], nil
+}
+
+func (m *Glob) MarshalTo(dAtA []byte) (int, error) {
+	size := m.Size()
+	return m.MarshalToSizedBuffer(dAtA[:size])
+}
+
+func (m *Glob) MarshalToSizedBuffer(dAtA []byte) (int, error) {
+	i := len(dAtA)
+	_ = i
+	var l int
+	_ = l
+	if m.Include {
+		i--
+		if m.Include {
+			dAtA[i] = 1
+		} else {
+			dAtA[i] = 0
+		}
+		i--
+		dAtA[i] = 0x10
+	}
+	if len(m.Pattern) > 0 {
+		i -= len(m.Pattern)
+		copy(dAtA[i:], m.Pattern)
+		i = encodeVarintGrep(dAtA, i, uint64(len(m.Pattern)))
+		i--
+		dAtA[i] = 0xa
+	}
 	return len(dAtA) - i, nil
 }
 
@@ -3452,6 +4298,108 @@ func (m *SearchReply_Progress) MarshalToSizedBuffer(dAtA []byte) (int, error) {
 	}
 	return len(dAtA) - i, nil
 }
+func (m *SearchReply_Groups) MarshalTo(dAtA []byte) (int, error) {
+	size := m.Size()
+	return m.MarshalToSizedBuffer(dAtA[:size])
+}
+
+func (m *SearchReply_Groups) MarshalToSizedBuffer(dAtA []byte) (int, error) {
+	i := len(dAtA)
+	if m.Groups != nil {
+		{
+			size, err := m.Groups.MarshalToSizedBuffer(dAtA[:i])
+			if err != nil {
+				return 0, err
+			}
+			i -= size
+			i = encodeVarintGrep(dAtA, i, uint64(size))
+		}
+		i--
+		dAtA[i] = 0x1
+		i--
+		dAtA[i] = 0xa2
+	}
+	return len(dAtA) - i, nil
+}
+func (m *Groups) Marshal() (dAtA []byte, err error) {
+	size := m.Size()
+	dAtA = make([]byte, size)
+	n, err := m.MarshalToSizedBuffer(dAtA[:size])
+	if err != nil {
+		return nil, err
+	}
+	return dAtA[:n], nil
+}
+
+func (m *Groups) MarshalTo(dAtA []byte) (int, error) {
+	size := m.Size()
+	return m.MarshalToSizedBuffer(dAtA[:size])
+}
+
+func (m *Groups) MarshalToSizedBuffer(dAtA []byte) (int, error) {
+	i := len(dAtA)
+	_ = i
+	var l int
+	_ = l
+	if m.Other != 0 {
+		i = encodeVarintGrep(dAtA, i, uint64(m.Other))
+		i--
+		dAtA[i] = 0x10
+	}
+	if len(m.Groups) > 0 {
+		for iNdEx := len(m.Groups) - 1; iNdEx >= 0; iNdEx-- {
+			{
+				size, err := m.Groups[iNdEx].MarshalToSizedBuffer(dAtA[:i])
+				if err != nil {
+					return 0, err
+				}
+				i -= size
+				i = encodeVarintGrep(dAtA, i, uint64(size))
+			}
+			i--
+			dAtA[i] = 0xa
+		}
+	}
+	return len(dAtA) - i, nil
+}
+
+func (m *Group) Marshal() (dAtA []byte, err error) {
+	size := m.Size()
+	dAtA = make([]byte, size)
+	n, err := m.MarshalToSizedBuffer(dAtA[:size])
+	if err != nil {
+		return nil, err
+	}
+	return dAtA[:n], nil
+}
+
+func (m *Group) MarshalTo(dAtA []byte) (int, error) {
+	size := m.Size()
+	return m.MarshalToSizedBuffer(dAtA[:size])
+}
+
+func (m *Group) MarshalToSizedBuffer(dAtA []byte) (int, error) {
+	i := len(dAtA)
+	_ = i
+	var l int
+	_ = l
+	if m.Count != 0 {
+		i = encodeVarintGrep(dAtA, i, uint64(m.Count))
+		i--
+		dAtA[i] = 0x10
+	}
+	if len(m.Values) > 0 {
+		for iNdEx := len(m.Values) - 1; iNdEx >= 0; iNdEx-- {
+			i -= len(m.Values[iNdEx])
+			copy(dAtA[i:], m.Values[iNdEx])
+			i = encodeVarintGrep(dAtA, i, uint64(len(m.Values[iNdEx])))
+			i--
+			dAtA[i] = 0xa
+		}
+	}
+	return len(dAtA) - i, nil
+}
+
 func (m *Progress) Marshal() (dAtA []byte, err error) {
 	size := m.Size()
 	dAtA = make([]byte, size)
@@ -3472,6 +4420,11 @@ func (m *Progress) MarshalToSizedBuffer(dAtA []byte) (int, error) {
 	_ = i
 	var l int
 	_ = l
+	if m.Matches != 0 {
+		i = encodeVarintGrep(dAtA, i, uint64(m.Matches))
+		i--
+		dAtA[i] = 0x10
+	}
 	if m.Bytes != 0 {
 		i = encodeVarintGrep(dAtA, i, uint64(m.Bytes))
 		i--
@@ -3500,6 +4453,20 @@ func (m *FileBegin) MarshalToSizedBuffer(dAtA []byte) (int, error) {
 	_ = i
 	var l int
 	_ = l
+	if m.Size_ != 0 {
+		i = encodeVarintGrep(dAtA, i, uint64(m.Size_))
+		i--
+		dAtA[i] = 0x2
+		i--
+		dAtA[i] = 0xc0
+	}
+	if m.File != 0 {
+		i = encodeVarintGrep(dAtA, i, uint64(m.File))
+		i--
+		dAtA[i] = 0x1
+		i--
+		dAtA[i] = 0xa0
+	}
 	if len(m.Path) > 0 {
 		i -= len(m.Path)
 		copy(dAtA[i:], m.Path)
@@ -3530,6 +4497,24 @@ func (m *Chunk) MarshalToSizedBuffer(dAtA []byte) (int, error) {
 	_ = i
 	var l int
 	_ = l
+	if m.File != 0 {
+		i = encodeVarintGrep(dAtA, i, uint64(m.File))
+		i--
+		dAtA[i] = 0x1
+		i--
+		dAtA[i] = 0xa8
+	}
+	if len(m.Times) > 0 {
+		for iNdEx := len(m.Times) - 1; iNdEx >= 0; iNdEx-- {
+			i -= 8
+			encoding_binary.LittleEndian.PutUint64(dAtA[i:], uint64(m.Times[iNdEx]))
+		}
+		i = encodeVarintGrep(dAtA, i, uint64(len(m.Times)*8))
+		i--
+		dAtA[i] = 0x1
+		i--
+		dAtA[i] = 0xa2
+	}
 	if m.More {
 		i--
 		if m.More {
@@ -3541,20 +4526,20 @@ func (m *Chunk) MarshalToSizedBuffer(dAtA []byte) (int, error) {
 		dAtA[i] = 0x38
 	}
 	if len(m.Spans) > 0 {
-		dAtA9 := make([]byte, len(m.Spans)*10)
-		var j8 int
+		dAtA10 := make([]byte, len(m.Spans)*10)
+		var j9 int
 		for _, num := range m.Spans {
 			for num >= 1<<7 {
-				dAtA9[j8] = uint8(uint64(num)&0x7f | 0x80)
+				dAtA10[j9] = uint8(uint64(num)&0x7f | 0x80)
 				num >>= 7
-				j8++
+				j9++
 			}
-			dAtA9[j8] = uint8(num)
-			j8++
+			dAtA10[j9] = uint8(num)
+			j9++
 		}
-		i -= j8
-		copy(dAtA[i:], dAtA9[:j8])
-		i = encodeVarintGrep(dAtA, i, uint64(j8))
+		i -= j9
+		copy(dAtA[i:], dAtA10[:j9])
+		i = encodeVarintGrep(dAtA, i, uint64(j9))
 		i--
 		dAtA[i] = 0x32
 	}
@@ -3566,56 +4551,56 @@ func (m *Chunk) MarshalToSizedBuffer(dAtA []byte) (int, error) {
 		dAtA[i] = 0x2a
 	}
 	if len(m.ByteOffsets) > 0 {
-		dAtA11 := make([]byte, len(m.ByteOffsets)*10)
-		var j10 int
+		dAtA12 := make([]byte, len(m.ByteOffsets)*10)
+		var j11 int
 		for _, num := range m.ByteOffsets {
 			for num >= 1<<7 {
-				dAtA11[j10] = uint8(uint64(num)&0x7f | 0x80)
+				dAtA12[j11] = uint8(uint64(num)&0x7f | 0x80)
 				num >>= 7
-				j10++
+				j11++
 			}
-			dAtA11[j10] = uint8(num)
-			j10++
+			dAtA12[j11] = uint8(num)
+			j11++
 		}
-		i -= j10
-		copy(dAtA[i:], dAtA11[:j10])
-		i = encodeVarintGrep(dAtA, i, uint64(j10))
+		i -= j11
+		copy(dAtA[i:], dAtA12[:j11])
+		i = encodeVarintGrep(dAtA, i, uint64(j11))
 		i--
 		dAtA[i] = 0x22
 	}
 	if len(m.LineNumbers) > 0 {
-		dAtA13 := make([]byte, len(m.LineNumbers)*10)
-		var j12 int
+		dAtA14 := make([]byte, len(m.LineNumbers)*10)
+		var j13 int
 		for _, num := range m.LineNumbers {
 			for num >= 1<<7 {
-				dAtA13[j12] = uint8(uint64(num)&0x7f | 0x80)
+				dAtA14[j13] = uint8(uint64(num)&0x7f | 0x80)
 				num >>= 7
-				j12++
+				j13++
 			}
-			dAtA13[j12] = uint8(num)
-			j12++
+			dAtA14[j13] = uint8(num)
+			j13++
 		}
-		i -= j12
-		copy(dAtA[i:], dAtA13[:j12])
-		i = encodeVarintGrep(dAtA, i, uint64(j12))
+		i -= j13
+		copy(dAtA[i:], dAtA14[:j13])
+		i = encodeVarintGrep(dAtA, i, uint64(j13))
 		i--
 		dAtA[i] = 0x1a
 	}
 	if len(m.Lengths) > 0 {
-		dAtA15 := make([]byte, len(m.Lengths)*10)
-		var j14 int
+		dAtA16 := make([]byte, len(m.Lengths)*10)
+		var j15 int
 		for _, num := range m.Lengths {
 			for num >= 1<<7 {
-				dAtA15[j14] = uint8(uint64(num)&0x7f | 0x80)
+				dAtA16[j15] = uint8(uint64(num)&0x7f | 0x80)
 				num >>= 7
-				j14++
+				j15++
 			}
-			dAtA15[j14] = uint8(num)
-			j14++
+			dAtA16[j15] = uint8(num)
+			j15++
 		}
-		i -= j14
-		copy(dAtA[i:], dAtA15[:j14])
-		i = encodeVarintGrep(dAtA, i, uint64(j14))
+		i -= j15
+		copy(dAtA[i:], dAtA16[:j15])
+		i = encodeVarintGrep(dAtA, i, uint64(j15))
 		i--
 		dAtA[i] = 0x12
 	}
@@ -3649,6 +4634,13 @@ func (m *FileEnd) MarshalToSizedBuffer(dAtA []byte) (int, error) {
 	_ = i
 	var l int
 	_ = l
+	if m.File != 0 {
+		i = encodeVarintGrep(dAtA, i, uint64(m.File))
+		i--
+		dAtA[i] = 0x1
+		i--
+		dAtA[i] = 0xa0
+	}
 	if m.Bytes != 0 {
 		i = encodeVarintGrep(dAtA, i, uint64(m.Bytes))
 		i--
@@ -3692,6 +4684,16 @@ func (m *FileError) MarshalToSizedBuffer(dAtA []byte) (int, error) {
 	_ = i
 	var l int
 	_ = l
+	if m.Warning {
+		i--
+		if m.Warning {
+			dAtA[i] = 1
+		} else {
+			dAtA[i] = 0
+		}
+		i--
+		dAtA[i] = 0x20
+	}
 	if m.Missing {
 		i--
 		if m.Missing {
@@ -3739,6 +4741,29 @@ func (m *SearchEnd) MarshalToSizedBuffer(dAtA []byte) (int, error) {
 	_ = i
 	var l int
 	_ = l
+	if len(m.Marks) > 0 {
+		for iNdEx := len(m.Marks) - 1; iNdEx >= 0; iNdEx-- {
+			{
+				size, err := m.Marks[iNdEx].MarshalToSizedBuffer(dAtA[:i])
+				if err != nil {
+					return 0, err
+				}
+				i -= size
+				i = encodeVarintGrep(dAtA, i, uint64(size))
+			}
+			i--
+			dAtA[i] = 0x2
+			i--
+			dAtA[i] = 0xc2
+		}
+	}
+	if m.ElapsedNanos != 0 {
+		i = encodeVarintGrep(dAtA, i, uint64(m.ElapsedNanos))
+		i--
+		dAtA[i] = 0x1
+		i--
+		dAtA[i] = 0xa0
+	}
 	if m.Bytes != 0 {
 		i = encodeVarintGrep(dAtA, i, uint64(m.Bytes))
 		i--
@@ -3753,6 +4778,42 @@ func (m *SearchEnd) MarshalToSizedBuffer(dAtA []byte) (int, error) {
 		i = encodeVarintGrep(dAtA, i, uint64(m.Matches))
 		i--
 		dAtA[i] = 0x8
+	}
+	return len(dAtA) - i, nil
+}
+
+func (m *FileMark) Marshal() (dAtA []byte, err error) {
+	size := m.Size()
+	dAtA = make([]byte, size)
+	n, err := m.MarshalToSizedBuffer(dAtA[:size])
+	if err != nil {
+		return nil, err
+	}
+	return dAtA[:n], nil
+}
+
+func (m *FileMark) MarshalTo(dAtA []byte) (int, error) {
+	size := m.Size()
+	return m.MarshalToSizedBuffer(dAtA[:size])
+}
+
+func (m *FileMark) MarshalToSizedBuffer(dAtA []byte) (int, error) {
+	i := len(dAtA)
+	_ = i
+	var l int
+	_ = l
+	if m.Mark != 0 {
+		i -= 8
+		encoding_binary.LittleEndian.PutUint64(dAtA[i:], uint64(m.Mark))
+		i--
+		dAtA[i] = 0x11
+	}
+	if len(m.Path) > 0 {
+		i -= len(m.Path)
+		copy(dAtA[i:], m.Path)
+		i = encodeVarintGrep(dAtA, i, uint64(len(m.Path)))
+		i--
+		dAtA[i] = 0xa
 	}
 	return len(dAtA) - i, nil
 }
@@ -3777,6 +4838,13 @@ func (m *QueryRequest) MarshalToSizedBuffer(dAtA []byte) (int, error) {
 	_ = i
 	var l int
 	_ = l
+	if m.Sort != 0 {
+		i = encodeVarintGrep(dAtA, i, uint64(m.Sort))
+		i--
+		dAtA[i] = 0x1
+		i--
+		dAtA[i] = 0xa0
+	}
 	if m.TimeoutNanos != 0 {
 		i = encodeVarintGrep(dAtA, i, uint64(m.TimeoutNanos))
 		i--
@@ -3920,6 +4988,52 @@ func (m *QueryReply_End) MarshalToSizedBuffer(dAtA []byte) (int, error) {
 	}
 	return len(dAtA) - i, nil
 }
+func (m *QueryReply_Groups) MarshalTo(dAtA []byte) (int, error) {
+	size := m.Size()
+	return m.MarshalToSizedBuffer(dAtA[:size])
+}
+
+func (m *QueryReply_Groups) MarshalToSizedBuffer(dAtA []byte) (int, error) {
+	i := len(dAtA)
+	if m.Groups != nil {
+		{
+			size, err := m.Groups.MarshalToSizedBuffer(dAtA[:i])
+			if err != nil {
+				return 0, err
+			}
+			i -= size
+			i = encodeVarintGrep(dAtA, i, uint64(size))
+		}
+		i--
+		dAtA[i] = 0x1
+		i--
+		dAtA[i] = 0xa2
+	}
+	return len(dAtA) - i, nil
+}
+func (m *QueryReply_Progress) MarshalTo(dAtA []byte) (int, error) {
+	size := m.Size()
+	return m.MarshalToSizedBuffer(dAtA[:size])
+}
+
+func (m *QueryReply_Progress) MarshalToSizedBuffer(dAtA []byte) (int, error) {
+	i := len(dAtA)
+	if m.Progress != nil {
+		{
+			size, err := m.Progress.MarshalToSizedBuffer(dAtA[:i])
+			if err != nil {
+				return 0, err
+			}
+			i -= size
+			i = encodeVarintGrep(dAtA, i, uint64(size))
+		}
+		i--
+		dAtA[i] = 0x2
+		i--
+		dAtA[i] = 0xc2
+	}
+	return len(dAtA) - i, nil
+}
 func (m *QueryBegin) Marshal() (dAtA []byte, err error) {
 	size := m.Size()
 	dAtA = make([]byte, size)
@@ -3973,6 +5087,44 @@ func (m *QueryBegin) MarshalToSizedBuffer(dAtA []byte) (int, error) {
 			i--
 			dAtA[i] = 0xa
 		}
+	}
+	return len(dAtA) - i, nil
+}
+
+func (m *QueryProgress) Marshal() (dAtA []byte, err error) {
+	size := m.Size()
+	dAtA = make([]byte, size)
+	n, err := m.MarshalToSizedBuffer(dAtA[:size])
+	if err != nil {
+		return nil, err
+	}
+	return dAtA[:n], nil
+}
+
+func (m *QueryProgress) MarshalTo(dAtA []byte) (int, error) {
+	size := m.Size()
+	return m.MarshalToSizedBuffer(dAtA[:size])
+}
+
+func (m *QueryProgress) MarshalToSizedBuffer(dAtA []byte) (int, error) {
+	i := len(dAtA)
+	_ = i
+	var l int
+	_ = l
+	if m.Matches != 0 {
+		i = encodeVarintGrep(dAtA, i, uint64(m.Matches))
+		i--
+		dAtA[i] = 0x18
+	}
+	if m.Bytes != 0 {
+		i = encodeVarintGrep(dAtA, i, uint64(m.Bytes))
+		i--
+		dAtA[i] = 0x10
+	}
+	if m.Ended != 0 {
+		i = encodeVarintGrep(dAtA, i, uint64(m.Ended))
+		i--
+		dAtA[i] = 0x8
 	}
 	return len(dAtA) - i, nil
 }
@@ -4094,6 +5246,78 @@ func (m *QueryEnd) MarshalToSizedBuffer(dAtA []byte) (int, error) {
 		i = encodeVarintGrep(dAtA, i, uint64(m.Asked))
 		i--
 		dAtA[i] = 0x8
+	}
+	return len(dAtA) - i, nil
+}
+
+func (m *CompleteRequest) Marshal() (dAtA []byte, err error) {
+	size := m.Size()
+	dAtA = make([]byte, size)
+	n, err := m.MarshalToSizedBuffer(dAtA[:size])
+	if err != nil {
+		return nil, err
+	}
+	return dAtA[:n], nil
+}
+
+func (m *CompleteRequest) MarshalTo(dAtA []byte) (int, error) {
+	size := m.Size()
+	return m.MarshalToSizedBuffer(dAtA[:size])
+}
+
+func (m *CompleteRequest) MarshalToSizedBuffer(dAtA []byte) (int, error) {
+	i := len(dAtA)
+	_ = i
+	var l int
+	_ = l
+	if len(m.Prefix) > 0 {
+		i -= len(m.Prefix)
+		copy(dAtA[i:], m.Prefix)
+		i = encodeVarintGrep(dAtA, i, uint64(len(m.Prefix)))
+		i--
+		dAtA[i] = 0xa
+	}
+	return len(dAtA) - i, nil
+}
+
+func (m *CompleteReply) Marshal() (dAtA []byte, err error) {
+	size := m.Size()
+	dAtA = make([]byte, size)
+	n, err := m.MarshalToSizedBuffer(dAtA[:size])
+	if err != nil {
+		return nil, err
+	}
+	return dAtA[:n], nil
+}
+
+func (m *CompleteReply) MarshalTo(dAtA []byte) (int, error) {
+	size := m.Size()
+	return m.MarshalToSizedBuffer(dAtA[:size])
+}
+
+func (m *CompleteReply) MarshalToSizedBuffer(dAtA []byte) (int, error) {
+	i := len(dAtA)
+	_ = i
+	var l int
+	_ = l
+	if m.Truncated {
+		i--
+		if m.Truncated {
+			dAtA[i] = 1
+		} else {
+			dAtA[i] = 0
+		}
+		i--
+		dAtA[i] = 0x10
+	}
+	if len(m.Paths) > 0 {
+		for iNdEx := len(m.Paths) - 1; iNdEx >= 0; iNdEx-- {
+			i -= len(m.Paths[iNdEx])
+			copy(dAtA[i:], m.Paths[iNdEx])
+			i = encodeVarintGrep(dAtA, i, uint64(len(m.Paths[iNdEx])))
+			i--
+			dAtA[i] = 0xa
+		}
 	}
 	return len(dAtA) - i, nil
 }
@@ -4946,20 +6170,8 @@ func (m *SearchRequest) Size() (n int) {
 	if m.Binary != 0 {
 		n += 1 + sovGrep(uint64(m.Binary))
 	}
-	if m.Recursive {
-		n += 2
-	}
-	if len(m.Include) > 0 {
-		for _, s := range m.Include {
-			l = len(s)
-			n += 1 + l + sovGrep(uint64(l))
-		}
-	}
-	if len(m.Exclude) > 0 {
-		for _, s := range m.Exclude {
-			l = len(s)
-			n += 1 + l + sovGrep(uint64(l))
-		}
+	if m.Directories != 0 {
+		n += 1 + sovGrep(uint64(m.Directories))
 	}
 	if len(m.ExcludeDir) > 0 {
 		for _, s := range m.ExcludeDir {
@@ -4975,6 +6187,64 @@ func (m *SearchRequest) Size() (n int) {
 	}
 	if m.Spans {
 		n += 3
+	}
+	if m.SinceUnixNanos != 0 {
+		n += 2 + sovGrep(uint64(m.SinceUnixNanos))
+	}
+	if m.UntilUnixNanos != 0 {
+		n += 2 + sovGrep(uint64(m.UntilUnixNanos))
+	}
+	if len(m.Where) > 0 {
+		for _, s := range m.Where {
+			l = len(s)
+			n += 2 + l + sovGrep(uint64(l))
+		}
+	}
+	if len(m.Fields) > 0 {
+		for _, s := range m.Fields {
+			l = len(s)
+			n += 2 + l + sovGrep(uint64(l))
+		}
+	}
+	if m.CountBy {
+		n += 3
+	}
+	if m.ByTime {
+		n += 3
+	}
+	if m.NullData {
+		n += 3
+	}
+	if m.Dereference {
+		n += 3
+	}
+	if m.SkipDevices {
+		n += 3
+	}
+	if len(m.Globs) > 0 {
+		for _, e := range m.Globs {
+			l = e.Size()
+			n += 2 + l + sovGrep(uint64(l))
+		}
+	}
+	if m.ProgressNanos != 0 {
+		n += 2 + sovGrep(uint64(m.ProgressNanos))
+	}
+	return n
+}
+
+func (m *Glob) Size() (n int) {
+	if m == nil {
+		return 0
+	}
+	var l int
+	_ = l
+	l = len(m.Pattern)
+	if l > 0 {
+		n += 1 + l + sovGrep(uint64(l))
+	}
+	if m.Include {
+		n += 2
 	}
 	return n
 }
@@ -5063,6 +6333,54 @@ func (m *SearchReply_Progress) Size() (n int) {
 	}
 	return n
 }
+func (m *SearchReply_Groups) Size() (n int) {
+	if m == nil {
+		return 0
+	}
+	var l int
+	_ = l
+	if m.Groups != nil {
+		l = m.Groups.Size()
+		n += 2 + l + sovGrep(uint64(l))
+	}
+	return n
+}
+func (m *Groups) Size() (n int) {
+	if m == nil {
+		return 0
+	}
+	var l int
+	_ = l
+	if len(m.Groups) > 0 {
+		for _, e := range m.Groups {
+			l = e.Size()
+			n += 1 + l + sovGrep(uint64(l))
+		}
+	}
+	if m.Other != 0 {
+		n += 1 + sovGrep(uint64(m.Other))
+	}
+	return n
+}
+
+func (m *Group) Size() (n int) {
+	if m == nil {
+		return 0
+	}
+	var l int
+	_ = l
+	if len(m.Values) > 0 {
+		for _, s := range m.Values {
+			l = len(s)
+			n += 1 + l + sovGrep(uint64(l))
+		}
+	}
+	if m.Count != 0 {
+		n += 1 + sovGrep(uint64(m.Count))
+	}
+	return n
+}
+
 func (m *Progress) Size() (n int) {
 	if m == nil {
 		return 0
@@ -5071,6 +6389,9 @@ func (m *Progress) Size() (n int) {
 	_ = l
 	if m.Bytes != 0 {
 		n += 1 + sovGrep(uint64(m.Bytes))
+	}
+	if m.Matches != 0 {
+		n += 1 + sovGrep(uint64(m.Matches))
 	}
 	return n
 }
@@ -5084,6 +6405,12 @@ func (m *FileBegin) Size() (n int) {
 	l = len(m.Path)
 	if l > 0 {
 		n += 1 + l + sovGrep(uint64(l))
+	}
+	if m.File != 0 {
+		n += 2 + sovGrep(uint64(m.File))
+	}
+	if m.Size_ != 0 {
+		n += 2 + sovGrep(uint64(m.Size_))
 	}
 	return n
 }
@@ -5133,6 +6460,12 @@ func (m *Chunk) Size() (n int) {
 	if m.More {
 		n += 2
 	}
+	if len(m.Times) > 0 {
+		n += 2 + sovGrep(uint64(len(m.Times)*8)) + len(m.Times)*8
+	}
+	if m.File != 0 {
+		n += 2 + sovGrep(uint64(m.File))
+	}
 	return n
 }
 
@@ -5150,6 +6483,9 @@ func (m *FileEnd) Size() (n int) {
 	}
 	if m.Bytes != 0 {
 		n += 1 + sovGrep(uint64(m.Bytes))
+	}
+	if m.File != 0 {
+		n += 2 + sovGrep(uint64(m.File))
 	}
 	return n
 }
@@ -5171,6 +6507,9 @@ func (m *FileError) Size() (n int) {
 	if m.Missing {
 		n += 2
 	}
+	if m.Warning {
+		n += 2
+	}
 	return n
 }
 
@@ -5188,6 +6527,31 @@ func (m *SearchEnd) Size() (n int) {
 	}
 	if m.Bytes != 0 {
 		n += 1 + sovGrep(uint64(m.Bytes))
+	}
+	if m.ElapsedNanos != 0 {
+		n += 2 + sovGrep(uint64(m.ElapsedNanos))
+	}
+	if len(m.Marks) > 0 {
+		for _, e := range m.Marks {
+			l = e.Size()
+			n += 2 + l + sovGrep(uint64(l))
+		}
+	}
+	return n
+}
+
+func (m *FileMark) Size() (n int) {
+	if m == nil {
+		return 0
+	}
+	var l int
+	_ = l
+	l = len(m.Path)
+	if l > 0 {
+		n += 1 + l + sovGrep(uint64(l))
+	}
+	if m.Mark != 0 {
+		n += 9
 	}
 	return n
 }
@@ -5208,6 +6572,9 @@ func (m *QueryRequest) Size() (n int) {
 	}
 	if m.TimeoutNanos != 0 {
 		n += 1 + sovGrep(uint64(m.TimeoutNanos))
+	}
+	if m.Sort != 0 {
+		n += 2 + sovGrep(uint64(m.Sort))
 	}
 	return n
 }
@@ -5272,6 +6639,30 @@ func (m *QueryReply_End) Size() (n int) {
 	}
 	return n
 }
+func (m *QueryReply_Groups) Size() (n int) {
+	if m == nil {
+		return 0
+	}
+	var l int
+	_ = l
+	if m.Groups != nil {
+		l = m.Groups.Size()
+		n += 2 + l + sovGrep(uint64(l))
+	}
+	return n
+}
+func (m *QueryReply_Progress) Size() (n int) {
+	if m == nil {
+		return 0
+	}
+	var l int
+	_ = l
+	if m.Progress != nil {
+		l = m.Progress.Size()
+		n += 2 + l + sovGrep(uint64(l))
+	}
+	return n
+}
 func (m *QueryBegin) Size() (n int) {
 	if m == nil {
 		return 0
@@ -5292,6 +6683,24 @@ func (m *QueryBegin) Size() (n int) {
 	}
 	if m.StaleNanos != 0 {
 		n += 1 + sovGrep(uint64(m.StaleNanos))
+	}
+	return n
+}
+
+func (m *QueryProgress) Size() (n int) {
+	if m == nil {
+		return 0
+	}
+	var l int
+	_ = l
+	if m.Ended != 0 {
+		n += 1 + sovGrep(uint64(m.Ended))
+	}
+	if m.Bytes != 0 {
+		n += 1 + sovGrep(uint64(m.Bytes))
+	}
+	if m.Matches != 0 {
+		n += 1 + sovGrep(uint64(m.Matches))
 	}
 	return n
 }
@@ -5343,6 +6752,37 @@ func (m *QueryEnd) Size() (n int) {
 	}
 	if m.Answered != 0 {
 		n += 1 + sovGrep(uint64(m.Answered))
+	}
+	return n
+}
+
+func (m *CompleteRequest) Size() (n int) {
+	if m == nil {
+		return 0
+	}
+	var l int
+	_ = l
+	l = len(m.Prefix)
+	if l > 0 {
+		n += 1 + l + sovGrep(uint64(l))
+	}
+	return n
+}
+
+func (m *CompleteReply) Size() (n int) {
+	if m == nil {
+		return 0
+	}
+	var l int
+	_ = l
+	if len(m.Paths) > 0 {
+		for _, s := range m.Paths {
+			l = len(s)
+			n += 1 + l + sovGrep(uint64(l))
+		}
+	}
+	if m.Truncated {
+		n += 2
 	}
 	return n
 }
@@ -6106,9 +7546,9 @@ func (m *SearchRequest) Unmarshal(dAtA []byte) error {
 			}
 		case 10:
 			if wireType != 0 {
-				return fmt.Errorf("proto: wrong wireType = %d for field Recursive", wireType)
+				return fmt.Errorf("proto: wrong wireType = %d for field Directories", wireType)
 			}
-			var v int
+			m.Directories = 0
 			for shift := uint(0); ; shift += 7 {
 				if shift >= 64 {
 					return ErrIntOverflowGrep
@@ -6118,76 +7558,11 @@ func (m *SearchRequest) Unmarshal(dAtA []byte) error {
 				}
 				b := dAtA[iNdEx]
 				iNdEx++
-				v |= int(b&0x7F) << shift
+				m.Directories |= Directories(b&0x7F) << shift
 				if b < 0x80 {
 					break
 				}
 			}
-			m.Recursive = bool(v != 0)
-		case 11:
-			if wireType != 2 {
-				return fmt.Errorf("proto: wrong wireType = %d for field Include", wireType)
-			}
-			var stringLen uint64
-			for shift := uint(0); ; shift += 7 {
-				if shift >= 64 {
-					return ErrIntOverflowGrep
-				}
-				if iNdEx >= l {
-					return io.ErrUnexpectedEOF
-				}
-				b := dAtA[iNdEx]
-				iNdEx++
-				stringLen |= uint64(b&0x7F) << shift
-				if b < 0x80 {
-					break
-				}
-			}
-			intStringLen := int(stringLen)
-			if intStringLen < 0 {
-				return ErrInvalidLengthGrep
-			}
-			postIndex := iNdEx + intStringLen
-			if postIndex < 0 {
-				return ErrInvalidLengthGrep
-			}
-			if postIndex > l {
-				return io.ErrUnexpectedEOF
-			}
-			m.Include = append(m.Include, string(dAtA[iNdEx:postIndex]))
-			iNdEx = postIndex
-		case 12:
-			if wireType != 2 {
-				return fmt.Errorf("proto: wrong wireType = %d for field Exclude", wireType)
-			}
-			var stringLen uint64
-			for shift := uint(0); ; shift += 7 {
-				if shift >= 64 {
-					return ErrIntOverflowGrep
-				}
-				if iNdEx >= l {
-					return io.ErrUnexpectedEOF
-				}
-				b := dAtA[iNdEx]
-				iNdEx++
-				stringLen |= uint64(b&0x7F) << shift
-				if b < 0x80 {
-					break
-				}
-			}
-			intStringLen := int(stringLen)
-			if intStringLen < 0 {
-				return ErrInvalidLengthGrep
-			}
-			postIndex := iNdEx + intStringLen
-			if postIndex < 0 {
-				return ErrInvalidLengthGrep
-			}
-			if postIndex > l {
-				return io.ErrUnexpectedEOF
-			}
-			m.Exclude = append(m.Exclude, string(dAtA[iNdEx:postIndex]))
-			iNdEx = postIndex
 		case 13:
 			if wireType != 2 {
 				return fmt.Errorf("proto: wrong wireType = %d for field ExcludeDir", wireType)
@@ -6280,6 +7655,363 @@ func (m *SearchRequest) Unmarshal(dAtA []byte) error {
 				}
 			}
 			m.Spans = bool(v != 0)
+		case 40:
+			if wireType != 0 {
+				return fmt.Errorf("proto: wrong wireType = %d for field SinceUnixNanos", wireType)
+			}
+			m.SinceUnixNanos = 0
+			for shift := uint(0); ; shift += 7 {
+				if shift >= 64 {
+					return ErrIntOverflowGrep
+				}
+				if iNdEx >= l {
+					return io.ErrUnexpectedEOF
+				}
+				b := dAtA[iNdEx]
+				iNdEx++
+				m.SinceUnixNanos |= int64(b&0x7F) << shift
+				if b < 0x80 {
+					break
+				}
+			}
+		case 41:
+			if wireType != 0 {
+				return fmt.Errorf("proto: wrong wireType = %d for field UntilUnixNanos", wireType)
+			}
+			m.UntilUnixNanos = 0
+			for shift := uint(0); ; shift += 7 {
+				if shift >= 64 {
+					return ErrIntOverflowGrep
+				}
+				if iNdEx >= l {
+					return io.ErrUnexpectedEOF
+				}
+				b := dAtA[iNdEx]
+				iNdEx++
+				m.UntilUnixNanos |= int64(b&0x7F) << shift
+				if b < 0x80 {
+					break
+				}
+			}
+		case 42:
+			if wireType != 2 {
+				return fmt.Errorf("proto: wrong wireType = %d for field Where", wireType)
+			}
+			var stringLen uint64
+			for shift := uint(0); ; shift += 7 {
+				if shift >= 64 {
+					return ErrIntOverflowGrep
+				}
+				if iNdEx >= l {
+					return io.ErrUnexpectedEOF
+				}
+				b := dAtA[iNdEx]
+				iNdEx++
+				stringLen |= uint64(b&0x7F) << shift
+				if b < 0x80 {
+					break
+				}
+			}
+			intStringLen := int(stringLen)
+			if intStringLen < 0 {
+				return ErrInvalidLengthGrep
+			}
+			postIndex := iNdEx + intStringLen
+			if postIndex < 0 {
+				return ErrInvalidLengthGrep
+			}
+			if postIndex > l {
+				return io.ErrUnexpectedEOF
+			}
+			m.Where = append(m.Where, string(dAtA[iNdEx:postIndex]))
+			iNdEx = postIndex
+		case 43:
+			if wireType != 2 {
+				return fmt.Errorf("proto: wrong wireType = %d for field Fields", wireType)
+			}
+			var stringLen uint64
+			for shift := uint(0); ; shift += 7 {
+				if shift >= 64 {
+					return ErrIntOverflowGrep
+				}
+				if iNdEx >= l {
+					return io.ErrUnexpectedEOF
+				}
+				b := dAtA[iNdEx]
+				iNdEx++
+				stringLen |= uint64(b&0x7F) << shift
+				if b < 0x80 {
+					break
+				}
+			}
+			intStringLen := int(stringLen)
+			if intStringLen < 0 {
+				return ErrInvalidLengthGrep
+			}
+			postIndex := iNdEx + intStringLen
+			if postIndex < 0 {
+				return ErrInvalidLengthGrep
+			}
+			if postIndex > l {
+				return io.ErrUnexpectedEOF
+			}
+			m.Fields = append(m.Fields, string(dAtA[iNdEx:postIndex]))
+			iNdEx = postIndex
+		case 44:
+			if wireType != 0 {
+				return fmt.Errorf("proto: wrong wireType = %d for field CountBy", wireType)
+			}
+			var v int
+			for shift := uint(0); ; shift += 7 {
+				if shift >= 64 {
+					return ErrIntOverflowGrep
+				}
+				if iNdEx >= l {
+					return io.ErrUnexpectedEOF
+				}
+				b := dAtA[iNdEx]
+				iNdEx++
+				v |= int(b&0x7F) << shift
+				if b < 0x80 {
+					break
+				}
+			}
+			m.CountBy = bool(v != 0)
+		case 45:
+			if wireType != 0 {
+				return fmt.Errorf("proto: wrong wireType = %d for field ByTime", wireType)
+			}
+			var v int
+			for shift := uint(0); ; shift += 7 {
+				if shift >= 64 {
+					return ErrIntOverflowGrep
+				}
+				if iNdEx >= l {
+					return io.ErrUnexpectedEOF
+				}
+				b := dAtA[iNdEx]
+				iNdEx++
+				v |= int(b&0x7F) << shift
+				if b < 0x80 {
+					break
+				}
+			}
+			m.ByTime = bool(v != 0)
+		case 60:
+			if wireType != 0 {
+				return fmt.Errorf("proto: wrong wireType = %d for field NullData", wireType)
+			}
+			var v int
+			for shift := uint(0); ; shift += 7 {
+				if shift >= 64 {
+					return ErrIntOverflowGrep
+				}
+				if iNdEx >= l {
+					return io.ErrUnexpectedEOF
+				}
+				b := dAtA[iNdEx]
+				iNdEx++
+				v |= int(b&0x7F) << shift
+				if b < 0x80 {
+					break
+				}
+			}
+			m.NullData = bool(v != 0)
+		case 61:
+			if wireType != 0 {
+				return fmt.Errorf("proto: wrong wireType = %d for field Dereference", wireType)
+			}
+			var v int
+			for shift := uint(0); ; shift += 7 {
+				if shift >= 64 {
+					return ErrIntOverflowGrep
+				}
+				if iNdEx >= l {
+					return io.ErrUnexpectedEOF
+				}
+				b := dAtA[iNdEx]
+				iNdEx++
+				v |= int(b&0x7F) << shift
+				if b < 0x80 {
+					break
+				}
+			}
+			m.Dereference = bool(v != 0)
+		case 62:
+			if wireType != 0 {
+				return fmt.Errorf("proto: wrong wireType = %d for field SkipDevices", wireType)
+			}
+			var v int
+			for shift := uint(0); ; shift += 7 {
+				if shift >= 64 {
+					return ErrIntOverflowGrep
+				}
+				if iNdEx >= l {
+					return io.ErrUnexpectedEOF
+				}
+				b := dAtA[iNdEx]
+				iNdEx++
+				v |= int(b&0x7F) << shift
+				if b < 0x80 {
+					break
+				}
+			}
+			m.SkipDevices = bool(v != 0)
+		case 63:
+			if wireType != 2 {
+				return fmt.Errorf("proto: wrong wireType = %d for field Globs", wireType)
+			}
+			var msglen int
+			for shift := uint(0); ; shift += 7 {
+				if shift >= 64 {
+					return ErrIntOverflowGrep
+				}
+				if iNdEx >= l {
+					return io.ErrUnexpectedEOF
+				}
+				b := dAtA[iNdEx]
+				iNdEx++
+				msglen |= int(b&0x7F) << shift
+				if b < 0x80 {
+					break
+				}
+			}
+			if msglen < 0 {
+				return ErrInvalidLengthGrep
+			}
+			postIndex := iNdEx + msglen
+			if postIndex < 0 {
+				return ErrInvalidLengthGrep
+			}
+			if postIndex > l {
+				return io.ErrUnexpectedEOF
+			}
+			m.Globs = append(m.Globs, Glob{})
+			if err := m.Globs[len(m.Globs)-1].Unmarshal(dAtA[iNdEx:postIndex]); err != nil {
+				return err
+			}
+			iNdEx = postIndex
+		case 64:
+			if wireType != 0 {
+				return fmt.Errorf("proto: wrong wireType = %d for field ProgressNanos", wireType)
+			}
+			m.ProgressNanos = 0
+			for shift := uint(0); ; shift += 7 {
+				if shift >= 64 {
+					return ErrIntOverflowGrep
+				}
+				if iNdEx >= l {
+					return io.ErrUnexpectedEOF
+				}
+				b := dAtA[iNdEx]
+				iNdEx++
+				m.ProgressNanos |= int64(b&0x7F) << shift
+				if b < 0x80 {
+					break
+				}
+			}
+		default:
+			iNdEx = preIndex
+			skippy, err := skipGrep(dAtA[iNdEx:])
+			if err != nil {
+				return err
+			}
+			if (skippy < 0) || (iNdEx+skippy) < 0 {
+				return ErrInvalidLengthGrep
+			}
+			if (iNdEx + skippy) > l {
+				return io.ErrUnexpectedEOF
+			}
+			iNdEx += skippy
+		}
+	}
+
+	if iNdEx > l {
+		return io.ErrUnexpectedEOF
+	}
+	return nil
+}
+func (m *Glob) Unmarshal(dAtA []byte) error {
+	l := len(dAtA)
+	iNdEx := 0
+	for iNdEx < l {
+		preIndex := iNdEx
+		var wire uint64
+		for shift := uint(0); ; shift += 7 {
+			if shift >= 64 {
+				return ErrIntOverflowGrep
+			}
+			if iNdEx >= l {
+				return io.ErrUnexpectedEOF
+			}
+			b := dAtA[iNdEx]
+			iNdEx++
+			wire |= uint64(b&0x7F) << shift
+			if b < 0x80 {
+				break
+			}
+		}
+		fieldNum := int32(wire >> 3)
+		wireType := int(wire & 0x7)
+		if wireType == 4 {
+			return fmt.Errorf("proto: Glob: wiretype end group for non-group")
+		}
+		if fieldNum <= 0 {
+			return fmt.Errorf("proto: Glob: illegal tag %d (wire type %d)", fieldNum, wire)
+		}
+		switch fieldNum {
+		case 1:
+			if wireType != 2 {
+				return fmt.Errorf("proto: wrong wireType = %d for field Pattern", wireType)
+			}
+			var stringLen uint64
+			for shift := uint(0); ; shift += 7 {
+				if shift >= 64 {
+					return ErrIntOverflowGrep
+				}
+				if iNdEx >= l {
+					return io.ErrUnexpectedEOF
+				}
+				b := dAtA[iNdEx]
+				iNdEx++
+				stringLen |= uint64(b&0x7F) << shift
+				if b < 0x80 {
+					break
+				}
+			}
+			intStringLen := int(stringLen)
+			if intStringLen < 0 {
+				return ErrInvalidLengthGrep
+			}
+			postIndex := iNdEx + intStringLen
+			if postIndex < 0 {
+				return ErrInvalidLengthGrep
+			}
+			if postIndex > l {
+				return io.ErrUnexpectedEOF
+			}
+			m.Pattern = string(dAtA[iNdEx:postIndex])
+			iNdEx = postIndex
+		case 2:
+			if wireType != 0 {
+				return fmt.Errorf("proto: wrong wireType = %d for field Include", wireType)
+			}
+			var v int
+			for shift := uint(0); ; shift += 7 {
+				if shift >= 64 {
+					return ErrIntOverflowGrep
+				}
+				if iNdEx >= l {
+					return io.ErrUnexpectedEOF
+				}
+				b := dAtA[iNdEx]
+				iNdEx++
+				v |= int(b&0x7F) << shift
+				if b < 0x80 {
+					break
+				}
+			}
+			m.Include = bool(v != 0)
 		default:
 			iNdEx = preIndex
 			skippy, err := skipGrep(dAtA[iNdEx:])
@@ -6540,6 +8272,245 @@ func (m *SearchReply) Unmarshal(dAtA []byte) error {
 			}
 			m.Step = &SearchReply_Progress{v}
 			iNdEx = postIndex
+		case 20:
+			if wireType != 2 {
+				return fmt.Errorf("proto: wrong wireType = %d for field Groups", wireType)
+			}
+			var msglen int
+			for shift := uint(0); ; shift += 7 {
+				if shift >= 64 {
+					return ErrIntOverflowGrep
+				}
+				if iNdEx >= l {
+					return io.ErrUnexpectedEOF
+				}
+				b := dAtA[iNdEx]
+				iNdEx++
+				msglen |= int(b&0x7F) << shift
+				if b < 0x80 {
+					break
+				}
+			}
+			if msglen < 0 {
+				return ErrInvalidLengthGrep
+			}
+			postIndex := iNdEx + msglen
+			if postIndex < 0 {
+				return ErrInvalidLengthGrep
+			}
+			if postIndex > l {
+				return io.ErrUnexpectedEOF
+			}
+			v := &Groups{}
+			if err := v.Unmarshal(dAtA[iNdEx:postIndex]); err != nil {
+				return err
+			}
+			m.Step = &SearchReply_Groups{v}
+			iNdEx = postIndex
+		default:
+			iNdEx = preIndex
+			skippy, err := skipGrep(dAtA[iNdEx:])
+			if err != nil {
+				return err
+			}
+			if (skippy < 0) || (iNdEx+skippy) < 0 {
+				return ErrInvalidLengthGrep
+			}
+			if (iNdEx + skippy) > l {
+				return io.ErrUnexpectedEOF
+			}
+			iNdEx += skippy
+		}
+	}
+
+	if iNdEx > l {
+		return io.ErrUnexpectedEOF
+	}
+	return nil
+}
+func (m *Groups) Unmarshal(dAtA []byte) error {
+	l := len(dAtA)
+	iNdEx := 0
+	for iNdEx < l {
+		preIndex := iNdEx
+		var wire uint64
+		for shift := uint(0); ; shift += 7 {
+			if shift >= 64 {
+				return ErrIntOverflowGrep
+			}
+			if iNdEx >= l {
+				return io.ErrUnexpectedEOF
+			}
+			b := dAtA[iNdEx]
+			iNdEx++
+			wire |= uint64(b&0x7F) << shift
+			if b < 0x80 {
+				break
+			}
+		}
+		fieldNum := int32(wire >> 3)
+		wireType := int(wire & 0x7)
+		if wireType == 4 {
+			return fmt.Errorf("proto: Groups: wiretype end group for non-group")
+		}
+		if fieldNum <= 0 {
+			return fmt.Errorf("proto: Groups: illegal tag %d (wire type %d)", fieldNum, wire)
+		}
+		switch fieldNum {
+		case 1:
+			if wireType != 2 {
+				return fmt.Errorf("proto: wrong wireType = %d for field Groups", wireType)
+			}
+			var msglen int
+			for shift := uint(0); ; shift += 7 {
+				if shift >= 64 {
+					return ErrIntOverflowGrep
+				}
+				if iNdEx >= l {
+					return io.ErrUnexpectedEOF
+				}
+				b := dAtA[iNdEx]
+				iNdEx++
+				msglen |= int(b&0x7F) << shift
+				if b < 0x80 {
+					break
+				}
+			}
+			if msglen < 0 {
+				return ErrInvalidLengthGrep
+			}
+			postIndex := iNdEx + msglen
+			if postIndex < 0 {
+				return ErrInvalidLengthGrep
+			}
+			if postIndex > l {
+				return io.ErrUnexpectedEOF
+			}
+			m.Groups = append(m.Groups, Group{})
+			if err := m.Groups[len(m.Groups)-1].Unmarshal(dAtA[iNdEx:postIndex]); err != nil {
+				return err
+			}
+			iNdEx = postIndex
+		case 2:
+			if wireType != 0 {
+				return fmt.Errorf("proto: wrong wireType = %d for field Other", wireType)
+			}
+			m.Other = 0
+			for shift := uint(0); ; shift += 7 {
+				if shift >= 64 {
+					return ErrIntOverflowGrep
+				}
+				if iNdEx >= l {
+					return io.ErrUnexpectedEOF
+				}
+				b := dAtA[iNdEx]
+				iNdEx++
+				m.Other |= uint64(b&0x7F) << shift
+				if b < 0x80 {
+					break
+				}
+			}
+		default:
+			iNdEx = preIndex
+			skippy, err := skipGrep(dAtA[iNdEx:])
+			if err != nil {
+				return err
+			}
+			if (skippy < 0) || (iNdEx+skippy) < 0 {
+				return ErrInvalidLengthGrep
+			}
+			if (iNdEx + skippy) > l {
+				return io.ErrUnexpectedEOF
+			}
+			iNdEx += skippy
+		}
+	}
+
+	if iNdEx > l {
+		return io.ErrUnexpectedEOF
+	}
+	return nil
+}
+func (m *Group) Unmarshal(dAtA []byte) error {
+	l := len(dAtA)
+	iNdEx := 0
+	for iNdEx < l {
+		preIndex := iNdEx
+		var wire uint64
+		for shift := uint(0); ; shift += 7 {
+			if shift >= 64 {
+				return ErrIntOverflowGrep
+			}
+			if iNdEx >= l {
+				return io.ErrUnexpectedEOF
+			}
+			b := dAtA[iNdEx]
+			iNdEx++
+			wire |= uint64(b&0x7F) << shift
+			if b < 0x80 {
+				break
+			}
+		}
+		fieldNum := int32(wire >> 3)
+		wireType := int(wire & 0x7)
+		if wireType == 4 {
+			return fmt.Errorf("proto: Group: wiretype end group for non-group")
+		}
+		if fieldNum <= 0 {
+			return fmt.Errorf("proto: Group: illegal tag %d (wire type %d)", fieldNum, wire)
+		}
+		switch fieldNum {
+		case 1:
+			if wireType != 2 {
+				return fmt.Errorf("proto: wrong wireType = %d for field Values", wireType)
+			}
+			var stringLen uint64
+			for shift := uint(0); ; shift += 7 {
+				if shift >= 64 {
+					return ErrIntOverflowGrep
+				}
+				if iNdEx >= l {
+					return io.ErrUnexpectedEOF
+				}
+				b := dAtA[iNdEx]
+				iNdEx++
+				stringLen |= uint64(b&0x7F) << shift
+				if b < 0x80 {
+					break
+				}
+			}
+			intStringLen := int(stringLen)
+			if intStringLen < 0 {
+				return ErrInvalidLengthGrep
+			}
+			postIndex := iNdEx + intStringLen
+			if postIndex < 0 {
+				return ErrInvalidLengthGrep
+			}
+			if postIndex > l {
+				return io.ErrUnexpectedEOF
+			}
+			m.Values = append(m.Values, string(dAtA[iNdEx:postIndex]))
+			iNdEx = postIndex
+		case 2:
+			if wireType != 0 {
+				return fmt.Errorf("proto: wrong wireType = %d for field Count", wireType)
+			}
+			m.Count = 0
+			for shift := uint(0); ; shift += 7 {
+				if shift >= 64 {
+					return ErrIntOverflowGrep
+				}
+				if iNdEx >= l {
+					return io.ErrUnexpectedEOF
+				}
+				b := dAtA[iNdEx]
+				iNdEx++
+				m.Count |= uint64(b&0x7F) << shift
+				if b < 0x80 {
+					break
+				}
+			}
 		default:
 			iNdEx = preIndex
 			skippy, err := skipGrep(dAtA[iNdEx:])
@@ -6605,6 +8576,25 @@ func (m *Progress) Unmarshal(dAtA []byte) error {
 				b := dAtA[iNdEx]
 				iNdEx++
 				m.Bytes |= uint64(b&0x7F) << shift
+				if b < 0x80 {
+					break
+				}
+			}
+		case 2:
+			if wireType != 0 {
+				return fmt.Errorf("proto: wrong wireType = %d for field Matches", wireType)
+			}
+			m.Matches = 0
+			for shift := uint(0); ; shift += 7 {
+				if shift >= 64 {
+					return ErrIntOverflowGrep
+				}
+				if iNdEx >= l {
+					return io.ErrUnexpectedEOF
+				}
+				b := dAtA[iNdEx]
+				iNdEx++
+				m.Matches |= uint64(b&0x7F) << shift
 				if b < 0x80 {
 					break
 				}
@@ -6691,6 +8681,44 @@ func (m *FileBegin) Unmarshal(dAtA []byte) error {
 			}
 			m.Path = string(dAtA[iNdEx:postIndex])
 			iNdEx = postIndex
+		case 20:
+			if wireType != 0 {
+				return fmt.Errorf("proto: wrong wireType = %d for field File", wireType)
+			}
+			m.File = 0
+			for shift := uint(0); ; shift += 7 {
+				if shift >= 64 {
+					return ErrIntOverflowGrep
+				}
+				if iNdEx >= l {
+					return io.ErrUnexpectedEOF
+				}
+				b := dAtA[iNdEx]
+				iNdEx++
+				m.File |= uint32(b&0x7F) << shift
+				if b < 0x80 {
+					break
+				}
+			}
+		case 40:
+			if wireType != 0 {
+				return fmt.Errorf("proto: wrong wireType = %d for field Size_", wireType)
+			}
+			m.Size_ = 0
+			for shift := uint(0); ; shift += 7 {
+				if shift >= 64 {
+					return ErrIntOverflowGrep
+				}
+				if iNdEx >= l {
+					return io.ErrUnexpectedEOF
+				}
+				b := dAtA[iNdEx]
+				iNdEx++
+				m.Size_ |= int64(b&0x7F) << shift
+				if b < 0x80 {
+					break
+				}
+			}
 		default:
 			iNdEx = preIndex
 			skippy, err := skipGrep(dAtA[iNdEx:])
@@ -7133,6 +9161,77 @@ func (m *Chunk) Unmarshal(dAtA []byte) error {
 				}
 			}
 			m.More = bool(v != 0)
+		case 20:
+			if wireType == 1 {
+				var v int64
+				if (iNdEx + 8) > l {
+					return io.ErrUnexpectedEOF
+				}
+				v = int64(encoding_binary.LittleEndian.Uint64(dAtA[iNdEx:]))
+				iNdEx += 8
+				m.Times = append(m.Times, v)
+			} else if wireType == 2 {
+				var packedLen int
+				for shift := uint(0); ; shift += 7 {
+					if shift >= 64 {
+						return ErrIntOverflowGrep
+					}
+					if iNdEx >= l {
+						return io.ErrUnexpectedEOF
+					}
+					b := dAtA[iNdEx]
+					iNdEx++
+					packedLen |= int(b&0x7F) << shift
+					if b < 0x80 {
+						break
+					}
+				}
+				if packedLen < 0 {
+					return ErrInvalidLengthGrep
+				}
+				postIndex := iNdEx + packedLen
+				if postIndex < 0 {
+					return ErrInvalidLengthGrep
+				}
+				if postIndex > l {
+					return io.ErrUnexpectedEOF
+				}
+				var elementCount int
+				elementCount = packedLen / 8
+				if elementCount != 0 && len(m.Times) == 0 {
+					m.Times = make([]int64, 0, elementCount)
+				}
+				for iNdEx < postIndex {
+					var v int64
+					if (iNdEx + 8) > l {
+						return io.ErrUnexpectedEOF
+					}
+					v = int64(encoding_binary.LittleEndian.Uint64(dAtA[iNdEx:]))
+					iNdEx += 8
+					m.Times = append(m.Times, v)
+				}
+			} else {
+				return fmt.Errorf("proto: wrong wireType = %d for field Times", wireType)
+			}
+		case 21:
+			if wireType != 0 {
+				return fmt.Errorf("proto: wrong wireType = %d for field File", wireType)
+			}
+			m.File = 0
+			for shift := uint(0); ; shift += 7 {
+				if shift >= 64 {
+					return ErrIntOverflowGrep
+				}
+				if iNdEx >= l {
+					return io.ErrUnexpectedEOF
+				}
+				b := dAtA[iNdEx]
+				iNdEx++
+				m.File |= uint32(b&0x7F) << shift
+				if b < 0x80 {
+					break
+				}
+			}
 		default:
 			iNdEx = preIndex
 			skippy, err := skipGrep(dAtA[iNdEx:])
@@ -7237,6 +9336,25 @@ func (m *FileEnd) Unmarshal(dAtA []byte) error {
 				b := dAtA[iNdEx]
 				iNdEx++
 				m.Bytes |= uint64(b&0x7F) << shift
+				if b < 0x80 {
+					break
+				}
+			}
+		case 20:
+			if wireType != 0 {
+				return fmt.Errorf("proto: wrong wireType = %d for field File", wireType)
+			}
+			m.File = 0
+			for shift := uint(0); ; shift += 7 {
+				if shift >= 64 {
+					return ErrIntOverflowGrep
+				}
+				if iNdEx >= l {
+					return io.ErrUnexpectedEOF
+				}
+				b := dAtA[iNdEx]
+				iNdEx++
+				m.File |= uint32(b&0x7F) << shift
 				if b < 0x80 {
 					break
 				}
@@ -7375,6 +9493,26 @@ func (m *FileError) Unmarshal(dAtA []byte) error {
 				}
 			}
 			m.Missing = bool(v != 0)
+		case 4:
+			if wireType != 0 {
+				return fmt.Errorf("proto: wrong wireType = %d for field Warning", wireType)
+			}
+			var v int
+			for shift := uint(0); ; shift += 7 {
+				if shift >= 64 {
+					return ErrIntOverflowGrep
+				}
+				if iNdEx >= l {
+					return io.ErrUnexpectedEOF
+				}
+				b := dAtA[iNdEx]
+				iNdEx++
+				v |= int(b&0x7F) << shift
+				if b < 0x80 {
+					break
+				}
+			}
+			m.Warning = bool(v != 0)
 		default:
 			iNdEx = preIndex
 			skippy, err := skipGrep(dAtA[iNdEx:])
@@ -7482,6 +9620,151 @@ func (m *SearchEnd) Unmarshal(dAtA []byte) error {
 					break
 				}
 			}
+		case 20:
+			if wireType != 0 {
+				return fmt.Errorf("proto: wrong wireType = %d for field ElapsedNanos", wireType)
+			}
+			m.ElapsedNanos = 0
+			for shift := uint(0); ; shift += 7 {
+				if shift >= 64 {
+					return ErrIntOverflowGrep
+				}
+				if iNdEx >= l {
+					return io.ErrUnexpectedEOF
+				}
+				b := dAtA[iNdEx]
+				iNdEx++
+				m.ElapsedNanos |= int64(b&0x7F) << shift
+				if b < 0x80 {
+					break
+				}
+			}
+		case 40:
+			if wireType != 2 {
+				return fmt.Errorf("proto: wrong wireType = %d for field Marks", wireType)
+			}
+			var msglen int
+			for shift := uint(0); ; shift += 7 {
+				if shift >= 64 {
+					return ErrIntOverflowGrep
+				}
+				if iNdEx >= l {
+					return io.ErrUnexpectedEOF
+				}
+				b := dAtA[iNdEx]
+				iNdEx++
+				msglen |= int(b&0x7F) << shift
+				if b < 0x80 {
+					break
+				}
+			}
+			if msglen < 0 {
+				return ErrInvalidLengthGrep
+			}
+			postIndex := iNdEx + msglen
+			if postIndex < 0 {
+				return ErrInvalidLengthGrep
+			}
+			if postIndex > l {
+				return io.ErrUnexpectedEOF
+			}
+			m.Marks = append(m.Marks, FileMark{})
+			if err := m.Marks[len(m.Marks)-1].Unmarshal(dAtA[iNdEx:postIndex]); err != nil {
+				return err
+			}
+			iNdEx = postIndex
+		default:
+			iNdEx = preIndex
+			skippy, err := skipGrep(dAtA[iNdEx:])
+			if err != nil {
+				return err
+			}
+			if (skippy < 0) || (iNdEx+skippy) < 0 {
+				return ErrInvalidLengthGrep
+			}
+			if (iNdEx + skippy) > l {
+				return io.ErrUnexpectedEOF
+			}
+			iNdEx += skippy
+		}
+	}
+
+	if iNdEx > l {
+		return io.ErrUnexpectedEOF
+	}
+	return nil
+}
+func (m *FileMark) Unmarshal(dAtA []byte) error {
+	l := len(dAtA)
+	iNdEx := 0
+	for iNdEx < l {
+		preIndex := iNdEx
+		var wire uint64
+		for shift := uint(0); ; shift += 7 {
+			if shift >= 64 {
+				return ErrIntOverflowGrep
+			}
+			if iNdEx >= l {
+				return io.ErrUnexpectedEOF
+			}
+			b := dAtA[iNdEx]
+			iNdEx++
+			wire |= uint64(b&0x7F) << shift
+			if b < 0x80 {
+				break
+			}
+		}
+		fieldNum := int32(wire >> 3)
+		wireType := int(wire & 0x7)
+		if wireType == 4 {
+			return fmt.Errorf("proto: FileMark: wiretype end group for non-group")
+		}
+		if fieldNum <= 0 {
+			return fmt.Errorf("proto: FileMark: illegal tag %d (wire type %d)", fieldNum, wire)
+		}
+		switch fieldNum {
+		case 1:
+			if wireType != 2 {
+				return fmt.Errorf("proto: wrong wireType = %d for field Path", wireType)
+			}
+			var stringLen uint64
+			for shift := uint(0); ; shift += 7 {
+				if shift >= 64 {
+					return ErrIntOverflowGrep
+				}
+				if iNdEx >= l {
+					return io.ErrUnexpectedEOF
+				}
+				b := dAtA[iNdEx]
+				iNdEx++
+				stringLen |= uint64(b&0x7F) << shift
+				if b < 0x80 {
+					break
+				}
+			}
+			intStringLen := int(stringLen)
+			if intStringLen < 0 {
+				return ErrInvalidLengthGrep
+			}
+			postIndex := iNdEx + intStringLen
+			if postIndex < 0 {
+				return ErrInvalidLengthGrep
+			}
+			if postIndex > l {
+				return io.ErrUnexpectedEOF
+			}
+			m.Path = string(dAtA[iNdEx:postIndex])
+			iNdEx = postIndex
+		case 2:
+			if wireType != 1 {
+				return fmt.Errorf("proto: wrong wireType = %d for field Mark", wireType)
+			}
+			m.Mark = 0
+			if (iNdEx + 8) > l {
+				return io.ErrUnexpectedEOF
+			}
+			m.Mark = uint64(encoding_binary.LittleEndian.Uint64(dAtA[iNdEx:]))
+			iNdEx += 8
 		default:
 			iNdEx = preIndex
 			skippy, err := skipGrep(dAtA[iNdEx:])
@@ -7612,6 +9895,25 @@ func (m *QueryRequest) Unmarshal(dAtA []byte) error {
 				b := dAtA[iNdEx]
 				iNdEx++
 				m.TimeoutNanos |= int64(b&0x7F) << shift
+				if b < 0x80 {
+					break
+				}
+			}
+		case 20:
+			if wireType != 0 {
+				return fmt.Errorf("proto: wrong wireType = %d for field Sort", wireType)
+			}
+			m.Sort = 0
+			for shift := uint(0); ; shift += 7 {
+				if shift >= 64 {
+					return ErrIntOverflowGrep
+				}
+				if iNdEx >= l {
+					return io.ErrUnexpectedEOF
+				}
+				b := dAtA[iNdEx]
+				iNdEx++
+				m.Sort |= Sort(b&0x7F) << shift
 				if b < 0x80 {
 					break
 				}
@@ -7806,6 +10108,76 @@ func (m *QueryReply) Unmarshal(dAtA []byte) error {
 			}
 			m.Step = &QueryReply_End{v}
 			iNdEx = postIndex
+		case 20:
+			if wireType != 2 {
+				return fmt.Errorf("proto: wrong wireType = %d for field Groups", wireType)
+			}
+			var msglen int
+			for shift := uint(0); ; shift += 7 {
+				if shift >= 64 {
+					return ErrIntOverflowGrep
+				}
+				if iNdEx >= l {
+					return io.ErrUnexpectedEOF
+				}
+				b := dAtA[iNdEx]
+				iNdEx++
+				msglen |= int(b&0x7F) << shift
+				if b < 0x80 {
+					break
+				}
+			}
+			if msglen < 0 {
+				return ErrInvalidLengthGrep
+			}
+			postIndex := iNdEx + msglen
+			if postIndex < 0 {
+				return ErrInvalidLengthGrep
+			}
+			if postIndex > l {
+				return io.ErrUnexpectedEOF
+			}
+			v := &Groups{}
+			if err := v.Unmarshal(dAtA[iNdEx:postIndex]); err != nil {
+				return err
+			}
+			m.Step = &QueryReply_Groups{v}
+			iNdEx = postIndex
+		case 40:
+			if wireType != 2 {
+				return fmt.Errorf("proto: wrong wireType = %d for field Progress", wireType)
+			}
+			var msglen int
+			for shift := uint(0); ; shift += 7 {
+				if shift >= 64 {
+					return ErrIntOverflowGrep
+				}
+				if iNdEx >= l {
+					return io.ErrUnexpectedEOF
+				}
+				b := dAtA[iNdEx]
+				iNdEx++
+				msglen |= int(b&0x7F) << shift
+				if b < 0x80 {
+					break
+				}
+			}
+			if msglen < 0 {
+				return ErrInvalidLengthGrep
+			}
+			postIndex := iNdEx + msglen
+			if postIndex < 0 {
+				return ErrInvalidLengthGrep
+			}
+			if postIndex > l {
+				return io.ErrUnexpectedEOF
+			}
+			v := &QueryProgress{}
+			if err := v.Unmarshal(dAtA[iNdEx:postIndex]); err != nil {
+				return err
+			}
+			m.Step = &QueryReply_Progress{v}
+			iNdEx = postIndex
 		default:
 			iNdEx = preIndex
 			skippy, err := skipGrep(dAtA[iNdEx:])
@@ -7943,6 +10315,113 @@ func (m *QueryBegin) Unmarshal(dAtA []byte) error {
 				b := dAtA[iNdEx]
 				iNdEx++
 				m.StaleNanos |= int64(b&0x7F) << shift
+				if b < 0x80 {
+					break
+				}
+			}
+		default:
+			iNdEx = preIndex
+			skippy, err := skipGrep(dAtA[iNdEx:])
+			if err != nil {
+				return err
+			}
+			if (skippy < 0) || (iNdEx+skippy) < 0 {
+				return ErrInvalidLengthGrep
+			}
+			if (iNdEx + skippy) > l {
+				return io.ErrUnexpectedEOF
+			}
+			iNdEx += skippy
+		}
+	}
+
+	if iNdEx > l {
+		return io.ErrUnexpectedEOF
+	}
+	return nil
+}
+func (m *QueryProgress) Unmarshal(dAtA []byte) error {
+	l := len(dAtA)
+	iNdEx := 0
+	for iNdEx < l {
+		preIndex := iNdEx
+		var wire uint64
+		for shift := uint(0); ; shift += 7 {
+			if shift >= 64 {
+				return ErrIntOverflowGrep
+			}
+			if iNdEx >= l {
+				return io.ErrUnexpectedEOF
+			}
+			b := dAtA[iNdEx]
+			iNdEx++
+			wire |= uint64(b&0x7F) << shift
+			if b < 0x80 {
+				break
+			}
+		}
+		fieldNum := int32(wire >> 3)
+		wireType := int(wire & 0x7)
+		if wireType == 4 {
+			return fmt.Errorf("proto: QueryProgress: wiretype end group for non-group")
+		}
+		if fieldNum <= 0 {
+			return fmt.Errorf("proto: QueryProgress: illegal tag %d (wire type %d)", fieldNum, wire)
+		}
+		switch fieldNum {
+		case 1:
+			if wireType != 0 {
+				return fmt.Errorf("proto: wrong wireType = %d for field Ended", wireType)
+			}
+			m.Ended = 0
+			for shift := uint(0); ; shift += 7 {
+				if shift >= 64 {
+					return ErrIntOverflowGrep
+				}
+				if iNdEx >= l {
+					return io.ErrUnexpectedEOF
+				}
+				b := dAtA[iNdEx]
+				iNdEx++
+				m.Ended |= uint32(b&0x7F) << shift
+				if b < 0x80 {
+					break
+				}
+			}
+		case 2:
+			if wireType != 0 {
+				return fmt.Errorf("proto: wrong wireType = %d for field Bytes", wireType)
+			}
+			m.Bytes = 0
+			for shift := uint(0); ; shift += 7 {
+				if shift >= 64 {
+					return ErrIntOverflowGrep
+				}
+				if iNdEx >= l {
+					return io.ErrUnexpectedEOF
+				}
+				b := dAtA[iNdEx]
+				iNdEx++
+				m.Bytes |= uint64(b&0x7F) << shift
+				if b < 0x80 {
+					break
+				}
+			}
+		case 3:
+			if wireType != 0 {
+				return fmt.Errorf("proto: wrong wireType = %d for field Matches", wireType)
+			}
+			m.Matches = 0
+			for shift := uint(0); ; shift += 7 {
+				if shift >= 64 {
+					return ErrIntOverflowGrep
+				}
+				if iNdEx >= l {
+					return io.ErrUnexpectedEOF
+				}
+				b := dAtA[iNdEx]
+				iNdEx++
+				m.Matches |= uint64(b&0x7F) << shift
 				if b < 0x80 {
 					break
 				}
@@ -8277,6 +10756,190 @@ func (m *QueryEnd) Unmarshal(dAtA []byte) error {
 					break
 				}
 			}
+		default:
+			iNdEx = preIndex
+			skippy, err := skipGrep(dAtA[iNdEx:])
+			if err != nil {
+				return err
+			}
+			if (skippy < 0) || (iNdEx+skippy) < 0 {
+				return ErrInvalidLengthGrep
+			}
+			if (iNdEx + skippy) > l {
+				return io.ErrUnexpectedEOF
+			}
+			iNdEx += skippy
+		}
+	}
+
+	if iNdEx > l {
+		return io.ErrUnexpectedEOF
+	}
+	return nil
+}
+func (m *CompleteRequest) Unmarshal(dAtA []byte) error {
+	l := len(dAtA)
+	iNdEx := 0
+	for iNdEx < l {
+		preIndex := iNdEx
+		var wire uint64
+		for shift := uint(0); ; shift += 7 {
+			if shift >= 64 {
+				return ErrIntOverflowGrep
+			}
+			if iNdEx >= l {
+				return io.ErrUnexpectedEOF
+			}
+			b := dAtA[iNdEx]
+			iNdEx++
+			wire |= uint64(b&0x7F) << shift
+			if b < 0x80 {
+				break
+			}
+		}
+		fieldNum := int32(wire >> 3)
+		wireType := int(wire & 0x7)
+		if wireType == 4 {
+			return fmt.Errorf("proto: CompleteRequest: wiretype end group for non-group")
+		}
+		if fieldNum <= 0 {
+			return fmt.Errorf("proto: CompleteRequest: illegal tag %d (wire type %d)", fieldNum, wire)
+		}
+		switch fieldNum {
+		case 1:
+			if wireType != 2 {
+				return fmt.Errorf("proto: wrong wireType = %d for field Prefix", wireType)
+			}
+			var stringLen uint64
+			for shift := uint(0); ; shift += 7 {
+				if shift >= 64 {
+					return ErrIntOverflowGrep
+				}
+				if iNdEx >= l {
+					return io.ErrUnexpectedEOF
+				}
+				b := dAtA[iNdEx]
+				iNdEx++
+				stringLen |= uint64(b&0x7F) << shift
+				if b < 0x80 {
+					break
+				}
+			}
+			intStringLen := int(stringLen)
+			if intStringLen < 0 {
+				return ErrInvalidLengthGrep
+			}
+			postIndex := iNdEx + intStringLen
+			if postIndex < 0 {
+				return ErrInvalidLengthGrep
+			}
+			if postIndex > l {
+				return io.ErrUnexpectedEOF
+			}
+			m.Prefix = string(dAtA[iNdEx:postIndex])
+			iNdEx = postIndex
+		default:
+			iNdEx = preIndex
+			skippy, err := skipGrep(dAtA[iNdEx:])
+			if err != nil {
+				return err
+			}
+			if (skippy < 0) || (iNdEx+skippy) < 0 {
+				return ErrInvalidLengthGrep
+			}
+			if (iNdEx + skippy) > l {
+				return io.ErrUnexpectedEOF
+			}
+			iNdEx += skippy
+		}
+	}
+
+	if iNdEx > l {
+		return io.ErrUnexpectedEOF
+	}
+	return nil
+}
+func (m *CompleteReply) Unmarshal(dAtA []byte) error {
+	l := len(dAtA)
+	iNdEx := 0
+	for iNdEx < l {
+		preIndex := iNdEx
+		var wire uint64
+		for shift := uint(0); ; shift += 7 {
+			if shift >= 64 {
+				return ErrIntOverflowGrep
+			}
+			if iNdEx >= l {
+				return io.ErrUnexpectedEOF
+			}
+			b := dAtA[iNdEx]
+			iNdEx++
+			wire |= uint64(b&0x7F) << shift
+			if b < 0x80 {
+				break
+			}
+		}
+		fieldNum := int32(wire >> 3)
+		wireType := int(wire & 0x7)
+		if wireType == 4 {
+			return fmt.Errorf("proto: CompleteReply: wiretype end group for non-group")
+		}
+		if fieldNum <= 0 {
+			return fmt.Errorf("proto: CompleteReply: illegal tag %d (wire type %d)", fieldNum, wire)
+		}
+		switch fieldNum {
+		case 1:
+			if wireType != 2 {
+				return fmt.Errorf("proto: wrong wireType = %d for field Paths", wireType)
+			}
+			var stringLen uint64
+			for shift := uint(0); ; shift += 7 {
+				if shift >= 64 {
+					return ErrIntOverflowGrep
+				}
+				if iNdEx >= l {
+					return io.ErrUnexpectedEOF
+				}
+				b := dAtA[iNdEx]
+				iNdEx++
+				stringLen |= uint64(b&0x7F) << shift
+				if b < 0x80 {
+					break
+				}
+			}
+			intStringLen := int(stringLen)
+			if intStringLen < 0 {
+				return ErrInvalidLengthGrep
+			}
+			postIndex := iNdEx + intStringLen
+			if postIndex < 0 {
+				return ErrInvalidLengthGrep
+			}
+			if postIndex > l {
+				return io.ErrUnexpectedEOF
+			}
+			m.Paths = append(m.Paths, string(dAtA[iNdEx:postIndex]))
+			iNdEx = postIndex
+		case 2:
+			if wireType != 0 {
+				return fmt.Errorf("proto: wrong wireType = %d for field Truncated", wireType)
+			}
+			var v int
+			for shift := uint(0); ; shift += 7 {
+				if shift >= 64 {
+					return ErrIntOverflowGrep
+				}
+				if iNdEx >= l {
+					return io.ErrUnexpectedEOF
+				}
+				b := dAtA[iNdEx]
+				iNdEx++
+				v |= int(b&0x7F) << shift
+				if b < 0x80 {
+					break
+				}
+			}
+			m.Truncated = bool(v != 0)
 		default:
 			iNdEx = preIndex
 			skippy, err := skipGrep(dAtA[iNdEx:])
