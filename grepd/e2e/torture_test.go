@@ -217,6 +217,9 @@ func tortureKills(t *testing.T, n *node, l *load) {
 		times = append(times, n.awaitReplaced(killed))
 		l.awaitMore(t, 2)
 	}
+	if len(times) == 0 {
+		return
+	}
 	t.Logf("%d times killed; at work again after %s", *killsFlag, describeTimes(times))
 }
 

@@ -76,7 +76,7 @@ func (i *instance) resting() <-chan struct{} {
 // deathTimeout is how long the end of a process that was killed is waited for. It runs no
 // more from when it was killed, but the system keeps it while it waits for a disk, and that
 // may be seconds that nobody has.
-const deathTimeout = 100 * time.Millisecond
+const deathTimeout = 200 * time.Millisecond
 
 // kill ends the process at once. When kill returns, it runs no more.
 func (i *instance) kill() {
