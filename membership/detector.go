@@ -530,6 +530,9 @@ func (n *Node) stepHeartbeat(from netip.AddrPort, m *Message) {
 		return
 	}
 	n.fresher(w, w.heard(m.Stamp, n.now.Mono))
+	if !w.doubting && n.now.Mono-w.fresh > heartbeatSlack {
+		n.probeTarget(w.target.ID, w) // it was delayed, or the target's clock has stood still
+	}
 	n.compareDigest(w.target.Addr, m.Digest)
 }
 
