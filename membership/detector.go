@@ -103,27 +103,34 @@ func (m *monitor) answered(seq uint64, stamp, now time.Duration) (newer bool) {
 	return m.heard(stamp, now)
 }
 
-// questions are the last probes and queries of a monitor: as many as there are in a doubt.
+// questions are the last rounds of a monitor's probes and queries: more than there are in a
+// doubt, since others' queries have this node probe as well.
 type questions struct {
-	last [32]question
+	last [32]round
 	next int
 }
 
-type question struct {
-	seq  uint64
-	sent time.Duration
+// round is what was asked at one instant: questions with successive numbers.
+type round struct {
+	first, last uint64
+	sent        time.Duration
 }
 
 func (q *questions) add(seq uint64, now time.Duration) {
-	q.last[q.next] = question{seq, now}
+	latest := &q.last[(q.next+len(q.last)-1)%len(q.last)]
+	if latest.sent == now && latest.last+1 == seq {
+		latest.last = seq
+		return
+	}
+	q.last[q.next] = round{seq, seq, now}
 	q.next = (q.next + 1) % len(q.last)
 }
 
 // at is when the question with this number was sent.
 func (q *questions) at(seq uint64) (sent time.Duration, ok bool) {
-	for i := range q.last {
-		if q.last[i].seq == seq && seq != 0 {
-			return q.last[i].sent, true
+	for _, r := range q.last {
+		if r.first <= seq && seq <= r.last && seq != 0 {
+			return r.sent, true
 		}
 	}
 	return 0, false
@@ -529,7 +536,11 @@ func (n *Node) stepHeartbeat(from netip.AddrPort, m *Message) {
 		n.stepStrangersHeartbeat(from, m)
 		return
 	}
-	n.fresher(w, w.heard(m.Stamp, n.now.Mono))
+	newer := w.heard(m.Stamp, n.now.Mono)
+	n.fresher(w, newer)
+	if newer && !w.doubting && n.now.Mono-w.fresh > heartbeatSlack {
+		n.probeTarget(w.target.ID, w) // it was delayed, or the target's clock has stood still
+	}
 	n.compareDigest(w.target.Addr, m.Digest)
 }
 
