@@ -141,7 +141,7 @@ type Config struct {
 // PingEvery + Ping = 0.9 s, which leaves half a second to start another.
 type Timing struct {
 	Launch time.Duration // from the start of a process until it is healthy, and Start where nothing is at work; 30 s
-	Call   time.Duration // Freeze, and Start where another process can go on; 800 ms
+	Call   time.Duration // Freeze, and Start where another process can go on; pluginapi.CallTimeout
 	Retire time.Duration // Retire; 3 s
 	Grace  time.Duration // from being asked to end until being killed; 2 s
 	// PingEvery is the time between two signs of life; 200 ms.
@@ -174,7 +174,7 @@ func (t Timing) withDefaults() Timing {
 		}
 	}
 	set(&t.Launch, 30*time.Second)
-	set(&t.Call, 800*time.Millisecond)
+	set(&t.Call, pluginapi.CallTimeout)
 	set(&t.Retire, 3*time.Second)
 	set(&t.Grace, 2*time.Second)
 	set(&t.PingEvery, 200*time.Millisecond)
