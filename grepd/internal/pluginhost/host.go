@@ -90,13 +90,14 @@ import (
 
 // Service is what the host needs of a plugin at work. Every context but those of Attend,
 // Ping and Snapshot has a deadline; the latter two are cancelled when the host's patience
-// is at an end. Ping and Snapshot are called by one goroutine, Attend in another, Start by
-// the one that launches or by the host's, and the rest by the host's.
+// is at an end. Ping and Snapshot are called by one goroutine, Attend in another, Start and
+// the first Ping by the one that launches, Start also by the host's, and so is the rest.
 type Service interface {
 	// Start sets the plugin to work, from a state or with nil afresh. crashed says that
 	// the state is not from Freeze, so the plugin may have worked on since.
 	Start(ctx context.Context, state []byte, crashed bool) error
-	// Ping returns when the plugin shows that what does its work is well. It is cheap.
+	// Ping returns when the plugin shows that what does its work is well, or while it is
+	// idle that it is of the right kind. It is cheap.
 	Ping(ctx context.Context) error
 	// Snapshot returns the state. It is a sign of life too.
 	Snapshot(ctx context.Context) ([]byte, error)
