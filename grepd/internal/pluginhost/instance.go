@@ -8,7 +8,6 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
-	"strconv"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -312,12 +311,7 @@ const errorBytesMax = 400
 func oneLine(err error) error {
 	text := strings.Join(strings.Fields(err.Error()), " ")
 	text = strings.ReplaceAll(text, "Unrecognized remote plugin message: Failed to read any lines from plugin's stdout", "it said nothing:")
-	text = strings.Map(func(r rune) rune {
-		if !strconv.IsPrint(r) {
-			return '?'
-		}
-		return r
-	}, text)
+	text = child.Printable(text)
 	if len(text) > errorBytesMax {
 		text = strings.ToValidUTF8(text[:errorBytesMax], "") + "..."
 	}
