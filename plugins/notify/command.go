@@ -18,7 +18,7 @@ const (
 	// outputBytesMax bounds what of a failed command's output is logged.
 	outputBytesMax = 2000
 	// pipesTimeout is how long after a command's end what it has started may hold its output.
-	pipesTimeout = time.Second
+	pipesTimeout = 200 * time.Millisecond
 )
 
 // command runs a program for each notification. Events are data: they are its standard

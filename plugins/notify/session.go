@@ -20,8 +20,9 @@ const (
 	linesMax = 20_000
 	// lineBytesMax bounds what is told of one event, and with it the state.
 	lineBytesMax = 64 << 10
-	// freezeGrace is how long a delivery may go on when the service is frozen.
-	freezeGrace = time.Second
+	// freezeGrace is how long a delivery may go on when the service is frozen. With
+	// pipesTimeout it has to stay well below what the host waits, pluginapi.CallTimeout.
+	freezeGrace = 400 * time.Millisecond
 )
 
 // session is one stretch of work, from Start to Freeze. Its goroutine owns all of it; the

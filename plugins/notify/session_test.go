@@ -17,6 +17,7 @@ import (
 	"time"
 
 	"github.com/aksinghdce/cluster-membership-service/shared/eventlog"
+	"github.com/aksinghdce/cluster-membership-service/shared/pluginapi"
 	"github.com/aksinghdce/cluster-membership-service/shared/proto/notifypb"
 )
 
@@ -269,6 +270,15 @@ func TestCrashLosesNothing(t *testing.T) {
 		r.alone()
 		r.after(3*batchFor, map[string]int{failKey(2): 1, failKey(3): 2, failKey(4): 2})
 	}, eventlog.Fail)
+}
+
+// TestHostOutwaitsAFreeze: a host that did not would kill this process in the midst of a
+// delivery at each reload, and have it tell again what its command had told already.
+func TestHostOutwaitsAFreeze(t *testing.T) {
+	const encodingAndTheCall = pluginapi.CallTimeout / 5
+	if longest := freezeGrace + pipesTimeout; longest > pluginapi.CallTimeout-encodingAndTheCall {
+		t.Errorf("a freeze may take %v, and the host waits %v", longest, pluginapi.CallTimeout)
+	}
 }
 
 // TestFreezeCutsOffWhatTakesTooLong: the host does not wait for a slow receiver.

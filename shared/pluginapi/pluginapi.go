@@ -42,6 +42,7 @@ import (
 	"net"
 	"os"
 	"syscall"
+	"time"
 
 	"github.com/hashicorp/go-hclog"
 	"github.com/hashicorp/go-plugin"
@@ -68,6 +69,10 @@ const (
 	// end ends when host and plugin both have. Nobody reads from it or writes to it.
 	PresenceFD = 5
 )
+
+// CallTimeout is how long the host waits for a Freeze, and for a Start where another process
+// can go on. A plugin that takes longer is killed, and what it has not handed over is lost.
+const CallTimeout = 800 * time.Millisecond
 
 // Kind describes one kind of plugin to both sides.
 type Kind struct {

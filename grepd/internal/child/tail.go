@@ -82,14 +82,14 @@ func (t *Tail) Line() string {
 	case len(t.lines) == 0:
 		return ""
 	case t.panicky:
-		return printable(t.lines[0])
+		return Printable(t.lines[0])
 	default:
-		return printable(t.lines[len(t.lines)-1])
+		return Printable(t.lines[len(t.lines)-1])
 	}
 }
 
-// printable leaves nothing in a line that a terminal could take for a command.
-func printable(line string) string {
+// Printable leaves nothing in a line that a terminal could take for a command.
+func Printable(line string) string {
 	return strings.Map(func(r rune) rune {
 		if !strconv.IsPrint(r) {
 			return '?'

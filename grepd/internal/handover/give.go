@@ -243,7 +243,7 @@ func (s *successor) describe(err error) error {
 		}
 	}
 	if lines := strings.TrimSpace(s.stderr.String()); lines != "" {
-		err = fmt.Errorf("%w; it wrote: %s", err, strings.ReplaceAll(lines, "\n", " | "))
+		err = fmt.Errorf("%w; it wrote: %s", err, child.Printable(strings.ReplaceAll(lines, "\n", " | ")))
 	}
 	return err
 }

@@ -90,13 +90,14 @@ import (
 
 // Service is what the host needs of a plugin at work. Every context but those of Attend,
 // Ping and Snapshot has a deadline; the latter two are cancelled when the host's patience
-// is at an end. Ping and Snapshot are called by one goroutine, Attend in another, Start by
-// the one that launches or by the host's, and the rest by the host's.
+// is at an end. Ping and Snapshot are called by one goroutine, Attend in another, Start and
+// the first Ping by the one that launches, Start also by the host's, and so is the rest.
 type Service interface {
 	// Start sets the plugin to work, from a state or with nil afresh. crashed says that
 	// the state is not from Freeze, so the plugin may have worked on since.
 	Start(ctx context.Context, state []byte, crashed bool) error
-	// Ping returns when the plugin shows that what does its work is well. It is cheap.
+	// Ping returns when the plugin shows that what does its work is well, or while it is
+	// idle that it is of the right kind. It is cheap.
 	Ping(ctx context.Context) error
 	// Snapshot returns the state. It is a sign of life too.
 	Snapshot(ctx context.Context) ([]byte, error)
@@ -141,7 +142,7 @@ type Config struct {
 // PingEvery + Ping = 0.9 s, which leaves half a second to start another.
 type Timing struct {
 	Launch time.Duration // from the start of a process until it is healthy, and Start where nothing is at work; 30 s
-	Call   time.Duration // Freeze, and Start where another process can go on; 800 ms
+	Call   time.Duration // Freeze, and Start where another process can go on; pluginapi.CallTimeout
 	Retire time.Duration // Retire; 3 s
 	Grace  time.Duration // from being asked to end until being killed; 2 s
 	// PingEvery is the time between two signs of life; 200 ms.
@@ -174,7 +175,7 @@ func (t Timing) withDefaults() Timing {
 		}
 	}
 	set(&t.Launch, 30*time.Second)
-	set(&t.Call, 800*time.Millisecond)
+	set(&t.Call, pluginapi.CallTimeout)
 	set(&t.Retire, 3*time.Second)
 	set(&t.Grace, 2*time.Second)
 	set(&t.PingEvery, 200*time.Millisecond)

@@ -447,6 +447,7 @@ func TestBrokenProgramLeavesTheOldOneAtWork(t *testing.T) {
 	for _, test := range []struct{ what, want string }{
 		{exitsAtOnce, "no mood to work"},
 		{saysNonsense, "hello"},
+		{notifies, "a plugin of another kind"},
 		{refusesStart, "no mood to start"}, // after the freeze: the old one resumes
 		{refusesState, "no mood to start"},
 	} {

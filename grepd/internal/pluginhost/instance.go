@@ -8,7 +8,6 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
-	"strconv"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -42,6 +41,8 @@ type instance struct {
 
 	// latest is the newest state; nil pointer or nil: none.
 	latest atomic.Pointer[[]byte]
+	// fate is how it crashed or hung, if it has.
+	fate atomic.Pointer[string]
 	// sick says what is wrong with it, once.
 	sick chan string
 	// Attend and the watch run from attend to release.
@@ -140,7 +141,17 @@ func (i *instance) launch(ctx context.Context, cfg *Config, runDir string) (err 
 	}
 	i.service = cfg.Bind(raw)
 	i.apiVersion = i.client.NegotiatedVersion()
-	return nil
+	return i.checkKind(ctx)
+}
+
+// checkKind has the service answer a call. A plugin of another kind shakes hands as well,
+// and would otherwise be found out when the one at work has been frozen.
+func (i *instance) checkKind(ctx context.Context) error {
+	err := i.service.Ping(ctx)
+	if errors.Is(err, pluginapi.ErrUnsupported) {
+		return errors.New("the program is a plugin of another kind")
+	}
+	return err
 }
 
 // start sets it to work from a state.
@@ -200,6 +211,17 @@ func (i *instance) explain(ctx context.Context, err error) error {
 		e.exit = i.process.exitAlone()
 	}
 	return e
+}
+
+// lasted says what became of an instance that a reload has put to work, if it is over
+// already.
+func (i *instance) lasted() error {
+	fate := i.fate.Load()
+	if fate == nil {
+		return nil
+	}
+	err := fmt.Errorf("it was put to work, and then: %s", *fate)
+	return &processError{err: err, line: i.stderr.Line(), stderr: i.stderr.String()}
 }
 
 // inherited returns the files that become the plugin's descriptors from 3 on.
@@ -289,12 +311,7 @@ const errorBytesMax = 400
 func oneLine(err error) error {
 	text := strings.Join(strings.Fields(err.Error()), " ")
 	text = strings.ReplaceAll(text, "Unrecognized remote plugin message: Failed to read any lines from plugin's stdout", "it said nothing:")
-	text = strings.Map(func(r rune) rune {
-		if !strconv.IsPrint(r) {
-			return '?'
-		}
-		return r
-	}, text)
+	text = child.Printable(text)
 	if len(text) > errorBytesMax {
 		text = strings.ToValidUTF8(text[:errorBytesMax], "") + "..."
 	}

@@ -143,7 +143,7 @@ func (h *Host) launched() {
 }
 
 // endReload answers those who asked for the reload, when the instance that it replaced, if
-// any, is gone. It begins the next one.
+// any, is gone; where the new one is by then, too, that is the answer. It begins the next one.
 func (h *Host) endReload(err error, replaced *instance) {
 	if err != nil && h.ctx.Err() == nil {
 		h.banned = h.staged.checksum // zero where it did not come to that
@@ -151,19 +151,19 @@ func (h *Host) endReload(err error, replaced *instance) {
 	}
 	asked := h.asked
 	h.asked = nil
-	answer := func() {
+	answer := func(err error) {
 		for _, r := range asked {
 			r.result <- err
 		}
 	}
-	if replaced != nil {
+	if next := h.current; replaced != nil {
 		h.bury(replaced, h.cfg.Timing.Grace)
 		h.burials.Go(func() {
 			replaced.awaitGone(h.cfg.Timing.Grace + deathTimeout)
-			answer()
+			answer(next.lasted())
 		})
 	} else {
-		answer()
+		answer(err)
 	}
 	h.removeUnused()
 	if len(h.waiting) > 0 {

@@ -140,7 +140,7 @@ func TestProgramThatPanicsOnTrialIsRolledBack(t *testing.T) {
 	good := r.Info().Checksum
 	r.install(panicsLater)
 	bad := r.checksum()
-	r.reload()
+	_, _ = r.Reload(context.Background()) // which may see it crash
 	r.eventually("the good one is back", func() bool {
 		info := r.Info()
 		return info.State == Running && info.Checksum == good
@@ -166,13 +166,40 @@ func TestProgramThatPanicsOnTrialIsRolledBack(t *testing.T) {
 		t.Errorf("it was taken up: %+v", info)
 	}
 	// A person may try it.
-	r.reload()
+	_, _ = r.Reload(context.Background())
 	r.eventually("it is rolled back again", func() bool { return r.count("action=rollback") >= 2 })
 	// After another program it is a new one.
 	r.install(works + ";2")
 	r.eventually("another one is taken up", func() bool { return r.logged("action=reload", r.checksum()) })
 	r.install(panicsLater)
 	r.eventually("and then the bad one", func() bool { return r.count("action=rollback") >= 3 })
+}
+
+// TestReloadTellsOfACrashBeforeItsAnswer: the answer waits for the end of the old process,
+// and the new one's may come first.
+func TestReloadTellsOfACrashBeforeItsAnswer(t *testing.T) {
+	timing := quick
+	timing.Grace = time.Minute
+	r := prepare(t)
+	r.install(works)
+	if err := r.start(timing); err != nil {
+		t.Fatal(err)
+	}
+	release := make(chan struct{})
+	replaced := &instance{gone: make(chan struct{}), cancelAttend: func() {}}
+	replaced.attending.Go(func() { <-release })
+	asked := newReload(false)
+	r.owner(func(h *Host) bool {
+		h.asked = []*reload{asked}
+		h.endReload(nil, replaced)
+		return true
+	})
+	syscall.Kill(r.Info().PID, syscall.SIGKILL)
+	r.eventually("a restart", func() bool { return r.Info().Restarts == 1 })
+	close(release)
+	if err := <-asked.result; err == nil || !strings.Contains(err.Error(), "it was put to work, and then: signal: killed") {
+		t.Errorf("the reload ends with %v", err)
+	}
 }
 
 func TestProgramThatHangsOnTrialIsRolledBack(t *testing.T) {
@@ -194,10 +221,12 @@ func TestProgramThatHangsOnTrialIsRolledBack(t *testing.T) {
 func TestLastGoodProgramIsTheOneBeforeAllThatAreOnTrial(t *testing.T) {
 	r := newRig(t, works)
 	good := r.Info().Checksum
-	for _, what := range []string{works + ";2", works + ";3", panicsLater} {
+	for _, what := range []string{works + ";2", works + ";3"} {
 		r.install(what)
 		r.reload()
 	}
+	r.install(panicsLater)
+	_, _ = r.Reload(context.Background()) // which may see it crash
 	r.eventually("a rollback", func() bool { return r.count("action=rollback") == 1 })
 	if info := r.Info(); info.Checksum != good {
 		t.Errorf("rolled back to %s, want %s", info.Checksum, good)

@@ -216,6 +216,7 @@ func (h *Host) crashed(why string) {
 	h.current, h.dying = nil, i
 	h.snapshot, h.lastExit = i.state(), why
 	i.died = time.Now()
+	i.fate.Store(&why)
 	h.trial.Stop()
 	i.process.kill()
 	i.release()
