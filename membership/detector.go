@@ -2,6 +2,7 @@ package membership
 
 import (
 	"cmp"
+	"math"
 	"net/netip"
 	"slices"
 	"time"
@@ -59,6 +60,7 @@ type relay struct {
 	stamp  time.Duration // newer than this one
 	asker  netip.AddrPort
 	seq    uint64 // of its Query
+	probe  uint64 // number of the probe that this node sent for it, if it did
 	until  time.Duration
 }
 
@@ -77,6 +79,9 @@ func (m *monitor) watched() Watched {
 	w := Watched{ID: m.target.ID, Stamp: m.stamp, Fresh: m.fresh, HasBase: m.base.samples > 0}
 	if w.HasBase {
 		w.Base = m.base.min(m.fresh)
+	}
+	if m.doubting {
+		w.Doubt = Doubt{Probes: m.probes, Since: m.since, NextProbe: m.nextProbe, Ripe: m.ripe}
 	}
 	return w
 }
@@ -149,6 +154,9 @@ func (m *monitor) told(seq uint64, stamp, age, now time.Duration) (newer bool) {
 		m.base.hint(at-stamp, now)
 	}
 	if stamp == m.stamp {
+		if m.base.samples == 0 {
+			m.fresh = min(m.fresh, at) // this report has been on its way for less time
+		}
 		return false
 	}
 	m.stamp = stamp
@@ -309,7 +317,9 @@ func (d *detector) monitor(id ID) *monitor {
 	return nil
 }
 
-func (d *detector) restore(s Snapshot) {
+// restore takes in what a snapshot knows. Where the node may have worked on since, a doubt
+// begins anew: it may have been about to end.
+func (d *detector) restore(s Snapshot, crashed bool) {
 	if len(d.successors) > 0 {
 		d.nextBeat = s.Beat
 	}
@@ -325,6 +335,10 @@ func (d *detector) restore(s Snapshot) {
 			m.stamp, m.fresh = w.Stamp, w.Fresh
 			if w.HasBase {
 				m.base.add(w.Base, w.Fresh)
+			}
+			if w.Doubt.Probes > 0 && !crashed {
+				m.doubting, m.suspected, m.probes = true, true, w.Doubt.Probes
+				m.since, m.nextProbe, m.ripe = w.Doubt.Since, w.Doubt.NextProbe, w.Doubt.Ripe
 			}
 		}
 	}
@@ -508,12 +522,13 @@ func (n *Node) query(c *Member, m *monitor) {
 
 // probeTarget asks a member whether it is there. The monitor that watches it, if any, takes
 // note of the question.
-func (n *Node) probeTarget(target ID, m *monitor) {
-	seq := n.nextSeq()
+func (n *Node) probeTarget(target ID, m *monitor) (seq uint64) {
+	seq = n.nextSeq()
 	if m != nil {
 		m.asked.add(seq, n.now.Mono)
 	}
 	n.send(target.Addr, Message{Kind: Probe, Seq: seq, Incarnation: target.Incarnation})
+	return seq
 }
 
 // monitorsOf returns the members that watch m, the first successor first.
@@ -576,23 +591,33 @@ func (n *Node) fresher(m *monitor, newer bool) {
 		return
 	}
 	if len(n.detector.relays) > 0 {
-		n.relay(m.target.ID, m.stamp, n.now.Mono-m.fresh)
+		n.relay(m.target.ID, m.stamp, n.now.Mono-m.fresh, noProbe)
 	}
 	if m.doubting && n.now.Mono-m.fresh < n.bounds.Doubt {
 		n.trust(m, n.now.Mono-m.fresh)
 	}
 }
 
-// relay passes a stamp on to those who asked for a newer one.
-func (n *Node) relay(target ID, stamp, age time.Duration) {
+// noProbe stands for a stamp that no probe asked for.
+const noProbe = uint64(math.MaxUint64)
+
+// relay passes a stamp on to those who asked for a newer one. A stamp in answer to one of this
+// node's probes, of which all that is known is that it was made after that was sent, answers
+// no question that came later.
+func (n *Node) relay(target ID, stamp, age time.Duration, probe uint64) {
 	d := &n.detector
-	d.relays = slices.DeleteFunc(d.relays, func(r relay) bool {
-		if r.target == target && stamp > r.stamp {
-			n.report(r.asker, r.seq, target, stamp, age)
-			return true
+	var told []netip.AddrPort
+	for i := len(d.relays) - 1; i >= 0; i-- { // to each asker in answer to its last question
+		r := d.relays[i]
+		if r.target != target || stamp <= r.stamp || probe < r.probe {
+			continue
 		}
-		return n.now.Mono >= r.until
-	})
+		if !slices.Contains(told, r.asker) {
+			told = append(told, r.asker)
+			n.report(r.asker, r.seq, target, stamp, age)
+		}
+		d.relays = slices.Delete(d.relays, i, i+1)
+	}
 }
 
 func (n *Node) report(to netip.AddrPort, seq uint64, target ID, stamp, age time.Duration) {
@@ -611,7 +636,7 @@ func (n *Node) stepProbeAck(m *Message) {
 		n.fresher(w, w.answered(m.Seq, m.Stamp, n.now.Mono))
 		return
 	}
-	n.relay(m.Sender, m.Stamp, 0)
+	n.relay(m.Sender, m.Stamp, 0, m.Seq)
 	if old := n.list.get(m.Sender.Addr); old != nil && m.Sender.Incarnation > old.Incarnation {
 		n.change(Entry{ID: m.Sender, State: Alive}, ViaSync, Event{})
 	}
@@ -634,18 +659,17 @@ func (n *Node) stepQuery(from netip.AddrPort, m *Message) {
 	if stamp > m.Stamp || known == nil {
 		return
 	}
-	n.promise(relay{target: m.Target, stamp: m.Stamp, asker: from, seq: m.Seq, until: n.now.Mono + relayFor})
+	r := relay{target: m.Target, stamp: m.Stamp, asker: from, seq: m.Seq, until: n.now.Mono + relayFor}
 	if w == nil || !w.doubting {
-		n.probeTarget(m.Target, w)
+		r.probe = n.probeTarget(m.Target, w)
 	}
+	n.promise(r)
 }
 
-// promise remembers an asker, in place of what it asked before.
+// promise remembers an asker.
 func (n *Node) promise(r relay) {
 	d := &n.detector
-	d.relays = slices.DeleteFunc(d.relays, func(old relay) bool {
-		return n.now.Mono >= old.until || old.asker == r.asker && old.target == r.target
-	})
+	d.relays = slices.DeleteFunc(d.relays, func(old relay) bool { return n.now.Mono >= old.until })
 	if len(d.relays) < relaysMax {
 		d.relays = append(d.relays, r)
 	}

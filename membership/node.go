@@ -130,6 +130,13 @@ type Watched struct {
 	Base  time.Duration // smallest (receive - send) difference; with HasBase
 	// HasBase is false until a stamp has come from the member itself.
 	HasBase bool
+	Doubt   Doubt // zero: there is none
+}
+
+// Doubt is how far a monitor has come with a member that it doubts. Times are Mono.
+type Doubt struct {
+	Probes                 int // that have been sent
+	Since, NextProbe, Ripe time.Duration
 }
 
 // seqSkip is more messages than a node sends between a snapshot and a crash.
@@ -158,7 +165,7 @@ func RestoreNode(cfg Config, s Snapshot, crashed bool, now Now) (*Node, error) {
 		n.detector.beatSeq += seqSkip
 	}
 	n.followList()
-	n.detector.restore(s)
+	n.detector.restore(s, crashed)
 	n.joiner = joiner{}
 	n.phase = InGroup // only now: whom the snapshot watched need not be asked
 	n.startGateway()

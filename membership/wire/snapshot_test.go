@@ -32,9 +32,12 @@ var layouts = []struct {
 	// lacks takes out of the sample what that layout had no field for.
 	lacks func(*membership.Snapshot)
 }{
-	{"1.0", func(s *membership.Snapshot) { s.Beats, s.Pending = nil, membership.Pending{} }},
-	{"1.1", func(s *membership.Snapshot) { s.Pending = membership.Pending{} }},
-	{"1.2", func(*membership.Snapshot) {}},
+	{"1.0", func(s *membership.Snapshot) {
+		s.Beats, s.Pending, s.Watched[0].Doubt = nil, membership.Pending{}, membership.Doubt{}
+	}},
+	{"1.1", func(s *membership.Snapshot) { s.Pending, s.Watched[0].Doubt = membership.Pending{}, membership.Doubt{} }},
+	{"1.2", func(s *membership.Snapshot) { s.Watched[0].Doubt = membership.Doubt{} }},
+	{"1.3", func(*membership.Snapshot) {}},
 }
 
 const sampleAt = 5 * time.Hour // Mono
@@ -50,9 +53,15 @@ func sample() membership.Snapshot {
 	self, peer, dead := sampleID("10.0.0.1", 1763793600000000001), sampleID("10.0.0.2", 1763793600000000002), sampleID("10.0.0.3", 3)
 	s := membership.Snapshot{
 		Self: self, Phase: membership.InGroup, Epoch: time.Hour, Seq: 4711, BeatSeq: 815,
-		Beat:    sampleAt + 400*time.Millisecond,
-		Beats:   []membership.Beat{{Addr: peer.Addr, At: sampleAt - time.Second}},
-		Watched: []membership.Watched{{ID: peer, Stamp: time.Minute, Fresh: sampleAt - 2*time.Second, Base: -time.Millisecond, HasBase: true}},
+		Beat:  sampleAt + 400*time.Millisecond,
+		Beats: []membership.Beat{{Addr: peer.Addr, At: sampleAt - time.Second}},
+		Watched: []membership.Watched{{
+			ID: peer, Stamp: time.Minute, Fresh: sampleAt - 2*time.Second, Base: -time.Millisecond, HasBase: true,
+			Doubt: membership.Doubt{
+				Probes: 3, Since: sampleAt - 700*time.Millisecond,
+				NextProbe: sampleAt + 50*time.Millisecond, Ripe: sampleAt + 50*time.Millisecond,
+			},
+		}},
 	}
 	for _, e := range []membership.Entry{
 		{ID: self}, {ID: peer}, {ID: dead, State: membership.Failed},
