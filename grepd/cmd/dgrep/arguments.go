@@ -65,14 +65,24 @@ func complete(flags *pflag.FlagSet, arg string) (long string, takesNext bool, er
 	return "--" + flag.Name, flag.NoOptDefVal == "", nil
 }
 
-// abbreviated finds the one option whose name begins with prefix.
+// ofGrep marks the options that grep has too.
+var ofGrep = map[string][]string{"of grep": nil}
+
+// abbreviated finds the one option whose name begins with prefix. What abbreviates an option of grep does
+// so here too, whatever other options there are.
 func abbreviated(flags *pflag.FlagSet, prefix string) (*pflag.Flag, error) {
-	var found []*pflag.Flag
+	var found, grep []*pflag.Flag
 	flags.VisitAll(func(flag *pflag.Flag) {
 		if prefix != "" && strings.HasPrefix(flag.Name, prefix) && !flag.Hidden {
 			found = append(found, flag)
+			if flag.Annotations != nil {
+				grep = append(grep, flag)
+			}
 		}
 	})
+	if len(grep) == 1 {
+		return grep[0], nil
+	}
 	switch len(found) {
 	case 0:
 		return nil, usageError{fmt.Sprintf("unrecognized option '--%s'", prefix)}

@@ -90,12 +90,12 @@ func refuse(stderr io.Writer, err error) int {
 func checkPatterns(o *options, stderr io.Writer) error {
 	pattern := &o.search().Pattern
 	matcher, err := match.Compile(pattern.Patterns, match.Options{
-		Syntax: match.Syntax(pattern.Syntax), IgnoreCase: pattern.IgnoreCase, Word: pattern.Word, Line: pattern.Line,
+		Syntax: match.Syntax(pattern.Syntax), IgnoreCase: pattern.IgnoreCase, Word: pattern.Word, Line: pattern.Line, NullData: o.search().NullData,
 	})
 	if err != nil {
 		return err
 	}
-	for _, warning := range matcher.Warnings() {
+	for _, warning := range append(o.warnings, matcher.Warnings()...) {
 		fmt.Fprintf(stderr, "dgrep: warning: %s\n", warning)
 	}
 	return nil
@@ -109,6 +109,7 @@ func answer(ctx context.Context, o *options, stdin io.Reader, stdout, stderr io.
 	} else {
 		p = printer.NewText(stdout, stderr, o.text)
 	}
+	p.Outcome().Require = o.require
 	err := ask(ctx, o, stdin, p)
 	if closeErr := p.Close(); err == nil && closeErr != nil {
 		err = writeError{closeErr}

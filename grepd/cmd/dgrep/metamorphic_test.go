@@ -28,18 +28,8 @@ var (
 // files: with random files, patterns and options. Each node's directory is named as
 // the node's part of a file's name, so that both print the same names.
 func TestClusterEqualsGrep(t *testing.T) {
-	grep, err := exec.LookPath("grep")
-	if err != nil {
-		t.Skip("there is no grep to compare with")
-	}
-	if out, _ := exec.Command(grep, "--version").Output(); !bytes.Contains(out, []byte("GNU grep) 3.")) {
-		t.Skip("grep is not GNU grep 3")
-	}
-	seed := *seedFlag
-	if seed == 0 {
-		seed = rand.Uint64()
-	}
-	random := rand.New(rand.NewPCG(seed, 0))
+	grep := gnuGrep(t)
+	random := newRandom(t)
 	for trial := 0; trial < *trialsFlag && !t.Failed(); {
 		w := newWorld(t, random, 1+random.IntN(4))
 		for range 15 {
@@ -50,7 +40,28 @@ func TestClusterEqualsGrep(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
+}
+
+// gnuGrep gives the path of a grep to compare with, or skips the test.
+func gnuGrep(t *testing.T) string {
+	grep, err := exec.LookPath("grep")
+	if err != nil {
+		t.Skip("there is no grep to compare with")
+	}
+	if out, _ := exec.Command(grep, "--version").Output(); !bytes.Contains(out, []byte("GNU grep) 3.")) {
+		t.Skip("grep is not GNU grep 3")
+	}
+	return grep
+}
+
+// newRandom makes the random numbers of a test, and prints the seed.
+func newRandom(t *testing.T) *rand.Rand {
+	seed := *seedFlag
+	if seed == 0 {
+		seed = rand.Uint64()
+	}
 	t.Logf("-seed %d", seed)
+	return rand.New(rand.NewPCG(seed, 0))
 }
 
 // world is a cluster and its files.
@@ -205,11 +216,16 @@ func withoutCoverage(stderr []byte) []byte { return coverageLine.ReplaceAll(stde
 
 // grep runs GNU grep in the directory of the files.
 func (w *world) grep(t *testing.T, grep string, args []string) (stdout, stderr []byte, status int) {
+	return w.grepInput(t, grep, args, "")
+}
+
+// grepInput is grep with a standard input, a pipe.
+func (w *world) grepInput(t *testing.T, grep string, args []string, input string) (stdout, stderr []byte, status int) {
 	cmd := &exec.Cmd{Path: grep, Args: append([]string{"grep"}, args...)}
 	cmd.Dir = w.dir
 	cmd.Env = []string{"LC_ALL=C.UTF-8"}
 	var out, errs bytes.Buffer
-	cmd.Stdout, cmd.Stderr = &out, &errs
+	cmd.Stdin, cmd.Stdout, cmd.Stderr = strings.NewReader(input), &out, &errs
 	err := cmd.Run()
 	var exit *exec.ExitError
 	if err != nil && !errors.As(err, &exit) {

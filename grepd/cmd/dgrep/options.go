@@ -33,6 +33,10 @@ type options struct {
 	text         printer.TextOptions
 	json         bool
 	lineBuffered bool
+	label        string // of standard input
+	require      printer.Require
+	progress     string   // always, never or auto
+	warnings     []string // of the command line
 	via          string
 	timeout      time.Duration
 	help         bool
@@ -57,11 +61,14 @@ type parser struct {
 	color                  string
 	nodes                  string
 	timeout                string
+	find                   find
 }
 
 // parse understands a command line.
 func parse(args []string, stdin io.Reader, stdout io.Writer, getenv func(string) string) (*options, error) {
 	p := &parser{stdin: stdin, before: unset, after: unset, context: unset, color: "never"}
+	p.progress = "auto"
+
 	flags := p.flags()
 	interspersed := getenv("POSIXLY_CORRECT") == ""
 	flags.SetInterspersed(interspersed)
@@ -76,10 +83,15 @@ func parse(args []string, stdin io.Reader, stdout io.Writer, getenv func(string)
 		return &p.options, nil
 	}
 	operands := flags.Args()
-	if !p.patternsGiven {
-		if len(operands) == 0 {
-			return nil, usageError{}
+	switch {
+	case p.patternsGiven:
+	case p.byFields():
+		if p.patterns, err = p.allLines(operands); err != nil {
+			return nil, err
 		}
+	case len(operands) == 0:
+		return nil, usageError{}
+	default:
 		p.patterns, operands = operands[:1], operands[1:]
 	}
 	return p.assemble(operands, stdout, getenv)
@@ -96,19 +108,25 @@ func (p *parser) flags() *pflag.FlagSet {
 	p.patternFlags(f)
 	p.fileFlags(f)
 	p.outputFlags(f)
+	f.VisitAll(func(flag *pflag.Flag) { flag.Annotations = ofGrep })
 	p.clusterFlags(f)
+	p.findFlags(f)
 	return f
 }
 
 // on binds an option without a value to an action.
-func on(f *pflag.FlagSet, name, short string, action func() error) {
+func on(f *pflag.FlagSet, name, short string, action func() error) *pflag.Flag {
 	f.BoolFuncP(name, short, "", func(string) error { return action() })
+	return f.Lookup(name)
 }
 
 // set binds an option without a value to a variable.
-func set[T any](f *pflag.FlagSet, name, short string, variable *T, value T) {
-	on(f, name, short, func() error { *variable = value; return nil })
+func set[T any](f *pflag.FlagSet, name, short string, variable *T, value T) *pflag.Flag {
+	return on(f, name, short, func() error { *variable = value; return nil })
 }
+
+// hide keeps the long form of an option from being completed: grep has only the short one, or has it no more.
+func hide(flag *pflag.Flag) { flag.Hidden = true }
 
 func (p *parser) patternFlags(f *pflag.FlagSet) {
 	pattern := &p.search().Pattern
@@ -118,31 +136,47 @@ func (p *parser) patternFlags(f *pflag.FlagSet) {
 	}{
 		{"extended-regexp", "E", greppb.Syntax_EXTENDED}, {"fixed-strings", "F", greppb.Syntax_FIXED},
 		{"basic-regexp", "G", greppb.Syntax_BASIC}, {"perl-regexp", "P", greppb.Syntax_PERL},
+		{"fixed-regexp", "", greppb.Syntax_FIXED},
 	} {
 		on(f, syntax.name, syntax.short, func() error { return p.setSyntax(syntax.value) })
 	}
+	hide(f.Lookup("fixed-regexp")) // an old name
 	f.FuncP("regexp", "e", "", func(text string) error {
 		p.patterns, p.patternsGiven = append(p.patterns, text), true
 		return nil
 	})
 	f.FuncP("file", "f", "", p.readPatterns)
 	set(f, "ignore-case", "i", &pattern.IgnoreCase, true)
+	hide(set(f, "obsolete-ignore-case", "y", &pattern.IgnoreCase, true))
 	set(f, "no-ignore-case", "", &pattern.IgnoreCase, false)
 	set(f, "word-regexp", "w", &pattern.Word, true)
 	set(f, "line-regexp", "x", &pattern.Line, true)
 	set(f, "invert-match", "v", &p.search().Invert, true)
+	set(f, "null-data", "z", &p.search().NullData, true)
 }
 
 func (p *parser) fileFlags(f *pflag.FlagSet) {
 	s := p.search()
 	set(f, "text", "a", &s.Binary, greppb.Binary_BINARY_TEXT)
-	set(f, "without-match", "I", &s.Binary, greppb.Binary_BINARY_SKIP)
-	f.Lookup("without-match").Hidden = true // -I has no long form
+	hide(set(f, "without-match", "I", &s.Binary, greppb.Binary_BINARY_SKIP))
 	f.Func("binary-files", "", p.setBinary)
-	set(f, "recursive", "r", &s.Recursive, true)
-	f.StringArrayVar(&s.Include, "include", nil, "")
-	f.StringArrayVar(&s.Exclude, "exclude", nil, "")
+	f.FuncP("directories", "d", "", p.setDirectories)
+	f.FuncP("devices", "D", "", p.setDevices)
+	set(f, "recursive", "r", &s.Directories, greppb.Directories_DIRECTORIES_RECURSE)
+	on(f, "dereference-recursive", "R", func() error {
+		s.Directories, s.Dereference = greppb.Directories_DIRECTORIES_RECURSE, true // -r does not undo it
+		return nil
+	})
+	f.Func("include", "", func(glob string) error { return p.addGlob(glob, true) })
+	f.Func("exclude", "", func(glob string) error { return p.addGlob(glob, false) })
+	f.Func("exclude-from", "", p.readExcluded)
 	f.StringArrayVar(&s.ExcludeDir, "exclude-dir", nil, "")
+	f.StringVar(&p.label, "label", standardInput, "")
+	on(f, "binary", "U", func() error { return nil }) // for systems whose lines end otherwise
+	hide(on(f, "unix-byte-offsets", "u", func() error {
+		p.warnings = append(p.warnings, "--unix-byte-offsets (-u) is obsolete")
+		return nil
+	}))
 }
 
 func (p *parser) outputFlags(f *pflag.FlagSet) {
@@ -161,11 +195,17 @@ func (p *parser) outputFlags(f *pflag.FlagSet) {
 	set(f, "files-without-match", "L", &p.list, greppb.Report_FILES_WITHOUT_MATCH)
 	set(f, "files-with-matches", "l", &p.list, greppb.Report_FILES_WITH_MATCHES)
 	set(f, "count", "c", &p.count, true)
+	set(f, "initial-tab", "T", &p.text.InitialTab, true)
 	set(f, "null", "Z", &p.text.Null, true)
+	f.Func("group-separator", "", func(text string) error {
+		p.text.GroupSeparator, p.text.NoGroupSeparator = &text, false
+		return nil
+	})
+	set(f, "no-group-separator", "", &p.text.NoGroupSeparator, true)
 	bindContext(f, "before-context", "B", &p.before)
 	bindContext(f, "after-context", "A", &p.after)
 	bindContext(f, "context", "C", &p.context)
-	f.Func("color", "", p.setColor)
+	f.Func("color", "", func(when string) error { return setWhen(&p.color, "color", when) })
 	f.Lookup("color").NoOptDefVal = "auto"
 }
 
@@ -173,6 +213,9 @@ func (p *parser) clusterFlags(f *pflag.FlagSet) {
 	f.StringVar(&p.via, "via", "", "")
 	f.StringVar(&p.nodes, "nodes", "", "")
 	f.StringVar(&p.timeout, "timeout", "", "")
+	f.Func("require", "", p.setRequire)
+	f.Func("progress", "", func(when string) error { return setWhen(&p.progress, "progress", when) })
+	f.Lookup("progress").NoOptDefVal = "always"
 	set(f, "json", "", &p.json, true)
 }
 
@@ -188,20 +231,27 @@ func (p *parser) setSyntax(syntax greppb.Syntax) error {
 // readPatterns takes one pattern from each line of a file; an empty file holds none.
 func (p *parser) readPatterns(name string) error {
 	p.patternsGiven = true
-	var data []byte
-	var err error
+	data, err := p.readFile(name)
+	if err != nil {
+		return err
+	}
+	if len(data) > 0 {
+		p.patterns = append(p.patterns, strings.TrimSuffix(string(data), "\n"))
+	}
+	return nil
+}
+
+// readFile reads a file that an option names; "-" is standard input.
+func (p *parser) readFile(name string) (data []byte, err error) {
 	if name == "-" {
 		data, err = io.ReadAll(p.stdin)
 	} else {
 		data, err = os.ReadFile(name)
 	}
 	if err != nil {
-		return fmt.Errorf("%s: %s", name, reason(err))
+		return nil, fmt.Errorf("%s: %s", name, reason(err))
 	}
-	if len(data) > 0 {
-		p.patterns = append(p.patterns, strings.TrimSuffix(string(data), "\n"))
-	}
-	return nil
+	return data, nil
 }
 
 func (p *parser) setBinary(kind string) error {
@@ -241,16 +291,85 @@ func bindContext(f *pflag.FlagSet, name, short string, lines *int64) {
 	})
 }
 
-func (p *parser) setColor(when string) error {
+// setWhen reads the argument of an option that says when something is shown.
+func setWhen(variable *string, option, when string) error {
 	switch when {
 	case "always", "yes", "force":
-		p.color = "always"
+		*variable = "always"
 	case "never", "no", "none":
-		p.color = "never"
+		*variable = "never"
 	case "auto", "tty", "if-tty":
-		p.color = "auto"
+		*variable = "auto"
 	default:
-		return usageError{fmt.Sprintf("invalid argument '%s' for '--color'; want 'always', 'never' or 'auto'", when)}
+		return usageError{fmt.Sprintf("invalid argument '%s' for '--%s'; want 'always', 'never' or 'auto'", when, option)}
+	}
+	return nil
+}
+
+// setDirectories takes an action that is abbreviated too, as grep does.
+func (p *parser) setDirectories(action string) error {
+	var found []greppb.Directories
+	for i, name := range []string{"read", "recurse", "skip"} {
+		if strings.HasPrefix(name, action) && action != "" {
+			found = append(found, greppb.Directories(i))
+		}
+	}
+	switch len(found) {
+	case 0:
+		return usageError{fmt.Sprintf("invalid argument '%s' for '--directories'; want 'read', 'recurse' or 'skip'", action)}
+	case 1:
+		p.search().Directories = found[0]
+		return nil
+	}
+	return usageError{fmt.Sprintf("ambiguous argument '%s' for '--directories'; want 'read', 'recurse' or 'skip'", action)}
+}
+
+func (p *parser) setDevices(action string) error {
+	switch action {
+	case "read":
+		p.search().SkipDevices = false
+	case "skip":
+		p.search().SkipDevices = true
+	default:
+		return errors.New("unknown devices method")
+	}
+	return nil
+}
+
+func (p *parser) addGlob(glob string, include bool) error {
+	p.search().Globs = append(p.search().Globs, greppb.Glob{Pattern: glob, Include: include})
+	return nil
+}
+
+// readExcluded takes one glob to exclude from each line of a file that is not blank. White space after it does
+// not count unless a backslash stands before it.
+func (p *parser) readExcluded(name string) error {
+	data, err := p.readFile(name)
+	if err != nil {
+		return err
+	}
+	for line := range strings.Lines(string(data)) {
+		glob := strings.TrimRight(line, " \t\r\n\v\f")
+		if escaped := len(glob) - len(strings.TrimRight(glob, `\`)); escaped%2 == 1 && len(glob) < len(strings.TrimSuffix(line, "\n")) {
+			glob = line[:len(glob)+1]
+		}
+		if glob != "" {
+			p.addGlob(glob, false)
+		}
+	}
+	return nil
+}
+
+func (p *parser) setRequire(coverage string) error {
+	switch coverage {
+	case "all":
+		p.require = printer.RequireAll
+	case "quorum":
+		p.require = printer.RequireQuorum
+	case "any":
+		p.require = printer.RequireAny
+	default:
+		return usageError{fmt.Sprintf("invalid argument '%s' for '--require'; want 'all', 'quorum' or 'any'", coverage)}
 	}
 	return nil
 }
@@ -263,8 +382,8 @@ func (p *parser) assemble(files []string, stdout io.Writer, getenv func(string) 
 	s.Report = p.report()
 	s.BeforeContext, s.AfterContext = p.contextLines(p.before), p.contextLines(p.after)
 
-	p.text.Program, p.text.Report, p.text.Invert = "dgrep", s.Report, s.Invert
-	p.text.OneFile = len(files) < 2 && !s.Recursive && !strings.ContainsAny(strings.Join(files, ""), `*?[{`)
+	p.text.Program, p.text.Report, p.text.Invert, p.text.NullData = "dgrep", s.Report, s.Invert, s.NullData
+	p.text.OneFile = len(files) < 2 && s.Directories != greppb.Directories_DIRECTORIES_RECURSE && !strings.ContainsAny(strings.Join(files, ""), `*?[{`)
 	p.text.Groups = max(p.before, p.after, p.context) > unset
 	p.text.Adjacent = p.text.Groups && s.BeforeContext == 0 && s.AfterContext == 0
 	if p.color == "always" || p.color == "auto" && isTerminal(stdout, getenv) {
@@ -275,6 +394,9 @@ func (p *parser) assemble(files []string, stdout io.Writer, getenv func(string) 
 	s.ByteOffsets = p.text.ByteOffsets || p.json
 	s.Spans = p.text.Colors != nil || p.json
 	if err := p.checkJSON(); err != nil {
+		return nil, err
+	}
+	if err := p.assembleFind(time.Now()); err != nil {
 		return nil, err
 	}
 	return &p.options, p.assembleCluster(getenv)

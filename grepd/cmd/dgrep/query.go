@@ -48,7 +48,7 @@ var (
 // ask has the files searched and prints the answer as it comes.
 func ask(ctx context.Context, o *options, stdin io.Reader, p printer.Printer) error {
 	switch paths := o.search().Paths; {
-	case len(paths) == 0 && o.search().Recursive:
+	case len(paths) == 0 && o.search().Directories == greppb.Directories_DIRECTORIES_RECURSE:
 		return errNoFile
 	case len(paths) == 0 || len(paths) == 1 && paths[0] == "-":
 		return searchInput(ctx, o, stdin, p)
@@ -60,7 +60,7 @@ func ask(ctx context.Context, o *options, stdin io.Reader, p printer.Printer) er
 
 // searchInput searches standard input, in process. Each step is written at once.
 func searchInput(ctx context.Context, o *options, stdin io.Reader, p printer.Printer) error {
-	err := server.SearchReader(ctx, stdin, standardInput, o.search(), func(reply *greppb.QueryReply) error {
+	err := server.SearchReader(ctx, stdin, o.label, o.search(), func(reply *greppb.QueryReply) error {
 		if err := show(o, p, reply); err != nil {
 			return err
 		}

@@ -23,6 +23,7 @@ func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
 // cluster answers as a grepd with several nodes behind it.
 type cluster struct {
+	greppb.UnimplementedGrepServer
 	greppb.UnimplementedAdminServer
 	nodes []fakeNode
 	// hangs makes it fall silent after it has begun.

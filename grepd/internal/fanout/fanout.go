@@ -7,6 +7,7 @@
 //	QueryBegin  the targets
 //	NodeStep*   the steps of their searches, interleaved; each target's own stay in order
 //	NodeEnd*    how each of them ended
+//	Groups*     what they counted by fields, added up
 //	QueryEnd    how many were asked, and how many answered in full
 //
 // # Memory and order
@@ -39,6 +40,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/aksinghdce/cluster-membership-service/grepd/internal/tally"
 	"github.com/aksinghdce/cluster-membership-service/shared/proto/greppb"
 )
 
@@ -100,6 +102,9 @@ func (f *Fanout) Query(ctx context.Context, request *greppb.QueryRequest, send f
 	if err := context.Cause(ctx); err != nil {
 		return err
 	}
+	if err := q.sendCounts(); err != nil {
+		return err
+	}
 	return send(&greppb.QueryReply{Step: &greppb.QueryReply_End{End: &greppb.QueryEnd{
 		Asked: uint32(len(q.targets)), Answered: q.answered,
 	}}})
@@ -117,7 +122,8 @@ type query struct {
 	// floor holds one token while somebody speaks: calls send.
 	floor    chan struct{}
 	send     func(*greppb.QueryReply) error
-	answered uint32 // targets that answered; guarded by floor
+	answered uint32      // targets that answered; guarded by floor
+	tally    tally.Tally // what all targets have counted; guarded by floor
 }
 
 // choose lists the targets: this node and those alive, or those named.

@@ -121,6 +121,9 @@ func (q *query) relay(ctx context.Context, t *target, reply *greppb.SearchReply)
 		goesOn = step.Chunk.GetMore()
 	case *greppb.SearchReply_Progress:
 		goesOn = t.speaking
+	case *greppb.SearchReply_Groups:
+		t.partial = true
+		return q.count(ctx, t, step.Groups)
 	case *greppb.SearchReply_SearchEnd:
 		t.ended = true
 	case nil:

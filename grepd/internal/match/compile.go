@@ -37,6 +37,7 @@ func Compile(patterns []string, o Options) (*Matcher, error) {
 			return nil, err
 		}
 		m.warnings = append(m.warnings, warnings...)
+		e = e.inLines(o.NullData)
 		switch {
 		case o.Line:
 			e = concat(assertExpr(lineStart), e, assertExpr(lineEnd))

@@ -65,6 +65,9 @@ type Options struct {
 	IgnoreCase bool // -i: upper and lower case are one
 	Word       bool // -w: a match has no word character before it or after it
 	Line       bool // -x: a match is a whole line; Word then has no effect
+	// NullData is -z: lines end in zero bytes and may hold newlines. The data are to be given
+	// with both exchanged: see Exchange.
+	NullData bool
 }
 
 // Error says what is wrong with a pattern.

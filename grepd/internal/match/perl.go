@@ -44,8 +44,10 @@ func fromRE2(re *syntax.Regexp) *expr {
 	case syntax.OpLiteral:
 		return literalRE2(re)
 	case syntax.OpCharClass:
-		return &expr{kind: exprSet, set: set(re.Rune).without('\n')}
-	case syntax.OpAnyCharNotNL, syntax.OpAnyChar:
+		return &expr{kind: exprSet, set: set(re.Rune)}
+	case syntax.OpAnyCharNotNL:
+		return &expr{kind: exprSet, set: set{}.negate().without('\n')}
+	case syntax.OpAnyChar:
 		return &expr{kind: exprSet, set: set{}.negate()}
 	case syntax.OpBeginLine, syntax.OpBeginText:
 		return assertExpr(lineStart)

@@ -3,6 +3,7 @@ package match
 import (
 	"bytes"
 	"slices"
+	"sync/atomic"
 )
 
 // Scanner applies a Matcher. It keeps working memory from call to call, and serves one goroutine.
@@ -28,6 +29,13 @@ func (m *Matcher) NewScanner(done <-chan struct{}) *Scanner {
 		v.done = done
 	}
 	return s
+}
+
+// CountWork lets work go up while a call takes long, so that others see that it gets on.
+func (s *Scanner) CountWork(work *atomic.Uint64) {
+	for _, v := range append(s.retried, s.vm) {
+		v.work = work
+	}
 }
 
 // Lines appends to lines those of block that are selected, their newlines included, until there

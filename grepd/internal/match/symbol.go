@@ -94,7 +94,7 @@ func union(pairs set) set {
 	return s
 }
 
-// negate gives the characters, newline apart, that are not in s. Invalid bytes are in neither.
+// negate gives the characters that are not in s. Invalid bytes are in neither.
 func (s set) negate() set {
 	var n set
 	next := symbol(0)
@@ -107,7 +107,7 @@ func (s set) negate() set {
 	if next <= utf8.MaxRune {
 		n = append(n, next, utf8.MaxRune)
 	}
-	return n.without('\n')
+	return n
 }
 
 func (s set) without(r symbol) set {

@@ -1,5 +1,7 @@
 package match
 
+import "sync/atomic"
+
 // vm runs a program over one line by stepping all its threads at once (Pike's method): slow,
 // but in time proportional to the line for any program, and with the bounds of a match. It
 // serves one goroutine.
@@ -15,6 +17,7 @@ type vm struct {
 	done    <-chan struct{} // ends the work; then nothing is found any more
 	turns   uint
 	stopped bool
+	work    *atomic.Uint64 // counts on while it works; nil: nobody looks
 }
 
 // turnsUnchecked is how many symbols are read between two looks at done: a step may be as dear as the program is long.
@@ -23,6 +26,9 @@ const turnsUnchecked = 1 << 7
 // stop tells whether the work is to end.
 func (v *vm) stop() bool {
 	if v.turns++; v.turns%turnsUnchecked == 0 {
+		if v.work != nil {
+			v.work.Add(1)
+		}
 		select {
 		case <-v.done:
 			v.stopped = true

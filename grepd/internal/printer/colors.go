@@ -98,22 +98,22 @@ func (c *Colors) paint(b []byte, sgr, text string) []byte {
 	return c.end(append(c.start(b, sgr), text...), sgr)
 }
 
-// appendText appends a line whose matched parts are known.
-func (c *Colors) appendText(b []byte, line *lines, lineColor string) []byte {
+// appendText appends a line whose matched parts are known, and which ends so.
+func (c *Colors) appendText(b []byte, line *lines, lineColor, end string) []byte {
 	text, at := line.text, uint32(0)
 	for i := 0; i < len(line.matchSpans); i += 2 {
-		start, end := line.matchSpans[i], line.matchSpans[i]+line.matchSpans[i+1]
-		if start == end {
+		start, after := line.matchSpans[i], line.matchSpans[i]+line.matchSpans[i+1]
+		if start == after {
 			continue
 		}
 		b = append(c.start(b, lineColor), text[at:start]...)
 		b = c.start(b, c.selectedMatch)
-		b = c.end(append(b, text[start:end]...), c.selectedMatch)
-		at = end
+		b = c.end(append(b, text[start:after]...), c.selectedMatch)
+		at = after
 	}
 	rest := text[at:]
 	// A line's colour does not extend over its end.
-	body := bytes.TrimSuffix(bytes.TrimSuffix(rest, []byte("\n")), []byte("\r"))
+	body := bytes.TrimSuffix(bytes.TrimSuffix(rest, []byte(end)), []byte("\r"))
 	if lineColor != "" && len(body) > 0 {
 		b = c.end(append(c.start(b, lineColor), body...), lineColor)
 		rest = rest[len(body):]
@@ -122,8 +122,8 @@ func (c *Colors) appendText(b []byte, line *lines, lineColor string) []byte {
 }
 
 // appendPart appends a matched part that stands on a line of its own.
-func (c *Colors) appendPart(b, text []byte) []byte {
-	part := bytes.TrimSuffix(text, []byte("\n"))
+func (c *Colors) appendPart(b, text []byte, end string) []byte {
+	part := bytes.TrimSuffix(text, []byte(end))
 	b = c.end(append(c.start(b, c.selectedMatch), part...), c.selectedMatch)
 	return append(b, text[len(part):]...)
 }

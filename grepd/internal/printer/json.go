@@ -16,6 +16,7 @@ import (
 //	context  the same, of a line of context
 //	end      node, path, binary, stats
 //	error    node, path, message
+//	count    count and values, of --count-by; or count and other
 //	summary  stats and coverage, always last
 //
 // A text is {"text":"…"}, or {"bytes":"<base64>"} where it is not UTF-8.
@@ -85,6 +86,8 @@ type coverage struct {
 	Asked        int            `json:"asked"`
 	Answered     int            `json:"answered"`
 	Complete     bool           `json:"complete"`
+	Required     string         `json:"required"`
+	Sufficient   bool           `json:"sufficient"`
 	Nodes        []nodeCoverage `json:"nodes"`
 }
 
@@ -142,6 +145,8 @@ func (p *JSON) Print(reply *greppb.QueryReply) error {
 		if step.NodeStep.Node < uint32(len(p.files)) {
 			return p.printStep(int(step.NodeStep.Node), &step.NodeStep.Reply)
 		}
+	case *greppb.QueryReply_Groups:
+		return p.printGroups(step.Groups)
 	case *greppb.QueryReply_End:
 		for _, path := range p.outcome.nowhere() {
 			if err := p.record("error", errorData{Path: textOfPath(path), Message: nowhereMessage(len(p.files) > 1)}); err != nil {
@@ -246,7 +251,8 @@ func (p *JSON) summary() summaryData {
 		Stats: stats{Files: o.Files, MatchedLines: o.Matches, Bytes: o.Bytes},
 		Coverage: coverage{
 			Live: o.live, StaleSeconds: o.staleFor.Seconds(),
-			Asked: len(o.nodes), Answered: o.answered, Complete: o.Complete(), Nodes: []nodeCoverage{},
+			Asked: len(o.nodes), Answered: o.answered, Complete: o.Complete(),
+			Required: o.Require.String(), Sufficient: o.Sufficient(), Nodes: []nodeCoverage{},
 		},
 	}
 	for i := range o.nodes {

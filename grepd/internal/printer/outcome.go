@@ -10,10 +10,23 @@ import (
 
 // Exit statuses, as grep's.
 const (
-	ExitMatch   = 0 // a line was selected, on a complete answer
-	ExitNoMatch = 1 // no line was selected, and every node said so
+	ExitMatch   = 0 // a line was selected, on a sufficient answer
+	ExitNoMatch = 1 // no line was selected, and all nodes that had to answer said so
 	ExitTrouble = 2 // an error, or an incomplete answer
 )
+
+// Require says how many of the targets have to answer in full for an answer to count as one.
+type Require uint8
+
+const (
+	RequireAll    Require = iota // all, chosen from a fresh list
+	RequireQuorum                // more than half of them, chosen from a fresh list
+	RequireAny                   // one
+)
+
+var requireNames = [...]string{RequireAll: "all", RequireQuorum: "quorum", RequireAny: "any"}
+
+func (r Require) String() string { return requireNames[r] }
 
 // staleMax is how long a live list may be without a membership service before an answer
 // no longer counts as complete. A list in service may be this much behind as well.
@@ -24,6 +37,7 @@ const namedMax = 10
 
 // Outcome gathers what a query came to. Its zero value is ready.
 type Outcome struct {
+	Require Require
 	Matched bool // a line was selected
 	Failed  bool // some file could not be searched, or some path is nowhere
 	Ended   bool // the whole answer came
@@ -61,6 +75,9 @@ func (o *Outcome) Observe(reply *greppb.QueryReply) {
 		if step.NodeStep.Node < uint32(len(o.nodes)) {
 			o.observeNode(&o.nodes[step.NodeStep.Node], &step.NodeStep.Reply)
 		}
+	case *greppb.QueryReply_Groups:
+		o.Matched = true
+		o.Failed = o.Failed || step.Groups.Other > 0
 	case *greppb.QueryReply_NodeEnd:
 		if step.NodeEnd.Node < uint32(len(o.nodes)) {
 			o.endNode(&o.nodes[step.NodeEnd.Node], step.NodeEnd)
@@ -79,7 +96,7 @@ func (o *Outcome) observeNode(n *node, reply *greppb.SearchReply) {
 	case *greppb.SearchReply_FileError:
 		if step.FileError.Missing {
 			n.missing = append(n.missing, step.FileError.Path)
-		} else {
+		} else if !step.FileError.Warning {
 			o.Failed = true
 		}
 	case *greppb.SearchReply_SearchEnd:
@@ -142,13 +159,28 @@ func (o *Outcome) Complete() bool {
 	return o.Ended && len(o.nodes) > 0 && o.answered == len(o.nodes) && o.staleFor < staleMax
 }
 
-// ExitStatus is grep's: 2 after any error, and a node that did not answer is one; but
+// Sufficient reports whether as many targets answered in full as Require asks for. What an incomplete answer
+// did not find may be there all the same, with those who did not answer.
+func (o *Outcome) Sufficient() bool {
+	fresh := o.staleFor < staleMax
+	switch {
+	case !o.Ended:
+		return false
+	case o.Require == RequireQuorum:
+		return fresh && o.answered > len(o.nodes)/2
+	case o.Require == RequireAny:
+		return o.answered > 0
+	}
+	return o.Complete()
+}
+
+// ExitStatus is grep's: 2 after any error, and that too few nodes answered is one; but
 // with quiet (-q) a selected line makes it 0 whatever else happened.
 func (o *Outcome) ExitStatus(quiet bool) int {
 	switch {
 	case o.Matched && quiet:
 		return ExitMatch
-	case o.Failed || !o.Complete():
+	case o.Failed || !o.Sufficient():
 		return ExitTrouble
 	case o.Matched:
 		return ExitMatch

@@ -365,7 +365,7 @@ func TestJSON(t *testing.T) {
 {"type":"end","data":{"node":"n1","path":{"text":"logs/<a>"},"binary":false,"stats":{"matched_lines":1,"bytes_searched":9}}}
 {"type":"error","data":{"node":"n1","path":{"text":"logs/c"},"message":"Permission denied"}}
 {"type":"error","data":{"node":"n2","path":{"text":"logs/c"},"message":"Permission denied"}}
-{"type":"summary","data":{"stats":{"matched_lines":0,"bytes_searched":0},"coverage":{"live":true,"asked":2,"answered":1,"complete":false,"nodes":[{"node":"n1","outcome":"answered"},{"node":"n2","outcome":"timed out","message":"silent for 10s"}]}}}
+{"type":"summary","data":{"stats":{"matched_lines":0,"bytes_searched":0},"coverage":{"live":true,"asked":2,"answered":1,"complete":false,"required":"all","sufficient":false,"nodes":[{"node":"n1","outcome":"answered"},{"node":"n2","outcome":"timed out","message":"silent for 10s"}]}}}
 `
 	if out.String() != want {
 		t.Errorf("got\n%swant\n%s", out.String(), want)

@@ -3,6 +3,8 @@ package printer
 import (
 	"fmt"
 	"io"
+	"math"
+	"slices"
 	"strconv"
 
 	"github.com/aksinghdce/cluster-membership-service/shared/proto/greppb"
@@ -25,8 +27,14 @@ type TextOptions struct {
 	// Adjacent says that it was of 0 lines. Then groups are not marked by the nodes but
 	// made of adjacent lines, which need numbers.
 	Adjacent bool
-	Invert   bool    // -v
-	Colors   *Colors // nil: none
+	// GroupSeparator stands between groups of lines, on a line of its own; nil: "--". NoGroupSeparator says
+	// that nothing does.
+	GroupSeparator   *string
+	NoGroupSeparator bool
+	InitialTab       bool    // -T
+	NullData         bool    // -z: lines end in a zero byte
+	Invert           bool    // -v
+	Colors           *Colors // nil: none
 }
 
 // Text prints an answer as grep would.
@@ -50,6 +58,7 @@ type textFile struct {
 	context  []byte // what stands before a context line's number
 	printed  bool   // some line of it was
 	last     uint64 // the number of the last of them, if lines have numbers
+	digits   int    // that any number in the file may take, for -T
 }
 
 // NewText returns a printer that writes lines to w and messages, such as
@@ -71,6 +80,8 @@ func (t *Text) Print(reply *greppb.QueryReply) error {
 		if step.NodeStep.Node < uint32(len(t.files)) {
 			return t.printStep(int(step.NodeStep.Node), &step.NodeStep.Reply)
 		}
+	case *greppb.QueryReply_Groups:
+		return t.printGroups(step.Groups)
 	case *greppb.QueryReply_End:
 		if err := t.tellErrors(); err != nil {
 			return err
@@ -101,7 +112,7 @@ func (t *Text) begin(begin *greppb.QueryBegin) {
 func (t *Text) printStep(target int, reply *greppb.SearchReply) error {
 	switch step := reply.Step.(type) {
 	case *greppb.SearchReply_FileBegin:
-		t.files[target] = t.newFile(t.outcome.nodes[target].addr, step.FileBegin.Path)
+		t.files[target] = t.newFile(t.outcome.nodes[target].addr, step.FileBegin)
 	case *greppb.SearchReply_Chunk:
 		return t.printChunk(target, step.Chunk)
 	case *greppb.SearchReply_FileEnd:
@@ -118,6 +129,9 @@ func (t *Text) printStep(target int, reply *greppb.SearchReply) error {
 // it is known who says the same.
 func (t *Text) printError(target int, e *greppb.FileError) error {
 	text := e.Path + ": " + e.Message
+	if e.Warning {
+		text = e.Path + ": warning: " + e.Message
+	}
 	switch {
 	case !t.multiple:
 		return t.message(nameOf(t.outcome.nodes[target].addr, text))
@@ -148,8 +162,13 @@ func (t *Text) Close() error {
 }
 
 // newFile prepares what stands before the lines of a file.
-func (t *Text) newFile(addr, path string) *textFile {
-	f := &textFile{path: path, name: path}
+func (t *Text) newFile(addr string, begin *greppb.FileBegin) *textFile {
+	size := uint64(math.MaxInt64) // as grep has it for a stream
+	if begin.Size_ >= 0 {
+		size = uint64(begin.Size_)
+	}
+	path := begin.Path
+	f := &textFile{path: path, name: path, digits: len(strconv.FormatUint(size, 10))}
 	if t.named {
 		f.name = nameOf(addr, path)
 		f.selected = t.appendSeparator(t.appendName(nil, f.name), ':')
@@ -227,18 +246,21 @@ func (t *Text) appendLine(file *textFile, line *lines) {
 	}
 	t.buf = append(t.buf, prefix...)
 	if t.options.LineNumbers {
-		t.appendNumber(line.number, separator, t.sgr().number)
+		t.appendNumber(file, line.number, separator, t.sgr().number)
 	}
 	if t.options.ByteOffsets {
-		t.appendNumber(line.offset, separator, t.sgr().offset)
+		t.appendNumber(file, line.offset, separator, t.sgr().offset)
+	}
+	if t.options.InitialTab && len(line.text) > 1 && (t.named || t.options.LineNumbers || t.options.ByteOffsets) {
+		t.buf = append(t.buf, '\t')
 	}
 	switch c := t.options.Colors; {
 	case c == nil:
 		t.buf = append(t.buf, line.text...)
 	case t.options.Report == greppb.Report_PARTS:
-		t.buf = c.appendPart(t.buf, line.text)
+		t.buf = c.appendPart(t.buf, line.text, t.lineEnd())
 	default:
-		t.buf = c.appendText(t.buf, line, t.lineColor(context))
+		t.buf = c.appendText(t.buf, line, t.lineColor(context), t.lineEnd())
 	}
 }
 
@@ -246,21 +268,39 @@ func (t *Text) appendLine(file *textFile, line *lines) {
 // of whatever file.
 func (t *Text) appendGap(file *textFile, line *lines) {
 	gap := !file.printed || line.kind&kindGap != 0 || t.options.Adjacent && line.number > file.last+1
-	if gap && t.printed {
-		t.buf = t.options.Colors.paint(t.buf, t.sgr().separator, "--")
+	if gap && t.printed && !t.options.NoGroupSeparator {
+		separator := "--"
+		if t.options.GroupSeparator != nil {
+			separator = *t.options.GroupSeparator
+		}
+		t.buf = t.options.Colors.paint(t.buf, t.sgr().separator, separator)
 		t.buf = append(t.buf, '\n')
 	}
 	file.printed, t.printed = true, true
 	file.last = line.number
 }
 
-func (t *Text) appendNumber(n uint64, separator byte, sgr string) {
-	if c := t.options.Colors; c != nil {
-		t.buf = c.end(strconv.AppendUint(c.start(t.buf, sgr), n, 10), sgr)
-	} else {
-		t.buf = strconv.AppendUint(t.buf, n, 10)
+func (t *Text) appendNumber(file *textFile, n uint64, separator byte, sgr string) {
+	if t.options.Colors != nil {
+		t.buf = t.options.Colors.start(t.buf, sgr)
+	}
+	start := len(t.buf)
+	t.buf = strconv.AppendUint(t.buf, n, 10)
+	for t.options.InitialTab && len(t.buf)-start < file.digits {
+		t.buf = slices.Insert(t.buf, start, ' ')
+	}
+	if t.options.Colors != nil {
+		t.buf = t.options.Colors.end(t.buf, sgr)
 	}
 	t.buf = t.appendSeparator(t.buf, separator)
+}
+
+// lineEnd is what lines end in.
+func (t *Text) lineEnd() string {
+	if t.options.NullData {
+		return "\x00"
+	}
+	return "\n"
 }
 
 // lineColor is the colour of a line's text outside of its matched parts.

@@ -8,9 +8,12 @@ import (
 	"io"
 	"math"
 	"os"
+	"slices"
 	"sync/atomic"
 	"unicode/utf8"
 
+	"github.com/aksinghdce/cluster-membership-service/grepd/internal/fields"
+	"github.com/aksinghdce/cluster-membership-service/grepd/internal/linetime"
 	"github.com/aksinghdce/cluster-membership-service/grepd/internal/match"
 )
 
@@ -24,6 +27,8 @@ type file struct {
 	path string
 	f    *os.File
 	size int64
+	// progress counts what is read.
+	progress *Progress
 	// users are the blocks that refer to f, and whoever makes them; the last one closes it.
 	users atomic.Int32
 	// finished says that no more blocks are wanted.
@@ -36,10 +41,22 @@ func (f *file) release() {
 	}
 }
 
+// use is what a block is wanted for.
+type use uint8
+
+const (
+	searched use = iota
+	sure         // searched, and all its lines are of the range of times
+	counted      // only for the numbers of the lines after it
+	nothing      // not even read: no line of the file is of the range
+)
+
 // block is a run of whole lines of a file, and what was found in them.
 type block struct {
 	file  *file
 	index int64
+	use   use
+	first bool // no block of the file comes before
 	last  bool // no block of the file follows
 
 	buffer []byte // owned, data is part of it
@@ -51,17 +68,47 @@ type block struct {
 	newlines uint64        // in data, where line numbers are wanted
 	binary   bool          // data has NUL bytes, which have become newlines
 	out      lineBuffer    // the selected lines as they are handed out, unless context is wanted
-	err      error
+
+	// Where a range of times is wanted and not all lines are known to be of it:
+	times *fileTimes // nil: not known yet
+	runs  []run      // the lines that may be; what is said above is of each of them
+	state inRange    // of the last line
+	timed bool       // some line has a time
+	// Where the times of lines are wanted, those lines of data that have one.
+	stamps []stamp
+
+	err error
 
 	done chan struct{} // receives when the block was searched
 }
 
-// terminator gives the index of the first byte of b that ends a line, or -1. Unless binary files
-// are taken as text, NUL does so too: a file that has one is binary, and there grep takes NUL
-// for a newline.
-func terminator(b []byte, text bool) int {
+// terminators are the bytes that end a line. Unless binary files are taken as text, NUL does so beside the newline:
+// a file that has one is binary, and there grep takes NUL for a newline.
+type terminators uint8
+
+const (
+	newlineOrNull terminators = iota
+	newline
+	null
+)
+
+func (o *Options) terminators() terminators {
+	switch {
+	case o.NullData:
+		return null
+	case o.Binary == BinaryText:
+		return newline
+	}
+	return newlineOrNull
+}
+
+// index gives the index of the first byte of b that ends a line, or -1.
+func (t terminators) index(b []byte) int {
+	if t == null {
+		return bytes.IndexByte(b, 0)
+	}
 	n := bytes.IndexByte(b, '\n')
-	if text {
+	if t == newline {
 		return n
 	}
 	head := b
@@ -74,11 +121,25 @@ func terminator(b []byte, text bool) int {
 	return n
 }
 
+// lastIndex gives the index of the last byte of b that ends a line, or -1.
+func (t terminators) lastIndex(b []byte) int {
+	if t == null {
+		return bytes.LastIndexByte(b, 0)
+	}
+	n := bytes.LastIndexByte(b, '\n')
+	if t == newlineOrNull {
+		if z := bytes.LastIndexByte(b[n+1:], 0); z >= 0 {
+			n += 1 + z
+		}
+	}
+	return n
+}
+
 // read reads the block's lines: those that start after its first byte, up to the one that starts after its last, so
 // that no byte before it is needed and reads stay aligned to pages, which are copied several times
 // faster. The first block also has the line that starts with its first byte. Where the file
 // has become shorter, there are fewer or none.
-func (b *block) read(size int64, text bool) error {
+func (b *block) read(size int64, ends terminators) error {
 	begin := b.index * size
 	end := min(begin+size, b.file.size)
 	b.data, b.offset = nil, begin
@@ -90,17 +151,17 @@ func (b *block) read(size int64, text bool) error {
 	}
 	start, length := 0, int(end-begin)
 	if begin > 0 {
-		n := terminator(b.buffer[:min(length, len(b.buffer))], text)
+		n := ends.index(b.buffer[:min(length, len(b.buffer))])
 		if n < 0 {
 			return nil // one long line, or nothing left
 		}
 		start = n + 1
 	}
-	stop, err := b.lastLineEnd(begin, min(length, len(b.buffer)), text)
+	stop, err := b.lastLineEnd(begin, min(length, len(b.buffer)), ends)
 	if err != nil {
 		return err
 	}
-	if stop-start > LineBytesMax && bytes.IndexByte(b.buffer[start:stop-1], '\n') < 0 {
+	if stop-start > LineBytesMax && ends.index(b.buffer[start:stop-1]) < 0 {
 		return errLineTooLong
 	}
 	b.data, b.offset = b.buffer[start:stop], begin+int64(start)
@@ -109,9 +170,9 @@ func (b *block) read(size int64, text bool) error {
 
 // lastLineEnd gives where the line ends that holds the byte at index in the buffer, the first after the block. It
 // reads on as far as needed.
-func (b *block) lastLineEnd(from int64, index int, text bool) (int, error) {
+func (b *block) lastLineEnd(from int64, index int, ends terminators) (int, error) {
 	for scanned := index; ; {
-		if n := terminator(b.buffer[scanned:], text); n >= 0 {
+		if n := ends.index(b.buffer[scanned:]); n >= 0 {
 			return scanned + n + 1, nil
 		}
 		have := len(b.buffer)
@@ -142,6 +203,7 @@ func (b *block) fill(from int64, size, have int) error {
 	}
 	n, err := b.file.f.ReadAt(b.buffer[have:size], from+int64(have))
 	b.buffer = b.buffer[:have+n]
+	b.file.progress.Bytes.Add(uint64(n))
 	if err != nil && !errors.Is(err, io.EOF) {
 		return err
 	}
@@ -153,18 +215,49 @@ type worker struct {
 	o       *Options
 	scanner *match.Scanner
 	parts   []match.Range
+	where   *fields.Scanner   // nil: nothing is asked of the fields
+	columns *fields.Extractor // nil: whole lines are wanted
+	column  []byte
+	parsed  *fileTimes // what times reads
+	times   *linetime.Parser
 }
 
 // newWorker makes a worker of which the results mean nothing once ctx has ended.
 func newWorker(ctx context.Context, o *Options) *worker {
-	return &worker{o: o, scanner: o.Matcher.NewScanner(ctx.Done())}
+	w := &worker{o: o, scanner: o.Matcher.NewScanner(ctx.Done())}
+	w.scanner.CountWork(&o.Progress.work)
+	if o.Where != nil {
+		w.where = o.Where.NewScanner(ctx.Done())
+	}
+	if len(o.Columns) > 0 {
+		w.columns = fields.NewExtractor(o.Columns)
+	}
+	return w
 }
 
-// search finds the selected lines of b.data.
+// search finds the selected lines of b.data that are of the range of times.
 func (w *worker) search(b *block) {
+	if w.o.NullData { // until the lines are handed out
+		match.Exchange(b.data)
+	}
+	switch {
+	case b.use == counted:
+		b.newlines = uint64(bytes.Count(b.data, []byte{'\n'}))
+	case w.o.ranged() && b.use != sure:
+		w.searchRuns(b)
+	default:
+		w.searchLines(b)
+	}
+}
+
+// searchLines finds the selected lines of b.data.
+func (w *worker) searchLines(b *block) {
+	if w.o.Times {
+		w.stamp(b)
+	}
 	b.lines, b.count, b.newlines, b.binary = b.lines[:0], 0, 0, false
 	b.out.reset()
-	if w.o.Binary != BinaryText && bytes.IndexByte(b.data, 0) >= 0 {
+	if w.o.Binary != BinaryText && !w.o.NullData && bytes.IndexByte(b.data, 0) >= 0 {
 		b.binary = true
 		for i := range b.data {
 			if b.data[i] == 0 {
@@ -204,6 +297,9 @@ func (o *Options) listsLines() bool { return o.Report == Lines || o.Report == Pa
 func (o *Options) context() bool { return o.listsLines() && (o.Before > 0 || o.After > 0) }
 
 func (w *worker) countLines(data []byte) int {
+	if w.where != nil {
+		return len(w.selectLines(data, nil))
+	}
 	if !w.o.Invert {
 		return w.scanner.Count(data, w.o.limit())
 	}
@@ -220,12 +316,31 @@ func (w *worker) countLines(data []byte) int {
 
 // selectLines appends the ranges of the selected lines.
 func (w *worker) selectLines(data []byte, lines []match.Range) []match.Range {
+	switch {
+	case w.where == nil:
+		return w.matchLines(data, lines, w.o.limit())
+	case w.o.All:
+		lines = w.where.Lines(data, lines)
+	default:
+		lines = slices.DeleteFunc(w.matchLines(data, lines, -1), func(l match.Range) bool {
+			return !w.where.Match(data[l.Start:l.End])
+		})
+	}
+	if limit := w.o.limit(); limit >= 0 {
+		lines = lines[:min(len(lines), limit)]
+	}
+	return lines
+}
+
+// matchLines appends the ranges of the lines that the matcher and Invert select, up to a limit if that is
+// not below 0.
+func (w *worker) matchLines(data []byte, lines []match.Range, limit int) []match.Range {
 	if !w.o.Invert {
-		return w.scanner.Lines(data, lines, w.o.limit())
+		return w.scanner.Lines(data, lines, limit)
 	}
 	matched := w.scanner.Lines(data, nil, -1)
 	matched = append(matched, match.Range{Start: len(data), End: len(data)})
-	limit, pos := w.o.limit(), 0
+	pos := 0
 	for _, m := range matched {
 		for ; pos < m.Start; pos = lines[len(lines)-1].End {
 			if limit >= 0 && len(lines) >= limit {
@@ -263,31 +378,37 @@ func (w *worker) copyLines(b *block, lines []match.Range) {
 			number += uint64(bytes.Count(b.data[counted:l.Start], []byte{'\n'}))
 			counted = l.Start
 		}
-		w.add(&b.out, b.data[l.Start:l.End], KindSelected, number, uint64(b.offset)+uint64(l.Start))
+		w.add(&b.out, b.data[l.Start:l.End], lineData{KindSelected, number, uint64(b.offset) + uint64(l.Start), b.timeAt(l.Start)})
 	}
 }
 
 // plain tells whether nothing is wanted but the lines themselves.
 func (o *Options) plain() bool {
-	return o.Report == Lines && !o.LineNumbers && !o.ByteOffsets && !o.Spans && !o.context()
+	return o.Report == Lines && !o.LineNumbers && !o.ByteOffsets && !o.Spans && !o.context() && len(o.Columns) == 0 && !o.Times
 }
 
 // add adds a line, or its parts, to out, and tells whether it added anything. Parts are those of the
 // lines that match, which with Invert are those of the context.
-func (w *worker) add(out *lineBuffer, line []byte, kind byte, number, offset uint64) bool {
+func (w *worker) add(out *lineBuffer, line []byte, d lineData) bool {
 	body := bytes.TrimSuffix(line, []byte{'\n'})
+	if w.columns != nil {
+		w.columns.Extract(body)
+		w.column = w.columns.AppendColumns(w.column[:0])
+		return out.add(w.o, w.column, d, nil)
+	}
 	w.parts = w.parts[:0]
-	matches := kind&KindContext == 0 != w.o.Invert
-	if matches && (w.o.Report == Parts || w.o.Spans && kind&KindContext == 0) {
+	matches := d.kind&KindContext == 0 != w.o.Invert
+	if matches && (w.o.Report == Parts || w.o.Spans && d.kind&KindContext == 0) {
 		w.parts = w.scanner.Parts(body, w.parts)
 	}
 	if w.o.Report == Lines {
-		return out.add(w.o, body, kind, number, offset, w.parts)
+		return out.add(w.o, body, d, w.parts)
 	}
-	added := false
+	added, lineOffset := false, d.offset
 	for _, p := range w.parts {
-		if out.add(w.o, body[p.Start:p.End], kind, number, offset+uint64(p.Start), nil) {
-			added, kind = true, kind&^KindGap
+		d.offset = lineOffset + uint64(p.Start)
+		if out.add(w.o, body[p.Start:p.End], d, nil) {
+			added, d.kind = true, d.kind&^KindGap
 		}
 	}
 	return added

@@ -23,18 +23,38 @@ type emitter struct {
 	line   uint64 // lines in the blocks before
 	ended  bool
 	group  group
+	next   int64   // the offset after the last line that was searched
+	path   string  // of the file
+	state  inRange // of the last line
+	read   bool    // some line was looked at for its time
+	timed  bool    // ... and had one
+	last   int64   // the time of the last line that has one, or noTime, where times are wanted
 }
 
 func (e *emitter) fail(err FileError) error {
-	e.stats.Errors++
+	if !err.Warning {
+		e.stats.Errors++
+	}
 	return e.sink.Error(err)
 }
 
-func (e *emitter) begin(path string) error {
+// unreadable is for what was opened and cannot be read.
+func (e *emitter) unreadable(err FileError) error {
+	if err := e.begin(err.Path, 0); err != nil {
+		return err
+	}
+	if err := e.fail(err); err != nil {
+		return err
+	}
+	return e.end()
+}
+
+func (e *emitter) begin(path string, size int64) error {
 	e.stats.Files++
 	e.file, e.binary, e.line, e.ended = FileStats{}, false, 0, false
+	e.next, e.path, e.state, e.read, e.timed, e.last = 0, path, unknown, false, false, noTime
 	e.group.reset()
-	return e.sink.Begin(path)
+	return e.sink.Begin(path, size)
 }
 
 // end finishes the file, once.
@@ -45,6 +65,11 @@ func (e *emitter) end() error {
 	e.ended = true
 	if e.o.context() {
 		if err := e.group.out.send(e.sink, 0, false); err != nil {
+			return err
+		}
+	}
+	if e.read && !e.timed {
+		if err := e.fail(fileError(e.path, errNoTimes)); err != nil {
 			return err
 		}
 	}
@@ -67,7 +92,7 @@ func (e *emitter) wantsMore() bool {
 	case e.o.Report == Count:
 		return e.left() != 0
 	case !e.o.listsLines():
-		return e.file.Matches == 0
+		return e.file.Matches == 0 && e.left() != 0
 	case e.binary:
 		return e.file.Matches == 0 || !e.file.Binary
 	}
@@ -85,6 +110,29 @@ func (e *emitter) left() int64 {
 // add takes the next block of the file. flush asks for all lines to be handed out at once, although
 // their group may go on.
 func (e *emitter) add(b *block, flush bool) error {
+	switch {
+	case b.use == nothing:
+		return nil
+	case b.use == counted:
+		e.line += b.newlines
+		return nil
+	case e.o.ranged() && b.use != sure:
+		return e.addRuns(b, flush)
+	}
+	e.state = inside
+	return e.addLines(b, flush)
+}
+
+// addLines takes the next lines of the file.
+func (e *emitter) addLines(b *block, flush bool) error {
+	if len(b.data) > 0 { // there is none where a line goes on
+		if e.o.context() && e.o.ranged() && b.offset != e.next {
+			if err := e.breakGroup(); err != nil {
+				return err
+			}
+		}
+		e.next = b.offset + int64(len(b.data))
+	}
 	if b.binary && !e.binary {
 		e.binary = true
 		if e.o.Binary == BinarySkip {
@@ -99,8 +147,10 @@ func (e *emitter) add(b *block, flush bool) error {
 		count = min(count, uint64(left))
 	}
 	e.file.Matches += count
+	e.o.Progress.Matches.Add(count)
 	err := e.lines(b, int(count), before, flush)
 	e.line += b.newlines
+	e.last = b.lastTime(e.last)
 	if err == nil && !e.wantsMore() {
 		return e.end()
 	}
@@ -122,6 +172,7 @@ func (e *emitter) lines(b *block, count int, before uint64, flush bool) error {
 		e.w.copyLines(b, b.lines[:count])
 	}
 	e.withhold(&b.out)
+	b.out.timesFrom(e.last)
 	return b.out.send(e.sink, e.line, false)
 }
 
@@ -282,7 +333,7 @@ func (c *contextWalk) earlier(n int) error {
 	number := c.e.line + 1 - uint64(len(g.earlierLengths))
 	pos := 0
 	for _, l := range g.earlierLengths {
-		if err := c.add(g.earlier[pos:pos+l], KindContext, number, offset); err != nil {
+		if err := c.add(g.earlier[pos:pos+l], lineData{KindContext, number, offset, c.e.last}); err != nil {
 			return err
 		}
 		pos, offset, number = pos+l, offset+uint64(l), number+1
@@ -297,12 +348,16 @@ func (c *contextWalk) line(start, end int, kind byte) error {
 		c.number += uint64(bytes.Count(c.b.data[c.counted:start], []byte{'\n'}))
 		c.counted = start
 	}
-	return c.add(c.b.data[start:end], kind, c.number, uint64(c.b.offset)+uint64(start))
+	nanos := c.b.timeAt(start)
+	if nanos == noTime {
+		nanos = c.e.last
+	}
+	return c.add(c.b.data[start:end], lineData{kind, c.number, uint64(c.b.offset) + uint64(start), nanos})
 }
 
-func (c *contextWalk) add(line []byte, kind byte, number, offset uint64) error {
+func (c *contextWalk) add(line []byte, d lineData) error {
 	g := &c.e.group
-	if !g.any || g.shown != offset {
+	if !g.any || g.shown != d.offset {
 		g.gap = KindGap
 	}
 	if g.out.full(len(line)) {
@@ -310,13 +365,14 @@ func (c *contextWalk) add(line []byte, kind byte, number, offset uint64) error {
 			return err
 		}
 	}
-	if c.e.w.add(&g.out, line, kind|g.gap, number, offset) {
+	d.kind |= g.gap
+	if c.e.w.add(&g.out, line, d) {
 		g.gap = 0
 	}
 	if g.out.withheld {
 		c.e.withhold(&g.out)
 		g.out.withheld, g.gap = false, KindGap
 	}
-	g.shown, g.any = offset+uint64(len(line)), true
+	g.shown, g.any = d.offset+uint64(len(line)), true
 	return nil
 }

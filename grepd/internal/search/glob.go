@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"io/fs"
 	"slices"
+	"sync/atomic"
 
 	"github.com/bmatcuk/doublestar/v4"
 )
@@ -74,7 +75,7 @@ func (f *finder) glob(ctx context.Context, m *mount, pattern string) ([]string, 
 		names = append(names, name)
 		return nil
 	}
-	files := &globFS{files: m.root.FS(), ctx: ctx}
+	files := &globFS{files: m.root.FS(), ctx: ctx, work: &f.o.Progress.work}
 	err := doublestar.GlobWalk(files, pattern, collect, doublestar.WithNoHidden())
 	if files.refusal != nil { // which the walk passes over, as it does what it may not read
 		err = files.refusal
@@ -88,6 +89,7 @@ func (f *finder) glob(ctx context.Context, m *mount, pattern string) ([]string, 
 type globFS struct {
 	files   fs.FS
 	ctx     context.Context
+	work    *atomic.Uint64 // counts the looks
 	reads   int
 	refusal error
 }
@@ -99,6 +101,7 @@ var (
 
 // admit says why the next look at a directory or name is refused, if it is.
 func (g *globFS) admit() error {
+	g.work.Add(1)
 	if g.refusal == nil {
 		g.refusal = g.ctx.Err()
 	}

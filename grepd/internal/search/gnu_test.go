@@ -60,7 +60,7 @@ type printer struct {
 
 var _ search.Sink = (*printer)(nil)
 
-func (p *printer) Begin(string) error { return nil }
+func (p *printer) Begin(string, int64) error { return nil }
 
 func (p *printer) Chunk(c *search.Chunk) error {
 	data := c.Data
@@ -163,6 +163,7 @@ func (c *trial) args() []string {
 	add(c.search.Report == search.Quiet, "-q")
 	add(c.search.Binary == search.BinaryText, "-a")
 	add(c.search.Binary == search.BinarySkip, "-I")
+	add(c.search.NullData, "-z")
 	add(c.search.LineNumbers, "-n")
 	add(c.search.ByteOffsets, "-b")
 	add(c.search.MaxCount >= 0, "-m", strconv.FormatInt(c.search.MaxCount, 10))
@@ -328,6 +329,9 @@ func randomTrial(r *rand.Rand) *trial {
 			c.patterns = append(c.patterns, randomPattern(r, c.match.Syntax == match.Extended, depthMax))
 		}
 	}
+	if r.IntN(5) == 0 {
+		c.search.NullData, c.match.NullData = true, true
+	}
 	context := c.search.Before > 0 || c.search.After > 0
 	words := c.match.Word || strings.Contains(strings.Join(c.patterns, ""), `\`)
 	for n := r.IntN(12); n > 0; n-- {
@@ -343,7 +347,10 @@ func randomTrial(r *rand.Rand) *trial {
 			c.text = append(c.text, '\n')
 		}
 	}
-	if !bytes.Contains(c.text, []byte{0}) { // else it matters which block has the NUL
+	if c.search.NullData {
+		c.text = bytes.ReplaceAll(c.text, []byte{'\n'}, []byte{[]byte{0, 0, '\n'}[r.IntN(3)]})
+	}
+	if c.search.NullData || !bytes.Contains(c.text, []byte{0}) { // else it matters which block has the NUL
 		c.blockBytes = []int64{0, 1, 7, 30}[r.IntN(4)]
 	}
 	return c

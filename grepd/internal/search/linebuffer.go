@@ -18,7 +18,7 @@ type lineBuffer struct {
 func (l *lineBuffer) reset() {
 	c := &l.chunk
 	*c = Chunk{Data: c.Data[:0], Lengths: c.Lengths[:0], LineNumbers: c.LineNumbers[:0],
-		ByteOffsets: c.ByteOffsets[:0], Kinds: c.Kinds[:0], Spans: c.Spans[:0]}
+		ByteOffsets: c.ByteOffsets[:0], Kinds: c.Kinds[:0], Spans: c.Spans[:0], Times: c.Times[:0]}
 	l.withheld, l.valid = false, false
 }
 
@@ -39,8 +39,15 @@ func (l *lineBuffer) addRuns(data []byte, lines []match.Range) {
 	}
 }
 
+// lineData is what a chunk says of a line.
+type lineData struct {
+	kind           byte
+	number, offset uint64
+	nanos          int64 // its time, or noTime
+}
+
 // add adds a line, given without its newline, and tells whether it did so.
-func (l *lineBuffer) add(o *Options, body []byte, kind byte, number, offset uint64, parts []match.Range) bool {
+func (l *lineBuffer) add(o *Options, body []byte, d lineData, parts []match.Range) bool {
 	if !l.valid && o.Binary != BinaryText && !utf8.Valid(body) {
 		l.withheld = true
 		return false
@@ -49,15 +56,18 @@ func (l *lineBuffer) add(o *Options, body []byte, kind byte, number, offset uint
 	c.Data = append(append(c.Data, body...), '\n')
 	c.Lengths = append(c.Lengths, uint32(len(body)+1))
 	if o.LineNumbers {
-		c.LineNumbers = append(c.LineNumbers, number)
+		c.LineNumbers = append(c.LineNumbers, d.number)
 	}
 	if o.ByteOffsets {
-		c.ByteOffsets = append(c.ByteOffsets, offset)
+		c.ByteOffsets = append(c.ByteOffsets, d.offset)
 	}
 	if o.context() {
-		c.Kinds = append(c.Kinds, kind)
+		c.Kinds = append(c.Kinds, d.kind)
 	}
-	if o.Spans && o.Report == Lines && kind&KindContext == 0 {
+	if o.Times {
+		c.Times = append(c.Times, d.nanos)
+	}
+	if o.Spans && o.Report == Lines && d.kind&KindContext == 0 {
 		c.Spans = append(c.Spans, uint32(len(parts)))
 		for _, p := range parts {
 			c.Spans = append(c.Spans, uint32(p.Start), uint32(p.End-p.Start))
@@ -99,6 +109,9 @@ func (l *lineBuffer) send(sink Sink, numbers uint64, more bool) error {
 		}
 		if len(all.ByteOffsets) > 0 {
 			c.ByteOffsets = all.ByteOffsets[firstLine:line]
+		}
+		if len(all.Times) > 0 {
+			c.Times = all.Times[firstLine:line]
 		}
 		if len(all.Kinds) > 0 {
 			c.Kinds = all.Kinds[firstLine:line]

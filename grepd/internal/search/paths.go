@@ -18,6 +18,10 @@ import (
 // pathBytesMax bounds a path or glob that a peer may ask for.
 const pathBytesMax = 4096
 
+// looksMax bounds the names that are looked at below directories with -R: links lead to the same
+// ones in a number of ways that grows with its factorial.
+const looksMax = 1 << 20
+
 // finder turns paths into files. It calls file and fail in the order of the paths; an error of
 // theirs ends the walk.
 type finder struct {
@@ -25,6 +29,11 @@ type finder struct {
 	o      *Options
 	file   func(f *os.File, path string, size int64) error
 	fail   func(FileError) error
+	// unreadable is fail for what can be opened, and counted, but not read.
+	unreadable func(FileError) error
+
+	files, excludeDirs *globScanner
+	looks              int // at names below directories, with Dereference
 }
 
 // find goes through one path as the user wrote it: mount/name, where both may be globs.
@@ -70,13 +79,13 @@ func (f *finder) have() string {
 // inMount goes through what rest names in one mount. A name that exists is no glob.
 func (f *finder) inMount(ctx context.Context, m *mount, asked, rest string) error {
 	if rest == "" {
-		return f.visit(ctx, m, ".", true)
+		return f.visit(ctx, m, ".", true, nil)
 	}
 	if !strings.ContainsAny(rest, globMeta) {
-		return f.visit(ctx, m, rest, true)
+		return f.visit(ctx, m, rest, true, nil)
 	}
 	if _, err := m.root.Lstat(rest); err == nil {
-		return f.visit(ctx, m, rest, true)
+		return f.visit(ctx, m, rest, true, nil)
 	}
 	if !doublestar.ValidatePattern(rest) {
 		return f.fail(FileError{Path: asked, Message: "not a valid glob"})
@@ -91,94 +100,82 @@ func (f *finder) inMount(ctx context.Context, m *mount, asked, rest string) erro
 		return f.fail(FileError{Path: asked, Missing: true, Message: "No such file or directory"})
 	}
 	for _, name := range names {
-		if err := f.visit(ctx, m, name, true); err != nil {
+		if err := f.visit(ctx, m, name, true, nil); err != nil {
 			return err
 		}
 	}
 	return nil
 }
 
-// visit opens one name in a mount, given by the user or found below a directory that was.
-func (f *finder) visit(ctx context.Context, m *mount, name string, given bool) error {
+// visit opens one name in a mount, given by the user or found below the directories above it.
+func (f *finder) visit(ctx context.Context, m *mount, name string, given bool, above []fs.FileInfo) error {
 	if err := ctx.Err(); err != nil {
 		return err
 	}
+	f.o.Progress.work.Add(1)
 	shown := path.Join(m.name, name)
 	// Without O_NONBLOCK, opening a named pipe would wait for its writer.
 	file, err := m.root.OpenFile(name, os.O_RDONLY|syscall.O_NONBLOCK, 0)
 	if err != nil {
-		return f.fail(fileError(shown, err))
+		failure := fileError(shown, err)
+		failure.Missing = failure.Missing && given // a link below a directory may lead nowhere
+		return f.fail(failure)
 	}
 	info, err := file.Stat()
 	switch {
 	case err != nil:
 		err = f.fail(fileError(shown, err))
 	case info.IsDir():
-		err = f.directory(ctx, m, name, shown)
+		err = f.directory(ctx, m, name, shown, given, append(above, info))
 	case !info.Mode().IsRegular():
-		if given {
+		if given && !f.o.SkipDevices {
 			err = f.fail(FileError{Path: shown, Message: "not a regular file"})
 		}
-	case f.wanted(shown, given):
+	case !f.files.excludes(lastElement(shown, given), given):
 		return f.file(file, shown, info.Size())
 	}
 	file.Close()
 	return err
 }
 
-// directory searches the files below one, in the order of their names.
-func (f *finder) directory(ctx context.Context, m *mount, name, shown string) error {
-	if !f.o.Recursive {
-		return f.fail(FileError{Path: shown, Message: "Is a directory"})
-	}
-	if matchesSuffix(f.o.ExcludeDir, shown) {
+// directory searches the files below one, in the order of their names. It is the last of above, those that
+// it was come to through.
+func (f *finder) directory(ctx context.Context, m *mount, name, shown string, given bool, above []fs.FileInfo) error {
+	switch self := len(above) - 1; {
+	case f.o.Directories == DirectoriesSkip || f.excludeDirs.excludes(lastElement(shown, given), given):
 		return nil
+	case f.o.Directories != DirectoriesRecurse:
+		return f.unreadable(FileError{Path: shown, Message: "Is a directory"})
+	case slices.ContainsFunc(above[:self], func(info fs.FileInfo) bool { return os.SameFile(info, above[self]) }):
+		return f.fail(FileError{Path: shown, Message: "recursive directory loop", Warning: true})
 	}
 	entries, err := fs.ReadDir(m.root.FS(), name)
 	if err != nil {
 		return f.fail(fileError(shown, err))
 	}
 	for _, e := range entries {
-		regular, dir := e.Type().IsRegular(), e.IsDir()
-		// As in grep, what is not given by name is searched only if it is a file or directory itself.
-		if !regular && !dir || dir && matchesAny(f.o.ExcludeDir, e.Name()) {
+		// As in grep, what is not given by name is searched only if it is a file or directory itself, or with -R
+		// a link to one.
+		link := e.Type()&fs.ModeSymlink != 0 && f.o.Dereference
+		if !e.Type().IsRegular() && !e.IsDir() && !link {
 			continue
 		}
-		if err := f.visit(ctx, m, path.Join(name, e.Name()), false); err != nil {
+		if f.looks++; f.o.Dereference && f.looks > looksMax {
+			return f.fail(FileError{Path: shown, Message: fmt.Sprintf("following links, more than %d names have been looked at", looksMax)})
+		}
+		if err := f.visit(ctx, m, path.Join(name, e.Name()), false, above); err != nil {
 			return err
 		}
 	}
 	return nil
 }
 
-// wanted applies --include and --exclude. A glob matches the end of a given name that begins after a
-// slash, and the last element of one that was found.
-func (f *finder) wanted(shown string, given bool) bool {
-	matches := func(globs []string) bool { return matchesAny(globs, path.Base(shown)) }
+// lastElement is what globs are to match of a path that was not given by the user.
+func lastElement(shown string, given bool) string {
 	if given {
-		matches = func(globs []string) bool { return matchesSuffix(globs, shown) }
+		return shown
 	}
-	return (len(f.o.Include) == 0 || matches(f.o.Include)) && !matches(f.o.Exclude)
-}
-
-func matchesAny(globs []string, name string) bool {
-	return slices.ContainsFunc(globs, func(glob string) bool {
-		return doublestar.MatchUnvalidated(strings.TrimRight(glob, "/"), name)
-	})
-}
-
-// matchesSuffix tells whether a glob matches name or what follows one of its slashes.
-func matchesSuffix(globs []string, name string) bool {
-	for {
-		if matchesAny(globs, name) {
-			return true
-		}
-		_, rest, ok := strings.Cut(name, "/")
-		if !ok {
-			return false
-		}
-		name = rest
-	}
+	return path.Base(shown)
 }
 
 // fileError words an error as grep does.

@@ -1,10 +1,10 @@
 package search
 
 import (
-	"bytes"
 	"context"
 	"errors"
 	"io"
+	"io/fs"
 )
 
 // Reader searches r, whose name is label, to its end. Lines are handed out as they arrive. When ctx
@@ -13,11 +13,17 @@ func Reader(ctx context.Context, r io.Reader, label string, o Options, sink Sink
 	if err := o.check(); err != nil {
 		return Stats{}, err
 	}
-	e := &emitter{o: &o, sink: sink, w: newWorker(ctx, &o)}
-	if o.MaxCount == 0 {
+	e := &emitter{o: &o, sink: o.sink(sink), w: newWorker(ctx, &o)}
+	if o.selectsNothing() {
 		return e.stats, nil
 	}
-	err := e.begin(label)
+	size := int64(-1)
+	if file, ok := r.(interface{ Stat() (fs.FileInfo, error) }); ok {
+		if info, err := file.Stat(); err == nil && info.Mode().IsRegular() {
+			size = info.Size()
+		}
+	}
+	err := e.begin(label, size)
 	if err == nil {
 		err = readAll(ctx, r, label, e)
 	}
@@ -47,7 +53,7 @@ func readAll(ctx context.Context, r io.Reader, label string, e *emitter) error {
 		b.buffer = append(b.buffer, p...)
 		stop := len(b.buffer)
 		if err == nil {
-			stop = rest + lastTerminator(b.buffer[rest:], e.o.Binary == BinaryText) + 1
+			stop = rest + e.o.terminators().lastIndex(b.buffer[rest:]) + 1
 			if stop == rest {
 				stop = 0
 			}
@@ -85,17 +91,6 @@ func searchPart(ctx context.Context, e *emitter, b *block, size int) error {
 		return errLineTooLong
 	}
 	return nil
-}
-
-// lastTerminator gives the index of the last byte of b that ends a line, as terminator does of the first.
-func lastTerminator(b []byte, text bool) int {
-	n := bytes.LastIndexByte(b, '\n')
-	if !text {
-		if z := bytes.LastIndexByte(b[n+1:], 0); z >= 0 {
-			n += 1 + z
-		}
-	}
-	return n
 }
 
 // reads reads in a goroutine of its own, so that a Read that hangs does not keep a search from ending.

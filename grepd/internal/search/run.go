@@ -14,6 +14,9 @@ const blocksPerWorker = 4
 // bufferKeptMax bounds the buffers that are kept for later blocks: those that a long line has enlarged are not.
 const bufferKeptMax = 1 << 20
 
+// runsKeptMax bounds the runs whose memory is kept.
+const runsKeptMax = 16
+
 // Run searches the files that paths name and hands the results to sink. What is wrong with a
 // path goes to sink.Error and does not end the search; the error that Run returns is the
 // sink's, or the context's, or says that the options are not valid.
@@ -24,8 +27,8 @@ func Run(ctx context.Context, m *Mounts, paths []string, o Options, sink Sink) (
 	if o.blockBytes == 0 {
 		o.blockBytes = BlockBytes
 	}
-	e := &emitter{o: &o, sink: sink, w: newWorker(ctx, &o)}
-	if o.MaxCount == 0 {
+	e := &emitter{o: &o, sink: o.sink(sink), w: newWorker(ctx, &o)}
+	if o.selectsNothing() {
 		return e.stats, nil
 	}
 	p := startPipeline(ctx, m, paths, &o)
@@ -45,9 +48,17 @@ func (o *Options) check() error {
 		return errors.New("search: context may not be negative")
 	case o.Report > Quiet:
 		return errors.New("search: unknown " + o.Report.String())
+	case len(o.Columns) > 0 && (o.Report == Parts || o.context()):
+		return errors.New("search: columns are of whole lines, without context")
+	}
+	if o.Progress == nil {
+		o.Progress = &Progress{}
 	}
 	return nil
 }
+
+// selectsNothing tells whether no file needs to be looked at.
+func (o *Options) selectsNothing() bool { return o.MaxCount == 0 && o.Report != FilesWithoutMatch }
 
 // pipeline reads and searches blocks ahead of the sink. One goroutine opens files and cuts them to
 // blocks, several search blocks, and drain takes the results in the order of the blocks.
@@ -65,6 +76,8 @@ type pipeline struct {
 type item struct {
 	block *block
 	fail  FileError
+	// opened says that the path could be opened, so that it counts as a file.
+	opened bool
 }
 
 func startPipeline(ctx context.Context, m *Mounts, paths []string, o *Options) *pipeline {
@@ -102,9 +115,12 @@ func (p *pipeline) stop() {
 
 // open goes through the paths.
 func (p *pipeline) open(m *Mounts, paths []string) {
-	f := finder{mounts: m, o: p.o, file: p.cut, fail: func(e FileError) error {
-		return p.send(item{fail: e})
-	}}
+	f := finder{
+		mounts: m, o: p.o, file: p.cut,
+		fail:       func(e FileError) error { return p.send(item{fail: e}) },
+		unreadable: func(e FileError) error { return p.send(item{fail: e, opened: true}) },
+		files:      p.o.Files.scanner(), excludeDirs: p.o.ExcludeDirs.scanner(),
+	}
 	for _, path := range paths {
 		if f.find(p.ctx, path) != nil {
 			return
@@ -123,10 +139,11 @@ func (p *pipeline) send(it item) error {
 
 // cut gives the blocks of a file to the workers.
 func (p *pipeline) cut(f *os.File, path string, size int64) error {
-	shared := &file{path: path, f: f, size: size}
+	shared := &file{path: path, f: f, size: size, progress: p.o.Progress}
 	shared.users.Store(1)
 	defer shared.release()
-	for i := int64(0); ; i++ {
+	plan := p.plan(shared)
+	for i := plan.from; ; i++ {
 		var b *block
 		select {
 		case b = <-p.free:
@@ -134,7 +151,8 @@ func (p *pipeline) cut(f *os.File, path string, size int64) error {
 			return p.ctx.Err()
 		}
 		shared.users.Add(1)
-		b.file, b.index, b.last = shared, i, (i+1)*p.o.blockBytes >= size
+		b.file, b.index, b.first, b.last = shared, i, i == plan.from, i >= plan.last
+		b.use, b.times = plan.use(i, p.o.blockBytes, size), plan.times
 		// Neither send waits: both channels have room for every block there is.
 		p.todo <- b
 		if err := p.send(item{block: b}); err != nil {
@@ -151,8 +169,8 @@ func (p *pipeline) cut(f *os.File, path string, size int64) error {
 func (p *pipeline) work() {
 	w := newWorker(p.ctx, p.o)
 	for b := range p.todo {
-		if b.err = p.ctx.Err(); b.err == nil && !b.file.finished.Load() {
-			if b.err = b.read(p.o.blockBytes, p.o.Binary == BinaryText); b.err == nil {
+		if b.err = p.ctx.Err(); b.err == nil && b.use != nothing && !b.file.finished.Load() {
+			if b.err = b.read(p.o.blockBytes, p.o.terminators()); b.err == nil {
 				w.search(b)
 				b.err = p.ctx.Err()
 			}
@@ -179,7 +197,10 @@ func (p *pipeline) drain(e *emitter) error {
 }
 
 func (p *pipeline) report(e *emitter, it item) error {
-	if it.block == nil {
+	switch {
+	case it.opened:
+		return e.unreadable(it.fail)
+	case it.block == nil:
 		return e.fail(it.fail)
 	}
 	select {
@@ -194,8 +215,8 @@ func (p *pipeline) report(e *emitter, it item) error {
 
 // add reports a block that was searched.
 func (p *pipeline) add(e *emitter, b *block) error {
-	if b.index == 0 {
-		if err := e.begin(b.file.path); err != nil {
+	if b.first {
+		if err := e.begin(b.file.path, b.file.size); err != nil {
 			return err
 		}
 	}
@@ -230,5 +251,9 @@ func (p *pipeline) recycle(b *block) {
 	if cap(b.out.chunk.Data) > bufferKeptMax {
 		b.out = lineBuffer{}
 	}
+	if cap(b.runs) > runsKeptMax {
+		b.runs = nil
+	}
+	b.times = nil
 	p.free <- b
 }

@@ -20,6 +20,21 @@
 // block in which it stands, so that lines before it may have been handed out; grep's blocks
 // differ in size, so in a file over 96 KiB it may hand out more or fewer of them.
 //
+// # Times
+//
+// With Since or Until only lines of that time are searched, as package linetime reads
+// it; a line without one is as the line before it, and lines before the first one with a time are of
+// no time at all. Line numbers and offsets are those in the file. Lines of context lie in the same unbroken run of
+// such lines.
+//
+// A file counts as ordered if no line is earlier than one before it by more than [TimeSlack], as
+// far as can be told from the lines that are looked at: some dozens, evenly spaced, and those of a
+// binary search. So a stretch of less than a 32nd of a file that is out of order may go unnoticed, and its
+// lines be missed. In an ordered file the search finds the part that is wanted, and reads the times of
+// lines only near its ends; what lies before it is read only where line numbers are wanted. Any other
+// file is read wholly, each line's time included. A file that was written last before the time that is
+// wanted, by more than TimeSlack, is not read at all.
+//
 // # Memory
 //
 // Memory does not depend on the length of a file or of an answer: blocks of [BlockBytes]
@@ -37,7 +52,9 @@ package search
 
 import (
 	"fmt"
+	"sync/atomic"
 
+	"github.com/aksinghdce/cluster-membership-service/grepd/internal/fields"
 	"github.com/aksinghdce/cluster-membership-service/grepd/internal/match"
 )
 
@@ -82,6 +99,15 @@ const (
 	BinarySkip                 // -I: as if it had no selected line
 )
 
+// Directories is what is done with a directory. The values are those of greppb.Directories.
+type Directories uint8
+
+const (
+	DirectoriesRead    Directories = iota // an error, since no directory can be read
+	DirectoriesRecurse                    // -r: the files below it are searched
+	DirectoriesSkip                       // it is passed over
+)
+
 // Options say what is searched for, where, and what is wanted.
 type Options struct {
 	Matcher  *match.Matcher // required
@@ -91,18 +117,44 @@ type Options struct {
 	// Before and After are lines of context around each selected line, with Report Lines.
 	Before, After int
 	Binary        Binary
-	// Recursive searches the files below a directory; otherwise a directory is an error.
-	Recursive bool
-	// Include, Exclude and ExcludeDir are grep's globs on names. Include decides first: a
-	// file is searched where it matches one (or there is none) and no Exclude.
-	Include, Exclude, ExcludeDir []string
-	LineNumbers                  bool // Chunk.LineNumbers is wanted
-	ByteOffsets                  bool // Chunk.ByteOffsets is wanted
-	Spans                        bool // Chunk.Spans is wanted
-	Workers                      int  // goroutines that search; 0: one a core
+	NullData      bool // -z: lines end in a zero byte; those of chunks too
+	Directories
+	// Dereference follows the symbolic links below directories too, inside the mounts.
+	Dereference bool
+	// SkipDevices passes over what is neither a file nor a directory; otherwise it is an error where
+	// the user named it.
+	SkipDevices bool
+	Files       *GlobList // --include and --exclude; nil: all
+	ExcludeDirs *GlobList // --exclude-dir
+	LineNumbers bool      // Chunk.LineNumbers is wanted
+	ByteOffsets bool      // Chunk.ByteOffsets is wanted
+	Spans       bool      // Chunk.Spans is wanted; not with Columns
+	// Where selects those lines of which it holds too; nil: all that are selected otherwise.
+	Where *fields.Filter
+	// All says that Matcher and Invert select all lines, so that they need not be asked.
+	All bool
+	// Columns are the fields that are handed out instead of the lines, with tabs between
+	// them; none: the lines. Not with Parts or context.
+	Columns []string
+	// Since and Until are Unix nanoseconds: only lines of that time or later, and before that one, are
+	// searched, as if the file held no others. 0: no bound.
+	Since, Until int64
+	Times        bool      // Chunk.Times is wanted
+	Workers      int       // goroutines that search; 0: one a core
+	Progress     *Progress // counts on while the search goes on, where wanted
 
 	blockBytes int64 // for tests; 0: BlockBytes
 }
+
+// Progress shows how a search gets on. Anybody may look at it at any time.
+type Progress struct {
+	Bytes   atomic.Uint64 // that were read; some are read twice
+	Matches atomic.Uint64 // selected lines
+	work    atomic.Uint64 // names looked at, and steps of slow automata
+}
+
+// Work is a number that is a higher one whenever the search has got on.
+func (p *Progress) Work() uint64 { return p.Bytes.Load() + p.Matches.Load() + p.work.Load() }
 
 // Kinds of lines in Chunk.Kinds.
 const (
@@ -117,12 +169,16 @@ const (
 // Chunk holds selected lines of the file that was begun last, and lines of context. Its
 // fields are those of greppb.Chunk.
 type Chunk struct {
-	// Data is the lines, or with Parts the matched parts, each ended by a newline.
+	// Data is the lines, or with Parts the matched parts, each ended by a newline, or by a zero
+	// byte with NullData.
 	Data        []byte
 	Lengths     []uint32 // of each line in Data, its newline included
 	LineNumbers []uint64 // of each line, from 1, where wanted
 	ByteOffsets []uint64 // of each line or part, from the start of the file, where wanted
 	Kinds       []byte   // of each line; empty: all are KindSelected
+	// Times is, where wanted, the time of each line in Unix nanoseconds: if it has none, that of the line
+	// before it that has one; and math.MinInt64 if there is none either.
+	Times []int64
 	// Spans is, where wanted with Lines, for each line that is not context: how many parts of it match, then
 	// start and length of each.
 	Spans []uint32
@@ -141,6 +197,7 @@ type FileError struct {
 	Path    string
 	Message string // in grep's words, without the path
 	Missing bool   // the path names no file here, or is a glob that matches none
+	Warning bool   // nothing was left out
 }
 
 func (e FileError) Error() string { return e.Path + ": " + e.Message }
@@ -150,7 +207,7 @@ type Stats struct {
 	Matches uint64 // selected lines
 	Files   uint64 // that were begun
 	Bytes   uint64 // that were searched
-	Errors  uint64 // FileErrors
+	Errors  uint64 // FileErrors that are no warnings
 }
 
 // Sink takes the results of a search: for each file Begin, its Chunks, End; and Errors, before, between
@@ -159,9 +216,9 @@ type Stats struct {
 // the back-pressure. An error that a method returns ends the search, and Run
 // returns that error.
 type Sink interface {
-	// Begin starts a file; path is mount/name, or Reader's label. Files in which nothing
-	// is selected are begun and ended too.
-	Begin(path string) error
+	// Begin starts a file of so many bytes; path is mount/name, or Reader's label. Files in which nothing
+	// is selected are begun and ended too. The size of a stream is -1.
+	Begin(path string, size int64) error
 	// Chunk hands out lines. The chunk and all that it refers to are valid only until
 	// the method returns, and belong to the search: the sink must neither keep nor change them.
 	Chunk(c *Chunk) error

@@ -42,7 +42,7 @@ func (r *recorder) add(format string, args ...any) error {
 	return nil
 }
 
-func (r *recorder) Begin(path string) error { return r.add("begin %s", path) }
+func (r *recorder) Begin(path string, _ int64) error { return r.add("begin %s", path) }
 func (r *recorder) Chunk(c *search.Chunk) error {
 	return r.add("chunk %q %v spans %v more %v", c.Data, c.Kinds, c.Spans, c.More)
 }
@@ -124,7 +124,7 @@ func TestPathsAreFoundInsideTheMountsOnly(t *testing.T) {
 		{"logs/none", "", "logs/none: No such file or directory true"},
 		{"logs/none*", "", "logs/none*: No such file or directory true"},
 		{"logs/a.log/x", "", "logs/a.log/x: No such file or directory true"},
-		{"logs/sub", "", "logs/sub: Is a directory false"},
+		{"logs/sub", "logs/sub", "logs/sub: Is a directory false"},
 		{"logs/pipe", "", "logs/pipe: not a regular file false"},
 		{"logs/escape", "", "logs/escape: leads outside its mount false"},
 		{"logs/up", "", "logs/up: leads outside its mount false"},
@@ -148,19 +148,33 @@ func TestRecursionAppliesGlobsToNames(t *testing.T) {
 		t.Fatal(err)
 	}
 	o := options(t, "x")
-	o.Recursive = true
+	o.Directories = search.DirectoriesRecurse
+	include := func(pattern string) search.Glob { return search.Glob{Pattern: pattern, Include: true} }
+	exclude := func(pattern string) search.Glob { return search.Glob{Pattern: pattern} }
+	list := func(globs ...search.Glob) []search.Glob { return globs }
 	for _, c := range []struct {
-		include, exclude, excludeDir []string
-		path, files                  string
+		globs, excludeDirs []search.Glob
+		path, files        string
 	}{
-		{nil, nil, nil, "logs", "a.log b.txt old/d.log sub/c.log sub/old/e.log"},
-		{[]string{"*.log"}, nil, nil, "logs", "a.log old/d.log sub/c.log sub/old/e.log"},
-		{nil, []string{"*.log"}, nil, "logs", "b.txt"},
-		{nil, nil, []string{"old/"}, "logs/", "a.log b.txt sub/c.log"},
-		{nil, nil, []string{"old"}, "logs/old", ""},
-		{nil, []string{"sub/*"}, nil, "logs/sub/c.log", ""},
+		{nil, nil, "logs", "a.log b.txt old/d.log sub/c.log sub/old/e.log"},
+		{list(include("*.log")), nil, "logs", "a.log old/d.log sub/c.log sub/old/e.log"},
+		{list(exclude("*.log")), nil, "logs", "b.txt"},
+		{list(exclude("*.log"), include("a*")), nil, "logs", "a.log b.txt"},
+		{list(include("a*"), exclude("*.log")), nil, "logs", ""},
+		{list(include("[!a]*"), include(`\a.tx[[:alpha:]]`)), nil, "logs", "b.txt old/d.log sub/c.log sub/old/e.log"},
+		{list(include("{a,b}*"), include("[a")), nil, "logs", ""},
+		{nil, list(exclude("old")), "logs/", "a.log b.txt sub/c.log"},
+		{nil, list(exclude("old")), "logs/old", ""},
+		{list(exclude("sub/*")), nil, "logs/sub/c.log", ""},
+		{list(exclude("s*g")), nil, "logs/sub/c.log", ""},
 	} {
-		o.Include, o.Exclude, o.ExcludeDir = c.include, c.exclude, c.excludeDir
+		var err error
+		if o.Files, err = search.NewGlobList(c.globs); err != nil {
+			t.Fatal(err)
+		}
+		if o.ExcludeDirs, err = search.NewGlobList(c.excludeDirs); err != nil {
+			t.Fatal(err)
+		}
 		files, errs := begun(t, m, o, c.path)
 		if got := strings.ReplaceAll(strings.Join(files, " "), "logs/", ""); got != c.files || len(errs) > 0 {
 			t.Errorf("%+v: searched %q, errors %q", c, got, errs)

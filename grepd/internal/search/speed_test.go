@@ -67,7 +67,7 @@ type writerSink struct {
 
 var _ search.Sink = (*writerSink)(nil)
 
-func (s *writerSink) Begin(string) error { return nil }
+func (s *writerSink) Begin(string, int64) error { return nil }
 func (s *writerSink) Chunk(c *search.Chunk) error {
 	_, err := s.w.Write(c.Data)
 	return err

@@ -4,9 +4,12 @@ import (
 	"errors"
 	"fmt"
 	"math"
+	"slices"
+	"strings"
 	"time"
 
 	"github.com/aksinghdce/cluster-membership-service/grepd/internal/fanout"
+	"github.com/aksinghdce/cluster-membership-service/grepd/internal/fields"
 	"github.com/aksinghdce/cluster-membership-service/grepd/internal/match"
 	"github.com/aksinghdce/cluster-membership-service/grepd/internal/search"
 	"github.com/aksinghdce/cluster-membership-service/shared/proto/greppb"
@@ -17,11 +20,16 @@ const (
 	PatternBytesMax = 1 << 20 // all patterns together
 	PathsMax        = 1_000
 	PathBytesMax    = 4_096
-	GlobsMax        = 1_000 // of --include, --exclude and --exclude-dir together
+	GlobsMax        = 1_000   // of --include, --exclude and --exclude-dir together
+	GlobBytesMax    = 1 << 16 // of these together
 	// BeforeContextMax bounds -B, whose lines have to be kept in memory. -A has no limit.
 	BeforeContextMax = 100_000
 
-	requestBytesMax = PatternBytesMax + PathsMax*PathBytesMax + GlobsMax*PathBytesMax + fanout.NodesMax*64
+	// FieldsMax bounds the columns that may be asked for.
+	FieldsMax = 100
+
+	requestBytesMax = PatternBytesMax + PathsMax*PathBytesMax + 2*GlobBytesMax +
+		fields.ConditionsMax*fields.ConditionBytesMax + FieldsMax*fields.NameBytesMax + fanout.NodesMax*64
 )
 
 // checkQuery says what is wrong with a query, before anybody is asked.
@@ -47,13 +55,14 @@ func checkSearch(request *greppb.SearchRequest) error {
 	for _, pattern := range request.Pattern.Patterns {
 		patternBytes += len(pattern) + 1
 	}
-	globs := 0
-	for _, list := range [][]string{request.Include, request.Exclude, request.ExcludeDir} {
-		globs += len(list)
-		if err := checkPaths(list); err != nil {
-			return err
-		}
+	globBytes := 0
+	for _, glob := range request.ExcludeDir {
+		globBytes += len(glob)
 	}
+	for i := range request.Globs {
+		globBytes += len(request.Globs[i].Pattern)
+	}
+	globs := len(request.ExcludeDir) + len(request.Globs)
 	switch {
 	case patternBytes > PatternBytesMax:
 		return fmt.Errorf("patterns of %d bytes, at most %d are possible", patternBytes, PatternBytesMax)
@@ -61,6 +70,8 @@ func checkSearch(request *greppb.SearchRequest) error {
 		return fmt.Errorf("%d paths named, at most %d are possible; a glob in quotes is one path", len(request.Paths), PathsMax)
 	case globs > GlobsMax:
 		return fmt.Errorf("%d globs to include or exclude, at most %d are possible", globs, GlobsMax)
+	case globBytes > GlobBytesMax:
+		return fmt.Errorf("globs to include or exclude of %d bytes, at most %d are possible", globBytes, GlobBytesMax)
 	case request.BeforeContext > BeforeContextMax:
 		return fmt.Errorf("%d lines of context before each match, at most %d are possible", request.BeforeContext, BeforeContextMax)
 	}
@@ -91,6 +102,9 @@ func searchOptions(request *greppb.SearchRequest) (search.Options, error) {
 	if _, known := greppb.Binary_name[int32(request.Binary)]; !known {
 		return search.Options{}, fmt.Errorf("unknown treatment %d of binary files", request.Binary)
 	}
+	if _, known := greppb.Directories_name[int32(request.Directories)]; !known {
+		return search.Options{}, fmt.Errorf("unknown treatment %d of directories", request.Directories)
+	}
 	if _, known := greppb.Syntax_name[int32(request.Pattern.Syntax)]; !known {
 		return search.Options{}, fmt.Errorf("unknown syntax %d of patterns", request.Pattern.Syntax)
 	}
@@ -99,19 +113,87 @@ func searchOptions(request *greppb.SearchRequest) (search.Options, error) {
 		IgnoreCase: request.Pattern.IgnoreCase,
 		Word:       request.Pattern.Word,
 		Line:       request.Pattern.Line,
+		NullData:   request.NullData,
 	})
+	if err != nil {
+		return search.Options{}, err
+	}
+	files, excludeDirs, err := globLists(request)
 	if err != nil {
 		return search.Options{}, err
 	}
 	o := search.Options{
 		Matcher: matcher, Invert: request.Invert, Report: search.Report(request.Report), MaxCount: -1,
 		Before: int(request.BeforeContext), After: int(request.AfterContext),
-		Binary: search.Binary(request.Binary), Recursive: request.Recursive,
-		Include: request.Include, Exclude: request.Exclude, ExcludeDir: request.ExcludeDir,
+		Binary: search.Binary(request.Binary), NullData: request.NullData,
+		Directories: search.Directories(request.Directories), Dereference: request.Dereference, SkipDevices: request.SkipDevices,
+		Files: files, ExcludeDirs: excludeDirs,
 		LineNumbers: request.LineNumbers, ByteOffsets: request.ByteOffsets, Spans: request.Spans,
 	}
 	if request.MaxCountSet {
 		o.MaxCount = int64(min(request.MaxCount, math.MaxInt64))
 	}
-	return o, nil
+	if o.Invert && matchesAll(&request.Pattern) {
+		o.MaxCount = 0 // as in grep, which does not even begin then
+	}
+	return o, fieldOptions(request, &o)
+}
+
+// fieldOptions checks what a request asks of times and fields, and puts it into o.
+func fieldOptions(request *greppb.SearchRequest, o *search.Options) error {
+	o.Since, o.Until, o.Columns = request.SinceUnixNanos, request.UntilUnixNanos, request.Fields
+	if request.CountBy {
+		o.Columns = lineColumns(request.Fields)
+	}
+	if len(request.Fields) > FieldsMax {
+		return fmt.Errorf("%d fields to show, at most %d are possible", len(request.Fields), FieldsMax)
+	}
+	for _, name := range request.Fields {
+		if err := fields.CheckName(name); err != nil {
+			return err
+		}
+	}
+	lines := o.Report == search.Lines && o.Before == 0 && o.After == 0
+	logs := o.Since != 0 || o.Until != 0 || len(request.Where) > 0 || len(request.Fields) > 0 || request.ByTime
+	switch {
+	case request.NullData && logs:
+		return errors.New("times and fields are of lines that end in newlines, so they do not go with -z")
+	case len(request.Fields) > 0 && !lines:
+		return errors.New("fields are of selected lines, so they go neither with matched parts, counts, names of files, nor with context")
+	case request.CountBy && len(request.Fields) == 0:
+		return errors.New("nothing to count by")
+	case request.CountBy && request.ByTime:
+		return errors.New("what is counted has no order of time")
+	}
+	if len(request.Where) > 0 {
+		var err error
+		if o.Where, err = fields.NewFilter(request.Where); err != nil {
+			return err
+		}
+		p := &request.Pattern
+		o.All = len(p.Patterns) == 1 && p.Patterns[0] == "" && !p.Word && !p.Line && !request.Invert
+	}
+	return nil
+}
+
+// matchesAll tells whether every line matches because the only pattern is empty.
+func matchesAll(pattern *greppb.Pattern) bool {
+	return !pattern.Word && !pattern.Line && len(slices.Compact(slices.Clone(pattern.Patterns))) == 1 && pattern.Patterns[0] == ""
+}
+
+// globLists prepares --include and --exclude, and --exclude-dir.
+func globLists(request *greppb.SearchRequest) (files, excludeDirs *search.GlobList, err error) {
+	globs := make([]search.Glob, len(request.Globs))
+	for i, g := range request.Globs {
+		globs[i] = search.Glob{Pattern: g.Pattern, Include: g.Include}
+	}
+	if files, err = search.NewGlobList(globs); err != nil {
+		return nil, nil, err
+	}
+	dirs := make([]search.Glob, len(request.ExcludeDir))
+	for i, pattern := range request.ExcludeDir {
+		dirs[i].Pattern = strings.TrimRight(pattern, "/")
+	}
+	excludeDirs, err = search.NewGlobList(dirs)
+	return files, excludeDirs, err
 }

@@ -15,13 +15,17 @@ import (
 	"github.com/aksinghdce/cluster-membership-service/shared/proto/greppb"
 )
 
-// progressTime is how often a search that has nothing to say shows that it gets on.
-const progressTime = time.Second
+const (
+	progressTimeDefault = time.Second
+	progressTimeMin     = time.Millisecond
+)
 
 // local searches this node's files, for peers and for this node's own queries.
 type local struct {
 	mounts *search.Mounts
 	slots  chan struct{} // one for each search under way
+	// searches are those under way, those included that nobody waits for because their disk hangs.
+	searches sync.WaitGroup
 }
 
 var _ fanout.Searcher = (*local)(nil)
@@ -30,30 +34,85 @@ func newLocal(mounts *search.Mounts, searchesMax int) *local {
 	return &local{mounts: mounts, slots: make(chan struct{}, searchesMax)}
 }
 
+// wait returns when no search runs any more, or ctx is done.
+func (l *local) wait(ctx context.Context) {
+	ended := make(chan struct{})
+	go func() { l.searches.Wait(); close(ended) }()
+	select {
+	case <-ended:
+	case <-ctx.Done():
+	}
+}
+
 // Search hands each step of a search to send. Its errors are gRPC statuses.
 func (l *local) Search(ctx context.Context, request *greppb.SearchRequest, send func(*greppb.SearchReply) error) error {
 	o, err := searchOptions(request)
 	if err != nil {
 		return status.Error(codes.InvalidArgument, err.Error())
 	}
+	o.Progress = &search.Progress{}
+	sink := newSink(o, send)
+	defer sink.close()
+	stopProgress := sink.showProgress(o.Progress, progressTime(request))
+	defer stopProgress()
+	results := sink.results(request)
+	return l.run(ctx, func() error {
+		stats, err := search.Run(ctx, l.mounts, request.Paths, o, results)
+		if err != nil {
+			return err
+		}
+		return results.end(stats)
+	})
+}
+
+// run does work that reads from disks, and returns when it is done or ctx is. A disk that hangs keeps the work,
+// and its slot, but nobody who waits. Its errors are gRPC statuses.
+func (l *local) run(ctx context.Context, work func() error) error {
 	select {
 	case l.slots <- struct{}{}:
-		defer func() { <-l.slots }()
 	default:
 		return status.Errorf(codes.ResourceExhausted, "busy with %d searches, the most that it runs at the same time: try again later", cap(l.slots))
 	}
-	sink := newSink(o, send)
-	stopProgress := sink.showProgress()
-	stats, err := search.Run(ctx, l.mounts, request.Paths, o, sink)
-	stopProgress()
-	switch {
-	case err == nil:
-		return sink.end(stats)
-	case errors.Is(err, context.Canceled), errors.Is(err, context.DeadlineExceeded):
-		return status.FromContextError(err).Err()
-	default:
-		return err
+	ended := make(chan error, 1)
+	l.searches.Go(func() {
+		defer func() { <-l.slots }()
+		ended <- work()
+	})
+	var err error
+	select {
+	case err = <-ended:
+	case <-ctx.Done():
+		err = ctx.Err()
 	}
+	if errors.Is(err, context.Canceled) || errors.Is(err, context.DeadlineExceeded) {
+		return status.FromContextError(err).Err()
+	}
+	return err
+}
+
+// Complete lists paths that begin as the request says.
+func (l *local) Complete(ctx context.Context, request *greppb.CompleteRequest) (*greppb.CompleteReply, error) {
+	if len(request.Prefix) > PathBytesMax {
+		return nil, status.Errorf(codes.InvalidArgument, "a path of %d bytes, at most %d are possible", len(request.Prefix), PathBytesMax)
+	}
+	replies := make(chan *greppb.CompleteReply, 1)
+	err := l.run(ctx, func() error {
+		paths, truncated, err := l.mounts.Complete(ctx, request.Prefix)
+		replies <- &greppb.CompleteReply{Paths: paths, Truncated: truncated}
+		return err
+	})
+	if err != nil {
+		return nil, err
+	}
+	return <-replies, nil
+}
+
+// progressTime is how often a search shows that it gets on.
+func progressTime(request *greppb.SearchRequest) time.Duration {
+	if request.ProgressNanos <= 0 {
+		return progressTimeDefault
+	}
+	return max(time.Duration(request.ProgressNanos), progressTimeMin)
 }
 
 // SearchReader searches a stream with a node's engine, and hands the answer to send as if
@@ -68,13 +127,17 @@ func SearchReader(ctx context.Context, r io.Reader, label string, request *grepp
 		return err
 	}
 	sink := newSink(o, func(reply *greppb.SearchReply) error {
+		if groups := reply.GetGroups(); groups != nil { // of the only node, so they are in order
+			return send(&greppb.QueryReply{Step: &greppb.QueryReply_Groups{Groups: groups}})
+		}
 		return send(&greppb.QueryReply{Step: &greppb.QueryReply_NodeStep{NodeStep: &greppb.NodeStep{Reply: *reply}}})
 	})
-	stats, err := search.Reader(ctx, r, label, o, sink)
+	results := sink.results(request)
+	stats, err := search.Reader(ctx, r, label, o, results)
 	if err != nil {
 		return err
 	}
-	if err := sink.end(stats); err != nil {
+	if err := results.end(stats); err != nil {
 		return err
 	}
 	if err := send(&greppb.QueryReply{Step: &greppb.QueryReply_NodeEnd{NodeEnd: &greppb.NodeEnd{}}}); err != nil {
@@ -87,42 +150,66 @@ func SearchReader(ctx context.Context, r io.Reader, label string, request *grepp
 // tell are left out, unless each file is to be counted or listed.
 type sink struct {
 	everyFile bool
+	began     time.Time
 
-	mu    sync.Mutex // held while a step is sent: Progress steps come from elsewhere
-	send  func(*greppb.SearchReply) error
-	spoke bool // since the last look at it
+	mu     sync.Mutex // held while a step is sent: Progress steps come from elsewhere
+	send   func(*greppb.SearchReply) error
+	closed bool
 
 	path  string // of the current file
+	size  int64  // of the current file
 	begun bool   // the current file was announced
-	bytes uint64 // of files that have been searched
 }
 
 var _ search.Sink = (*sink)(nil)
 
 func newSink(o search.Options, send func(*greppb.SearchReply) error) *sink {
-	return &sink{send: send, everyFile: o.Report == search.Count || o.Report == search.FilesWithoutMatch}
+	return &sink{send: send, began: time.Now(), everyFile: o.Report == search.Count || o.Report == search.FilesWithoutMatch}
+}
+
+// results is a Sink for what a search gives, and can finish the answer.
+type results interface {
+	search.Sink
+	end(sums search.Stats) error
+}
+
+// results gives the sink that has the lines sent, or counted.
+func (s *sink) results(request *greppb.SearchRequest) results {
+	if request.CountBy {
+		return newTallySink(s, request.Fields)
+	}
+	return s
 }
 
 // say sends one step.
 func (s *sink) say(reply *greppb.SearchReply) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.spoke = true
+	if s.closed {
+		return context.Canceled
+	}
 	return s.send(reply)
 }
 
-// showProgress begins to send Progress steps while nothing else is sent. The function
-// that it returns ends that.
-func (s *sink) showProgress() (stop func()) {
+// close ends the sending of steps: when it returns none is being sent any more.
+func (s *sink) close() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.closed = true
+}
+
+// showProgress begins to send Progress steps. The function that it returns ends that.
+func (s *sink) showProgress(p *search.Progress, every time.Duration) (stop func()) {
 	done := make(chan struct{})
 	var group sync.WaitGroup
 	group.Go(func() {
-		ticker := time.NewTicker(progressTime)
+		ticker := time.NewTicker(every)
 		defer ticker.Stop()
+		work := uint64(0)
 		for {
 			select {
 			case <-ticker.C:
-				s.progress()
+				work = s.progress(p, work)
 			case <-done:
 				return
 			}
@@ -131,20 +218,21 @@ func (s *sink) showProgress() (stop func()) {
 	return func() { close(done); group.Wait() }
 }
 
-// progress sends a Progress step unless something was said since it was called last. An
-// error comes up again at the next step.
-func (s *sink) progress() {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if !s.spoke {
-		s.send(&greppb.SearchReply{Step: &greppb.SearchReply_Progress{Progress: &greppb.Progress{Bytes: s.bytes}}})
+// progress sends a Progress step if the search has got on since its work came to so much, and gives what it
+// comes to now: of a search whose disk hangs nothing is heard. An error comes up again at the next step.
+func (s *sink) progress(p *search.Progress, work uint64) uint64 {
+	now := p.Work()
+	if now != work {
+		_ = s.say(&greppb.SearchReply{Step: &greppb.SearchReply_Progress{Progress: &greppb.Progress{
+			Bytes: p.Bytes.Load(), Matches: p.Matches.Load(),
+		}}})
 	}
-	s.spoke = false
+	return now
 }
 
 // Begin starts a file.
-func (s *sink) Begin(path string) error {
-	s.path, s.begun = path, false
+func (s *sink) Begin(path string, size int64) error {
+	s.path, s.size, s.begun = path, size, false
 	if s.everyFile {
 		return s.begin()
 	}
@@ -157,7 +245,7 @@ func (s *sink) begin() error {
 		return nil
 	}
 	s.begun = true
-	return s.say(&greppb.SearchReply{Step: &greppb.SearchReply_FileBegin{FileBegin: &greppb.FileBegin{Path: s.path}}})
+	return s.say(&greppb.SearchReply{Step: &greppb.SearchReply_FileBegin{FileBegin: &greppb.FileBegin{Path: s.path, Size_: s.size}}})
 }
 
 // Chunk hands out lines. They are encoded, or printed, before send returns, so nothing is
@@ -174,9 +262,6 @@ func (s *sink) Chunk(c *search.Chunk) error {
 
 // End finishes the current file.
 func (s *sink) End(f search.FileStats) error {
-	s.mu.Lock()
-	s.bytes += f.Bytes
-	s.mu.Unlock()
 	if f.Matches > 0 || f.Binary {
 		if err := s.begin(); err != nil {
 			return err
@@ -193,13 +278,13 @@ func (s *sink) End(f search.FileStats) error {
 // Error says that a path could not be searched.
 func (s *sink) Error(e search.FileError) error {
 	return s.say(&greppb.SearchReply{Step: &greppb.SearchReply_FileError{FileError: &greppb.FileError{
-		Path: e.Path, Message: e.Message, Missing: e.Missing,
+		Path: e.Path, Message: e.Message, Missing: e.Missing, Warning: e.Warning,
 	}}})
 }
 
 // end finishes the answer.
 func (s *sink) end(sums search.Stats) error {
 	return s.say(&greppb.SearchReply{Step: &greppb.SearchReply_SearchEnd{SearchEnd: &greppb.SearchEnd{
-		Matches: sums.Matches, Files: sums.Files, Bytes: sums.Bytes,
+		Matches: sums.Matches, Files: sums.Files, Bytes: sums.Bytes, ElapsedNanos: int64(time.Since(s.began)),
 	}}})
 }

@@ -126,6 +126,7 @@ func (s *Server) Stop(ctx context.Context) {
 		<-stopped
 	}
 	s.fanout.Close()
+	s.local.wait(ctx)
 }
 
 // grepService is a Server as gRPC sees it.
@@ -136,6 +137,11 @@ var _ greppb.GrepServer = grepService{}
 // Search searches this node's files.
 func (s grepService) Search(request *greppb.SearchRequest, stream greppb.Grep_SearchServer) error {
 	return s.local.Search(stream.Context(), request, stream.Send)
+}
+
+// Complete lists paths of this node.
+func (s grepService) Complete(ctx context.Context, request *greppb.CompleteRequest) (*greppb.CompleteReply, error) {
+	return s.local.Complete(ctx, request)
 }
 
 // Query searches the cluster.

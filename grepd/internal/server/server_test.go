@@ -8,6 +8,7 @@ import (
 	"net"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"syscall"
 	"testing"
@@ -128,9 +129,17 @@ func TestLimits(t *testing.T) {
 			"a path of 4097 bytes, at most 4096 are possible"},
 		{func(q *greppb.QueryRequest) { q.Search.Paths = []string{"logs/" + strings.Repeat("{a,b}", 10)} },
 			"a glob whose braces stand for more than 1000 words: logs/{a,b}{a,b}{a,b}{a,b}{a,b}{a,b}{a,b}..."},
-		{func(q *greppb.QueryRequest) { q.Search.Include = []string{strings.Repeat("{,}", 200)} },
-			"a glob whose braces stand for more than 1000 words: {,}{,}{,}{,}{,}{,}{,}{,}{,}{,}{,}{,}{,}{..."},
-		{func(q *greppb.QueryRequest) { q.Search.Include = many(GlobsMax, "a"); q.Search.Exclude = many(1, "b") },
+		{func(q *greppb.QueryRequest) {
+			q.Search.Globs = []greppb.Glob{{Pattern: strings.Repeat("a", GlobBytesMax+1)}}
+		},
+			"globs to include or exclude of 65537 bytes, at most 65536 are possible"},
+		{func(q *greppb.QueryRequest) { q.Search.Globs = []greppb.Glob{{Pattern: "[z-a]"}} },
+			`--include, --exclude or --exclude-dir, as a regular expression: pattern "[z-a]", at byte 4: Invalid range end`},
+		{func(q *greppb.QueryRequest) { q.Search.Directories = 3 }, "unknown treatment 3 of directories"},
+		{func(q *greppb.QueryRequest) {
+			q.Search.Globs = make([]greppb.Glob, GlobsMax)
+			q.Search.ExcludeDir = many(1, "b")
+		},
 			"1001 globs to include or exclude, at most 1000 are possible"},
 		{func(q *greppb.QueryRequest) { q.Search.BeforeContext = BeforeContextMax + 1 },
 			"100001 lines of context before each match, at most 100000 are possible"},
@@ -231,26 +240,30 @@ func TestStopBreaksOffQueriesAtItsDeadline(t *testing.T) {
 	}
 }
 
-// Without Progress steps a silent search would be taken for a frozen node.
-func TestSilentSearchShowsProgress(t *testing.T) {
+// Without Progress steps a silent search would be taken for a frozen node; with them at any price a frozen disk would be
+// taken for a search.
+func TestOnlyASearchThatGetsOnShowsProgress(t *testing.T) {
 	var steps []*greppb.SearchReply
 	s := newSink(search.Options{}, func(reply *greppb.SearchReply) error {
 		steps = append(steps, reply)
 		return nil
 	})
-	s.progress()
-	s.progress()
-	if err := s.Error(search.FileError{Path: "logs/a"}); err != nil {
-		t.Fatal(err)
-	}
-	s.progress() // something was said since
-	s.progress()
+	p := &search.Progress{}
+	work := s.progress(p, 0)
+	p.Bytes.Add(17)
+	work = s.progress(p, work)
+	work = s.progress(p, work)
+	p.Matches.Add(2)
+	work = s.progress(p, work)
+	s.close()
+	p.Matches.Add(1)
+	s.progress(p, work)
 	var got []string
 	for _, step := range steps {
-		got = append(got, strings.TrimPrefix(fmt.Sprintf("%T", step.Step), "*greppb.SearchReply_"))
+		got = append(got, fmt.Sprint(step.GetProgress().GetBytes(), " ", step.GetProgress().GetMatches()))
 	}
-	if want := "Progress Progress FileError Progress"; strings.Join(got, " ") != want {
-		t.Errorf("steps %v, want %s", got, want)
+	if want := []string{"17 0", "17 2"}; !slices.Equal(got, want) {
+		t.Errorf("steps %q, want %q", got, want)
 	}
 }
 

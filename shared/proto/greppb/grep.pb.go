@@ -124,6 +124,63 @@ func (Binary) EnumDescriptor() ([]byte, []int) {
 	return fileDescriptor_aac137a0150e4f0e, []int{2}
 }
 
+type Directories int32
+
+const (
+	Directories_DIRECTORIES_READ    Directories = 0
+	Directories_DIRECTORIES_RECURSE Directories = 1
+	Directories_DIRECTORIES_SKIP    Directories = 2
+)
+
+var Directories_name = map[int32]string{
+	0: "DIRECTORIES_READ",
+	1: "DIRECTORIES_RECURSE",
+	2: "DIRECTORIES_SKIP",
+}
+
+var Directories_value = map[string]int32{
+	"DIRECTORIES_READ":    0,
+	"DIRECTORIES_RECURSE": 1,
+	"DIRECTORIES_SKIP":    2,
+}
+
+func (x Directories) String() string {
+	return proto.EnumName(Directories_name, int32(x))
+}
+
+func (Directories) EnumDescriptor() ([]byte, []int) {
+	return fileDescriptor_aac137a0150e4f0e, []int{3}
+}
+
+// Sort is the order of an answer.
+type Sort int32
+
+const (
+	Sort_BY_ARRIVAL Sort = 0
+	Sort_BY_NODE    Sort = 1
+	Sort_BY_TIME    Sort = 2
+)
+
+var Sort_name = map[int32]string{
+	0: "BY_ARRIVAL",
+	1: "BY_NODE",
+	2: "BY_TIME",
+}
+
+var Sort_value = map[string]int32{
+	"BY_ARRIVAL": 0,
+	"BY_NODE":    1,
+	"BY_TIME":    2,
+}
+
+func (x Sort) String() string {
+	return proto.EnumName(Sort_name, int32(x))
+}
+
+func (Sort) EnumDescriptor() ([]byte, []int) {
+	return fileDescriptor_aac137a0150e4f0e, []int{4}
+}
+
 type NodeEnd_Outcome int32
 
 const (
@@ -161,7 +218,7 @@ func (x NodeEnd_Outcome) String() string {
 }
 
 func (NodeEnd_Outcome) EnumDescriptor() ([]byte, []int) {
-	return fileDescriptor_aac137a0150e4f0e, []int{13, 0}
+	return fileDescriptor_aac137a0150e4f0e, []int{18, 0}
 }
 
 // Pattern is what a line has to match: any one of the patterns.
@@ -242,22 +299,33 @@ func (m *Pattern) GetLine() bool {
 }
 
 type SearchRequest struct {
-	Pattern       Pattern  `protobuf:"bytes,1,opt,name=pattern,proto3" json:"pattern"`
-	Paths         []string `protobuf:"bytes,2,rep,name=paths,proto3" json:"paths,omitempty"`
-	Invert        bool     `protobuf:"varint,3,opt,name=invert,proto3" json:"invert,omitempty"`
-	Report        Report   `protobuf:"varint,4,opt,name=report,proto3,enum=grepd.grep.v1.Report" json:"report,omitempty"`
-	MaxCountSet   bool     `protobuf:"varint,5,opt,name=max_count_set,json=maxCountSet,proto3" json:"max_count_set,omitempty"`
-	MaxCount      uint64   `protobuf:"varint,6,opt,name=max_count,json=maxCount,proto3" json:"max_count,omitempty"`
-	BeforeContext uint32   `protobuf:"varint,7,opt,name=before_context,json=beforeContext,proto3" json:"before_context,omitempty"`
-	AfterContext  uint32   `protobuf:"varint,8,opt,name=after_context,json=afterContext,proto3" json:"after_context,omitempty"`
-	Binary        Binary   `protobuf:"varint,9,opt,name=binary,proto3,enum=grepd.grep.v1.Binary" json:"binary,omitempty"`
-	Recursive     bool     `protobuf:"varint,10,opt,name=recursive,proto3" json:"recursive,omitempty"`
-	Include       []string `protobuf:"bytes,11,rep,name=include,proto3" json:"include,omitempty"`
-	Exclude       []string `protobuf:"bytes,12,rep,name=exclude,proto3" json:"exclude,omitempty"`
-	ExcludeDir    []string `protobuf:"bytes,13,rep,name=exclude_dir,json=excludeDir,proto3" json:"exclude_dir,omitempty"`
-	LineNumbers   bool     `protobuf:"varint,14,opt,name=line_numbers,json=lineNumbers,proto3" json:"line_numbers,omitempty"`
-	ByteOffsets   bool     `protobuf:"varint,15,opt,name=byte_offsets,json=byteOffsets,proto3" json:"byte_offsets,omitempty"`
-	Spans         bool     `protobuf:"varint,16,opt,name=spans,proto3" json:"spans,omitempty"`
+	Pattern       Pattern     `protobuf:"bytes,1,opt,name=pattern,proto3" json:"pattern"`
+	Paths         []string    `protobuf:"bytes,2,rep,name=paths,proto3" json:"paths,omitempty"`
+	Invert        bool        `protobuf:"varint,3,opt,name=invert,proto3" json:"invert,omitempty"`
+	Report        Report      `protobuf:"varint,4,opt,name=report,proto3,enum=grepd.grep.v1.Report" json:"report,omitempty"`
+	MaxCountSet   bool        `protobuf:"varint,5,opt,name=max_count_set,json=maxCountSet,proto3" json:"max_count_set,omitempty"`
+	MaxCount      uint64      `protobuf:"varint,6,opt,name=max_count,json=maxCount,proto3" json:"max_count,omitempty"`
+	BeforeContext uint32      `protobuf:"varint,7,opt,name=before_context,json=beforeContext,proto3" json:"before_context,omitempty"`
+	AfterContext  uint32      `protobuf:"varint,8,opt,name=after_context,json=afterContext,proto3" json:"after_context,omitempty"`
+	Binary        Binary      `protobuf:"varint,9,opt,name=binary,proto3,enum=grepd.grep.v1.Binary" json:"binary,omitempty"`
+	Directories   Directories `protobuf:"varint,10,opt,name=directories,proto3,enum=grepd.grep.v1.Directories" json:"directories,omitempty"`
+	ExcludeDir    []string    `protobuf:"bytes,13,rep,name=exclude_dir,json=excludeDir,proto3" json:"exclude_dir,omitempty"`
+	LineNumbers   bool        `protobuf:"varint,14,opt,name=line_numbers,json=lineNumbers,proto3" json:"line_numbers,omitempty"`
+	ByteOffsets   bool        `protobuf:"varint,15,opt,name=byte_offsets,json=byteOffsets,proto3" json:"byte_offsets,omitempty"`
+	Spans         bool        `protobuf:"varint,16,opt,name=spans,proto3" json:"spans,omitempty"`
+	NullData      bool        `protobuf:"varint,60,opt,name=null_data,json=nullData,proto3" json:"null_data,omitempty"`
+	Dereference   bool        `protobuf:"varint,61,opt,name=dereference,proto3" json:"dereference,omitempty"`
+	SkipDevices   bool        `protobuf:"varint,62,opt,name=skip_devices,json=skipDevices,proto3" json:"skip_devices,omitempty"`
+	Globs         []Glob      `protobuf:"bytes,63,rep,name=globs,proto3" json:"globs"`
+	// How often Progress is to be shown, if there is any. 0: each second.
+	ProgressNanos int64 `protobuf:"varint,64,opt,name=progress_nanos,json=progressNanos,proto3" json:"progress_nanos,omitempty"`
+	// Only lines of this time or later, and before that one, by the lines' own times; 0: no bound.
+	SinceUnixNanos int64    `protobuf:"varint,40,opt,name=since_unix_nanos,json=sinceUnixNanos,proto3" json:"since_unix_nanos,omitempty"`
+	UntilUnixNanos int64    `protobuf:"varint,41,opt,name=until_unix_nanos,json=untilUnixNanos,proto3" json:"until_unix_nanos,omitempty"`
+	Where          []string `protobuf:"bytes,42,rep,name=where,proto3" json:"where,omitempty"`
+	Fields         []string `protobuf:"bytes,43,rep,name=fields,proto3" json:"fields,omitempty"`
+	CountBy        bool     `protobuf:"varint,44,opt,name=count_by,json=countBy,proto3" json:"count_by,omitempty"`
+	ByTime         bool     `protobuf:"varint,45,opt,name=by_time,json=byTime,proto3" json:"by_time,omitempty"`
 }
 
 func (m *SearchRequest) Reset()         { *m = SearchRequest{} }
@@ -356,25 +424,11 @@ func (m *SearchRequest) GetBinary() Binary {
 	return Binary_BINARY_REPORT
 }
 
-func (m *SearchRequest) GetRecursive() bool {
+func (m *SearchRequest) GetDirectories() Directories {
 	if m != nil {
-		return m.Recursive
+		return m.Directories
 	}
-	return false
-}
-
-func (m *SearchRequest) GetInclude() []string {
-	if m != nil {
-		return m.Include
-	}
-	return nil
-}
-
-func (m *SearchRequest) GetExclude() []string {
-	if m != nil {
-		return m.Exclude
-	}
-	return nil
+	return Directories_DIRECTORIES_READ
 }
 
 func (m *SearchRequest) GetExcludeDir() []string {
@@ -405,6 +459,137 @@ func (m *SearchRequest) GetSpans() bool {
 	return false
 }
 
+func (m *SearchRequest) GetNullData() bool {
+	if m != nil {
+		return m.NullData
+	}
+	return false
+}
+
+func (m *SearchRequest) GetDereference() bool {
+	if m != nil {
+		return m.Dereference
+	}
+	return false
+}
+
+func (m *SearchRequest) GetSkipDevices() bool {
+	if m != nil {
+		return m.SkipDevices
+	}
+	return false
+}
+
+func (m *SearchRequest) GetGlobs() []Glob {
+	if m != nil {
+		return m.Globs
+	}
+	return nil
+}
+
+func (m *SearchRequest) GetProgressNanos() int64 {
+	if m != nil {
+		return m.ProgressNanos
+	}
+	return 0
+}
+
+func (m *SearchRequest) GetSinceUnixNanos() int64 {
+	if m != nil {
+		return m.SinceUnixNanos
+	}
+	return 0
+}
+
+func (m *SearchRequest) GetUntilUnixNanos() int64 {
+	if m != nil {
+		return m.UntilUnixNanos
+	}
+	return 0
+}
+
+func (m *SearchRequest) GetWhere() []string {
+	if m != nil {
+		return m.Where
+	}
+	return nil
+}
+
+func (m *SearchRequest) GetFields() []string {
+	if m != nil {
+		return m.Fields
+	}
+	return nil
+}
+
+func (m *SearchRequest) GetCountBy() bool {
+	if m != nil {
+		return m.CountBy
+	}
+	return false
+}
+
+func (m *SearchRequest) GetByTime() bool {
+	if m != nil {
+		return m.ByTime
+	}
+	return false
+}
+
+// Glob is one --include or --exclude. The last that matches a name decides; where none
+// does a file is searched unless the first one is to include.
+type Glob struct {
+	Pattern string `protobuf:"bytes,1,opt,name=pattern,proto3" json:"pattern,omitempty"`
+	Include bool   `protobuf:"varint,2,opt,name=include,proto3" json:"include,omitempty"`
+}
+
+func (m *Glob) Reset()         { *m = Glob{} }
+func (m *Glob) String() string { return proto.CompactTextString(m) }
+func (*Glob) ProtoMessage()    {}
+func (*Glob) Descriptor() ([]byte, []int) {
+	return fileDescriptor_aac137a0150e4f0e, []int{2}
+}
+func (m *Glob) XXX_Unmarshal(b []byte) error {
+	return m.Unmarshal(b)
+}
+func (m *Glob) XXX_Marshal(b []byte, deterministic bool) ([]byte, error) {
+	if deterministic {
+		return xxx_messageInfo_Glob.Marshal(b, m, deterministic)
+	} else {
+		b = b[:cap(b)]
+		n, err := m.MarshalToSizedBuffer(b)
+		if err != nil {
+			return nil, err
+		}
+		return b[:n], nil
+	}
+}
+func (m *Glob) XXX_Merge(src proto.Message) {
+	xxx_messageInfo_Glob.Merge(m, src)
+}
+func (m *Glob) XXX_Size() int {
+	return m.Size()
+}
+func (m *Glob) XXX_DiscardUnknown() {
+	xxx_messageInfo_Glob.DiscardUnknown(m)
+}
+
+var xxx_messageInfo_Glob proto.InternalMessageInfo
+
+func (m *Glob) GetPattern() string {
+	if m != nil {
+		return m.Pattern
+	}
+	return ""
+}
+
+func (m *Glob) GetInclude() bool {
+	if m != nil {
+		return m.Include
+	}
+	return false
+}
+
 // SearchReply is one step of a search of one node's files: for each file a
 // FileBegin, its Chunks, a FileEnd; Errors in between; a SearchEnd last.
 type SearchReply struct {
@@ -416,6 +601,7 @@ type SearchReply struct {
 	//	*SearchReply_FileError
 	//	*SearchReply_SearchEnd
 	//	*SearchReply_Progress
+	//	*SearchReply_Groups
 	Step isSearchReply_Step `protobuf_oneof:"step"`
 }
 
@@ -423,7 +609,7 @@ func (m *SearchReply) Reset()         { *m = SearchReply{} }
 func (m *SearchReply) String() string { return proto.CompactTextString(m) }
 func (*SearchReply) ProtoMessage()    {}
 func (*SearchReply) Descriptor() ([]byte, []int) {
-	return fileDescriptor_aac137a0150e4f0e, []int{2}
+	return fileDescriptor_aac137a0150e4f0e, []int{3}
 }
 func (m *SearchReply) XXX_Unmarshal(b []byte) error {
 	return m.Unmarshal(b)
@@ -476,6 +662,9 @@ type SearchReply_SearchEnd struct {
 type SearchReply_Progress struct {
 	Progress *Progress `protobuf:"bytes,6,opt,name=progress,proto3,oneof" json:"progress,omitempty"`
 }
+type SearchReply_Groups struct {
+	Groups *Groups `protobuf:"bytes,20,opt,name=groups,proto3,oneof" json:"groups,omitempty"`
+}
 
 func (*SearchReply_FileBegin) isSearchReply_Step() {}
 func (*SearchReply_Chunk) isSearchReply_Step()     {}
@@ -483,6 +672,7 @@ func (*SearchReply_FileEnd) isSearchReply_Step()   {}
 func (*SearchReply_FileError) isSearchReply_Step() {}
 func (*SearchReply_SearchEnd) isSearchReply_Step() {}
 func (*SearchReply_Progress) isSearchReply_Step()  {}
+func (*SearchReply_Groups) isSearchReply_Step()    {}
 
 func (m *SearchReply) GetStep() isSearchReply_Step {
 	if m != nil {
@@ -533,6 +723,13 @@ func (m *SearchReply) GetProgress() *Progress {
 	return nil
 }
 
+func (m *SearchReply) GetGroups() *Groups {
+	if x, ok := m.GetStep().(*SearchReply_Groups); ok {
+		return x.Groups
+	}
+	return nil
+}
+
 // XXX_OneofWrappers is for the internal use of the proto package.
 func (*SearchReply) XXX_OneofWrappers() []interface{} {
 	return []interface{}{
@@ -542,20 +739,127 @@ func (*SearchReply) XXX_OneofWrappers() []interface{} {
 		(*SearchReply_FileError)(nil),
 		(*SearchReply_SearchEnd)(nil),
 		(*SearchReply_Progress)(nil),
+		(*SearchReply_Groups)(nil),
 	}
 }
 
-// Progress shows that a search which has nothing to say gets on. It may stand between
-// any two other steps.
+// Groups says how many selected lines have the same fields. Several may follow each other.
+type Groups struct {
+	Groups []Group `protobuf:"bytes,1,rep,name=groups,proto3" json:"groups"`
+	Other  uint64  `protobuf:"varint,2,opt,name=other,proto3" json:"other,omitempty"`
+}
+
+func (m *Groups) Reset()         { *m = Groups{} }
+func (m *Groups) String() string { return proto.CompactTextString(m) }
+func (*Groups) ProtoMessage()    {}
+func (*Groups) Descriptor() ([]byte, []int) {
+	return fileDescriptor_aac137a0150e4f0e, []int{4}
+}
+func (m *Groups) XXX_Unmarshal(b []byte) error {
+	return m.Unmarshal(b)
+}
+func (m *Groups) XXX_Marshal(b []byte, deterministic bool) ([]byte, error) {
+	if deterministic {
+		return xxx_messageInfo_Groups.Marshal(b, m, deterministic)
+	} else {
+		b = b[:cap(b)]
+		n, err := m.MarshalToSizedBuffer(b)
+		if err != nil {
+			return nil, err
+		}
+		return b[:n], nil
+	}
+}
+func (m *Groups) XXX_Merge(src proto.Message) {
+	xxx_messageInfo_Groups.Merge(m, src)
+}
+func (m *Groups) XXX_Size() int {
+	return m.Size()
+}
+func (m *Groups) XXX_DiscardUnknown() {
+	xxx_messageInfo_Groups.DiscardUnknown(m)
+}
+
+var xxx_messageInfo_Groups proto.InternalMessageInfo
+
+func (m *Groups) GetGroups() []Group {
+	if m != nil {
+		return m.Groups
+	}
+	return nil
+}
+
+func (m *Groups) GetOther() uint64 {
+	if m != nil {
+		return m.Other
+	}
+	return 0
+}
+
+type Group struct {
+	Values []string `protobuf:"bytes,1,rep,name=values,proto3" json:"values,omitempty"`
+	Count  uint64   `protobuf:"varint,2,opt,name=count,proto3" json:"count,omitempty"`
+}
+
+func (m *Group) Reset()         { *m = Group{} }
+func (m *Group) String() string { return proto.CompactTextString(m) }
+func (*Group) ProtoMessage()    {}
+func (*Group) Descriptor() ([]byte, []int) {
+	return fileDescriptor_aac137a0150e4f0e, []int{5}
+}
+func (m *Group) XXX_Unmarshal(b []byte) error {
+	return m.Unmarshal(b)
+}
+func (m *Group) XXX_Marshal(b []byte, deterministic bool) ([]byte, error) {
+	if deterministic {
+		return xxx_messageInfo_Group.Marshal(b, m, deterministic)
+	} else {
+		b = b[:cap(b)]
+		n, err := m.MarshalToSizedBuffer(b)
+		if err != nil {
+			return nil, err
+		}
+		return b[:n], nil
+	}
+}
+func (m *Group) XXX_Merge(src proto.Message) {
+	xxx_messageInfo_Group.Merge(m, src)
+}
+func (m *Group) XXX_Size() int {
+	return m.Size()
+}
+func (m *Group) XXX_DiscardUnknown() {
+	xxx_messageInfo_Group.DiscardUnknown(m)
+}
+
+var xxx_messageInfo_Group proto.InternalMessageInfo
+
+func (m *Group) GetValues() []string {
+	if m != nil {
+		return m.Values
+	}
+	return nil
+}
+
+func (m *Group) GetCount() uint64 {
+	if m != nil {
+		return m.Count
+	}
+	return 0
+}
+
+// Progress shows that a search gets on: it is sent only if something was read or looked
+// at since the last one. It may stand between any two other steps.
 type Progress struct {
-	Bytes uint64 `protobuf:"varint,1,opt,name=bytes,proto3" json:"bytes,omitempty"`
+	Bytes   uint64 `protobuf:"varint,1,opt,name=bytes,proto3" json:"bytes,omitempty"`
+	Matches uint64 `protobuf:"varint,2,opt,name=matches,proto3" json:"matches,omitempty"`
 }
 
 func (m *Progress) Reset()         { *m = Progress{} }
 func (m *Progress) String() string { return proto.CompactTextString(m) }
 func (*Progress) ProtoMessage()    {}
 func (*Progress) Descriptor() ([]byte, []int) {
-	return fileDescriptor_aac137a0150e4f0e, []int{3}
+	return fileDescriptor_aac137a0150e4f0e, []int{6}
 }
 func (m *Progress) XXX_Unmarshal(b []byte) error {
 	return m.Unmarshal(b)
@@ -591,15 +895,24 @@ func (m *Progress) GetBytes() uint64 {
 	return 0
 }
 
+func (m *Progress) GetMatches() uint64 {
+	if m != nil {
+		return m.Matches
+	}
+	return 0
+}
+
 type FileBegin struct {
-	Path string `protobuf:"bytes,1,opt,name=path,proto3" json:"path,omitempty"`
+	Path  string `protobuf:"bytes,1,opt,name=path,proto3" json:"path,omitempty"`
+	File  uint32 `protobuf:"varint,20,opt,name=file,proto3" json:"file,omitempty"`
+	Size_ int64  `protobuf:"varint,40,opt,name=size,proto3" json:"size,omitempty"`
 }
 
 func (m *FileBegin) Reset()         { *m = FileBegin{} }
 func (m *FileBegin) String() string { return proto.CompactTextString(m) }
 func (*FileBegin) ProtoMessage()    {}
 func (*FileBegin) Descriptor() ([]byte, []int) {
-	return fileDescriptor_aac137a0150e4f0e, []int{4}
+	return fileDescriptor_aac137a0150e4f0e, []int{7}
 }
 func (m *FileBegin) XXX_Unmarshal(b []byte) error {
 	return m.Unmarshal(b)
@@ -635,6 +948,20 @@ func (m *FileBegin) GetPath() string {
 	return ""
 }
 
+func (m *FileBegin) GetFile() uint32 {
+	if m != nil {
+		return m.File
+	}
+	return 0
+}
+
+func (m *FileBegin) GetSize_() int64 {
+	if m != nil {
+		return m.Size_
+	}
+	return 0
+}
+
 // Chunk holds selected lines of the file that was begun last.
 type Chunk struct {
 	// The lines, or with PARTS the matched parts, each with its line's newline; a last
@@ -649,13 +976,17 @@ type Chunk struct {
 	// The matched parts of each selected line: how many, then start and length of each.
 	Spans []uint32 `protobuf:"varint,6,rep,packed,name=spans,proto3" json:"spans,omitempty"`
 	More  bool     `protobuf:"varint,7,opt,name=more,proto3" json:"more,omitempty"`
+	// With SearchRequest.by_time: the time of each line in Unix nanoseconds, and the number
+	// of the file, which need not be the one that was begun last.
+	Times []int64 `protobuf:"fixed64,20,rep,packed,name=times,proto3" json:"times,omitempty"`
+	File  uint32  `protobuf:"varint,21,opt,name=file,proto3" json:"file,omitempty"`
 }
 
 func (m *Chunk) Reset()         { *m = Chunk{} }
 func (m *Chunk) String() string { return proto.CompactTextString(m) }
 func (*Chunk) ProtoMessage()    {}
 func (*Chunk) Descriptor() ([]byte, []int) {
-	return fileDescriptor_aac137a0150e4f0e, []int{5}
+	return fileDescriptor_aac137a0150e4f0e, []int{8}
 }
 func (m *Chunk) XXX_Unmarshal(b []byte) error {
 	return m.Unmarshal(b)
@@ -733,17 +1064,32 @@ func (m *Chunk) GetMore() bool {
 	return false
 }
 
+func (m *Chunk) GetTimes() []int64 {
+	if m != nil {
+		return m.Times
+	}
+	return nil
+}
+
+func (m *Chunk) GetFile() uint32 {
+	if m != nil {
+		return m.File
+	}
+	return 0
+}
+
 type FileEnd struct {
 	Matches uint64 `protobuf:"varint,1,opt,name=matches,proto3" json:"matches,omitempty"`
 	Binary  bool   `protobuf:"varint,2,opt,name=binary,proto3" json:"binary,omitempty"`
 	Bytes   uint64 `protobuf:"varint,3,opt,name=bytes,proto3" json:"bytes,omitempty"`
+	File    uint32 `protobuf:"varint,20,opt,name=file,proto3" json:"file,omitempty"`
 }
 
 func (m *FileEnd) Reset()         { *m = FileEnd{} }
 func (m *FileEnd) String() string { return proto.CompactTextString(m) }
 func (*FileEnd) ProtoMessage()    {}
 func (*FileEnd) Descriptor() ([]byte, []int) {
-	return fileDescriptor_aac137a0150e4f0e, []int{6}
+	return fileDescriptor_aac137a0150e4f0e, []int{9}
 }
 func (m *FileEnd) XXX_Unmarshal(b []byte) error {
 	return m.Unmarshal(b)
@@ -793,18 +1139,26 @@ func (m *FileEnd) GetBytes() uint64 {
 	return 0
 }
 
+func (m *FileEnd) GetFile() uint32 {
+	if m != nil {
+		return m.File
+	}
+	return 0
+}
+
 type FileError struct {
 	Path    string `protobuf:"bytes,1,opt,name=path,proto3" json:"path,omitempty"`
 	Message string `protobuf:"bytes,2,opt,name=message,proto3" json:"message,omitempty"`
 	// The path named a file, or a pattern that matched none, that this node lacks.
 	Missing bool `protobuf:"varint,3,opt,name=missing,proto3" json:"missing,omitempty"`
+	Warning bool `protobuf:"varint,4,opt,name=warning,proto3" json:"warning,omitempty"`
 }
 
 func (m *FileError) Reset()         { *m = FileError{} }
 func (m *FileError) String() string { return proto.CompactTextString(m) }
 func (*FileError) ProtoMessage()    {}
 func (*FileError) Descriptor() ([]byte, []int) {
-	return fileDescriptor_aac137a0150e4f0e, []int{7}
+	return fileDescriptor_aac137a0150e4f0e, []int{10}
 }
 func (m *FileError) XXX_Unmarshal(b []byte) error {
 	return m.Unmarshal(b)
@@ -854,17 +1208,28 @@ func (m *FileError) GetMissing() bool {
 	return false
 }
 
+func (m *FileError) GetWarning() bool {
+	if m != nil {
+		return m.Warning
+	}
+	return false
+}
+
 type SearchEnd struct {
-	Matches uint64 `protobuf:"varint,1,opt,name=matches,proto3" json:"matches,omitempty"`
-	Files   uint64 `protobuf:"varint,2,opt,name=files,proto3" json:"files,omitempty"`
-	Bytes   uint64 `protobuf:"varint,3,opt,name=bytes,proto3" json:"bytes,omitempty"`
+	Matches      uint64 `protobuf:"varint,1,opt,name=matches,proto3" json:"matches,omitempty"`
+	Files        uint64 `protobuf:"varint,2,opt,name=files,proto3" json:"files,omitempty"`
+	Bytes        uint64 `protobuf:"varint,3,opt,name=bytes,proto3" json:"bytes,omitempty"`
+	ElapsedNanos int64  `protobuf:"varint,20,opt,name=elapsed_nanos,json=elapsedNanos,proto3" json:"elapsed_nanos,omitempty"`
+	// Some of the files that were searched, so that it shows when two nodes searched the
+	// same file.
+	Marks []FileMark `protobuf:"bytes,40,rep,name=marks,proto3" json:"marks"`
 }
 
 func (m *SearchEnd) Reset()         { *m = SearchEnd{} }
 func (m *SearchEnd) String() string { return proto.CompactTextString(m) }
 func (*SearchEnd) ProtoMessage()    {}
 func (*SearchEnd) Descriptor() ([]byte, []int) {
-	return fileDescriptor_aac137a0150e4f0e, []int{8}
+	return fileDescriptor_aac137a0150e4f0e, []int{11}
 }
 func (m *SearchEnd) XXX_Unmarshal(b []byte) error {
 	return m.Unmarshal(b)
@@ -914,19 +1279,87 @@ func (m *SearchEnd) GetBytes() uint64 {
 	return 0
 }
 
+func (m *SearchEnd) GetElapsedNanos() int64 {
+	if m != nil {
+		return m.ElapsedNanos
+	}
+	return 0
+}
+
+func (m *SearchEnd) GetMarks() []FileMark {
+	if m != nil {
+		return m.Marks
+	}
+	return nil
+}
+
+// FileMark tells a file from all others of the cluster, copies of it included.
+type FileMark struct {
+	Path string `protobuf:"bytes,1,opt,name=path,proto3" json:"path,omitempty"`
+	Mark uint64 `protobuf:"fixed64,2,opt,name=mark,proto3" json:"mark,omitempty"`
+}
+
+func (m *FileMark) Reset()         { *m = FileMark{} }
+func (m *FileMark) String() string { return proto.CompactTextString(m) }
+func (*FileMark) ProtoMessage()    {}
+func (*FileMark) Descriptor() ([]byte, []int) {
+	return fileDescriptor_aac137a0150e4f0e, []int{12}
+}
+func (m *FileMark) XXX_Unmarshal(b []byte) error {
+	return m.Unmarshal(b)
+}
+func (m *FileMark) XXX_Marshal(b []byte, deterministic bool) ([]byte, error) {
+	if deterministic {
+		return xxx_messageInfo_FileMark.Marshal(b, m, deterministic)
+	} else {
+		b = b[:cap(b)]
+		n, err := m.MarshalToSizedBuffer(b)
+		if err != nil {
+			return nil, err
+		}
+		return b[:n], nil
+	}
+}
+func (m *FileMark) XXX_Merge(src proto.Message) {
+	xxx_messageInfo_FileMark.Merge(m, src)
+}
+func (m *FileMark) XXX_Size() int {
+	return m.Size()
+}
+func (m *FileMark) XXX_DiscardUnknown() {
+	xxx_messageInfo_FileMark.DiscardUnknown(m)
+}
+
+var xxx_messageInfo_FileMark proto.InternalMessageInfo
+
+func (m *FileMark) GetPath() string {
+	if m != nil {
+		return m.Path
+	}
+	return ""
+}
+
+func (m *FileMark) GetMark() uint64 {
+	if m != nil {
+		return m.Mark
+	}
+	return 0
+}
+
 type QueryRequest struct {
 	Search SearchRequest `protobuf:"bytes,1,opt,name=search,proto3" json:"search"`
 	Nodes  []string      `protobuf:"bytes,2,rep,name=nodes,proto3" json:"nodes,omitempty"`
 	// How long a target may be silent while it is waited for, before it is given up.
 	// 0: the node's default.
 	TimeoutNanos int64 `protobuf:"varint,3,opt,name=timeout_nanos,json=timeoutNanos,proto3" json:"timeout_nanos,omitempty"`
+	Sort         Sort  `protobuf:"varint,20,opt,name=sort,proto3,enum=grepd.grep.v1.Sort" json:"sort,omitempty"`
 }
 
 func (m *QueryRequest) Reset()         { *m = QueryRequest{} }
 func (m *QueryRequest) String() string { return proto.CompactTextString(m) }
 func (*QueryRequest) ProtoMessage()    {}
 func (*QueryRequest) Descriptor() ([]byte, []int) {
-	return fileDescriptor_aac137a0150e4f0e, []int{9}
+	return fileDescriptor_aac137a0150e4f0e, []int{13}
 }
 func (m *QueryRequest) XXX_Unmarshal(b []byte) error {
 	return m.Unmarshal(b)
@@ -976,6 +1409,13 @@ func (m *QueryRequest) GetTimeoutNanos() int64 {
 	return 0
 }
 
+func (m *QueryRequest) GetSort() Sort {
+	if m != nil {
+		return m.Sort
+	}
+	return Sort_BY_ARRIVAL
+}
+
 // QueryReply is one step of a query: a QueryBegin, the nodes' steps interleaved, a
 // QueryEnd last.
 type QueryReply struct {
@@ -985,6 +1425,8 @@ type QueryReply struct {
 	//	*QueryReply_NodeStep
 	//	*QueryReply_NodeEnd
 	//	*QueryReply_End
+	//	*QueryReply_Groups
+	//	*QueryReply_Progress
 	Step isQueryReply_Step `protobuf_oneof:"step"`
 }
 
@@ -992,7 +1434,7 @@ func (m *QueryReply) Reset()         { *m = QueryReply{} }
 func (m *QueryReply) String() string { return proto.CompactTextString(m) }
 func (*QueryReply) ProtoMessage()    {}
 func (*QueryReply) Descriptor() ([]byte, []int) {
-	return fileDescriptor_aac137a0150e4f0e, []int{10}
+	return fileDescriptor_aac137a0150e4f0e, []int{14}
 }
 func (m *QueryReply) XXX_Unmarshal(b []byte) error {
 	return m.Unmarshal(b)
@@ -1039,11 +1481,19 @@ type QueryReply_NodeEnd struct {
 type QueryReply_End struct {
 	End *QueryEnd `protobuf:"bytes,4,opt,name=end,proto3,oneof" json:"end,omitempty"`
 }
+type QueryReply_Groups struct {
+	Groups *Groups `protobuf:"bytes,20,opt,name=groups,proto3,oneof" json:"groups,omitempty"`
+}
+type QueryReply_Progress struct {
+	Progress *QueryProgress `protobuf:"bytes,40,opt,name=progress,proto3,oneof" json:"progress,omitempty"`
+}
 
 func (*QueryReply_Begin) isQueryReply_Step()    {}
 func (*QueryReply_NodeStep) isQueryReply_Step() {}
 func (*QueryReply_NodeEnd) isQueryReply_Step()  {}
 func (*QueryReply_End) isQueryReply_Step()      {}
+func (*QueryReply_Groups) isQueryReply_Step()   {}
+func (*QueryReply_Progress) isQueryReply_Step() {}
 
 func (m *QueryReply) GetStep() isQueryReply_Step {
 	if m != nil {
@@ -1080,6 +1530,20 @@ func (m *QueryReply) GetEnd() *QueryEnd {
 	return nil
 }
 
+func (m *QueryReply) GetGroups() *Groups {
+	if x, ok := m.GetStep().(*QueryReply_Groups); ok {
+		return x.Groups
+	}
+	return nil
+}
+
+func (m *QueryReply) GetProgress() *QueryProgress {
+	if x, ok := m.GetStep().(*QueryReply_Progress); ok {
+		return x.Progress
+	}
+	return nil
+}
+
 // XXX_OneofWrappers is for the internal use of the proto package.
 func (*QueryReply) XXX_OneofWrappers() []interface{} {
 	return []interface{}{
@@ -1087,6 +1551,8 @@ func (*QueryReply) XXX_OneofWrappers() []interface{} {
 		(*QueryReply_NodeStep)(nil),
 		(*QueryReply_NodeEnd)(nil),
 		(*QueryReply_End)(nil),
+		(*QueryReply_Groups)(nil),
+		(*QueryReply_Progress)(nil),
 	}
 }
 
@@ -1101,7 +1567,7 @@ func (m *QueryBegin) Reset()         { *m = QueryBegin{} }
 func (m *QueryBegin) String() string { return proto.CompactTextString(m) }
 func (*QueryBegin) ProtoMessage()    {}
 func (*QueryBegin) Descriptor() ([]byte, []int) {
-	return fileDescriptor_aac137a0150e4f0e, []int{11}
+	return fileDescriptor_aac137a0150e4f0e, []int{15}
 }
 func (m *QueryBegin) XXX_Unmarshal(b []byte) error {
 	return m.Unmarshal(b)
@@ -1158,6 +1624,67 @@ func (m *QueryBegin) GetStaleNanos() int64 {
 	return 0
 }
 
+// QueryProgress says how far a query has come, from time to time.
+type QueryProgress struct {
+	Ended   uint32 `protobuf:"varint,1,opt,name=ended,proto3" json:"ended,omitempty"`
+	Bytes   uint64 `protobuf:"varint,2,opt,name=bytes,proto3" json:"bytes,omitempty"`
+	Matches uint64 `protobuf:"varint,3,opt,name=matches,proto3" json:"matches,omitempty"`
+}
+
+func (m *QueryProgress) Reset()         { *m = QueryProgress{} }
+func (m *QueryProgress) String() string { return proto.CompactTextString(m) }
+func (*QueryProgress) ProtoMessage()    {}
+func (*QueryProgress) Descriptor() ([]byte, []int) {
+	return fileDescriptor_aac137a0150e4f0e, []int{16}
+}
+func (m *QueryProgress) XXX_Unmarshal(b []byte) error {
+	return m.Unmarshal(b)
+}
+func (m *QueryProgress) XXX_Marshal(b []byte, deterministic bool) ([]byte, error) {
+	if deterministic {
+		return xxx_messageInfo_QueryProgress.Marshal(b, m, deterministic)
+	} else {
+		b = b[:cap(b)]
+		n, err := m.MarshalToSizedBuffer(b)
+		if err != nil {
+			return nil, err
+		}
+		return b[:n], nil
+	}
+}
+func (m *QueryProgress) XXX_Merge(src proto.Message) {
+	xxx_messageInfo_QueryProgress.Merge(m, src)
+}
+func (m *QueryProgress) XXX_Size() int {
+	return m.Size()
+}
+func (m *QueryProgress) XXX_DiscardUnknown() {
+	xxx_messageInfo_QueryProgress.DiscardUnknown(m)
+}
+
+var xxx_messageInfo_QueryProgress proto.InternalMessageInfo
+
+func (m *QueryProgress) GetEnded() uint32 {
+	if m != nil {
+		return m.Ended
+	}
+	return 0
+}
+
+func (m *QueryProgress) GetBytes() uint64 {
+	if m != nil {
+		return m.Bytes
+	}
+	return 0
+}
+
+func (m *QueryProgress) GetMatches() uint64 {
+	if m != nil {
+		return m.Matches
+	}
+	return 0
+}
+
 type NodeStep struct {
 	Node  uint32      `protobuf:"varint,1,opt,name=node,proto3" json:"node,omitempty"`
 	Reply SearchReply `protobuf:"bytes,2,opt,name=reply,proto3" json:"reply"`
@@ -1167,7 +1694,7 @@ func (m *NodeStep) Reset()         { *m = NodeStep{} }
 func (m *NodeStep) String() string { return proto.CompactTextString(m) }
 func (*NodeStep) ProtoMessage()    {}
 func (*NodeStep) Descriptor() ([]byte, []int) {
-	return fileDescriptor_aac137a0150e4f0e, []int{12}
+	return fileDescriptor_aac137a0150e4f0e, []int{17}
 }
 func (m *NodeStep) XXX_Unmarshal(b []byte) error {
 	return m.Unmarshal(b)
@@ -1221,7 +1748,7 @@ func (m *NodeEnd) Reset()         { *m = NodeEnd{} }
 func (m *NodeEnd) String() string { return proto.CompactTextString(m) }
 func (*NodeEnd) ProtoMessage()    {}
 func (*NodeEnd) Descriptor() ([]byte, []int) {
-	return fileDescriptor_aac137a0150e4f0e, []int{13}
+	return fileDescriptor_aac137a0150e4f0e, []int{18}
 }
 func (m *NodeEnd) XXX_Unmarshal(b []byte) error {
 	return m.Unmarshal(b)
@@ -1287,7 +1814,7 @@ func (m *QueryEnd) Reset()         { *m = QueryEnd{} }
 func (m *QueryEnd) String() string { return proto.CompactTextString(m) }
 func (*QueryEnd) ProtoMessage()    {}
 func (*QueryEnd) Descriptor() ([]byte, []int) {
-	return fileDescriptor_aac137a0150e4f0e, []int{14}
+	return fileDescriptor_aac137a0150e4f0e, []int{19}
 }
 func (m *QueryEnd) XXX_Unmarshal(b []byte) error {
 	return m.Unmarshal(b)
@@ -1330,6 +1857,102 @@ func (m *QueryEnd) GetAnswered() uint32 {
 	return 0
 }
 
+type CompleteRequest struct {
+	Prefix string `protobuf:"bytes,1,opt,name=prefix,proto3" json:"prefix,omitempty"`
+}
+
+func (m *CompleteRequest) Reset()         { *m = CompleteRequest{} }
+func (m *CompleteRequest) String() string { return proto.CompactTextString(m) }
+func (*CompleteRequest) ProtoMessage()    {}
+func (*CompleteRequest) Descriptor() ([]byte, []int) {
+	return fileDescriptor_aac137a0150e4f0e, []int{20}
+}
+func (m *CompleteRequest) XXX_Unmarshal(b []byte) error {
+	return m.Unmarshal(b)
+}
+func (m *CompleteRequest) XXX_Marshal(b []byte, deterministic bool) ([]byte, error) {
+	if deterministic {
+		return xxx_messageInfo_CompleteRequest.Marshal(b, m, deterministic)
+	} else {
+		b = b[:cap(b)]
+		n, err := m.MarshalToSizedBuffer(b)
+		if err != nil {
+			return nil, err
+		}
+		return b[:n], nil
+	}
+}
+func (m *CompleteRequest) XXX_Merge(src proto.Message) {
+	xxx_messageInfo_CompleteRequest.Merge(m, src)
+}
+func (m *CompleteRequest) XXX_Size() int {
+	return m.Size()
+}
+func (m *CompleteRequest) XXX_DiscardUnknown() {
+	xxx_messageInfo_CompleteRequest.DiscardUnknown(m)
+}
+
+var xxx_messageInfo_CompleteRequest proto.InternalMessageInfo
+
+func (m *CompleteRequest) GetPrefix() string {
+	if m != nil {
+		return m.Prefix
+	}
+	return ""
+}
+
+type CompleteReply struct {
+	Paths     []string `protobuf:"bytes,1,rep,name=paths,proto3" json:"paths,omitempty"`
+	Truncated bool     `protobuf:"varint,2,opt,name=truncated,proto3" json:"truncated,omitempty"`
+}
+
+func (m *CompleteReply) Reset()         { *m = CompleteReply{} }
+func (m *CompleteReply) String() string { return proto.CompactTextString(m) }
+func (*CompleteReply) ProtoMessage()    {}
+func (*CompleteReply) Descriptor() ([]byte, []int) {
+	return fileDescriptor_aac137a0150e4f0e, []int{21}
+}
+func (m *CompleteReply) XXX_Unmarshal(b []byte) error {
+	return m.Unmarshal(b)
+}
+func (m *CompleteReply) XXX_Marshal(b []byte, deterministic bool) ([]byte, error) {
+	if deterministic {
+		return xxx_messageInfo_CompleteReply.Marshal(b, m, deterministic)
+	} else {
+		b = b[:cap(b)]
+		n, err := m.MarshalToSizedBuffer(b)
+		if err != nil {
+			return nil, err
+		}
+		return b[:n], nil
+	}
+}
+func (m *CompleteReply) XXX_Merge(src proto.Message) {
+	xxx_messageInfo_CompleteReply.Merge(m, src)
+}
+func (m *CompleteReply) XXX_Size() int {
+	return m.Size()
+}
+func (m *CompleteReply) XXX_DiscardUnknown() {
+	xxx_messageInfo_CompleteReply.DiscardUnknown(m)
+}
+
+var xxx_messageInfo_CompleteReply proto.InternalMessageInfo
+
+func (m *CompleteReply) GetPaths() []string {
+	if m != nil {
+		return m.Paths
+	}
+	return nil
+}
+
+func (m *CompleteReply) GetTruncated() bool {
+	if m != nil {
+		return m.Truncated
+	}
+	return false
+}
+
 type MembersRequest struct {
 }
 
@@ -1337,7 +1960,7 @@ func (m *MembersRequest) Reset()         { *m = MembersRequest{} }
 func (m *MembersRequest) String() string { return proto.CompactTextString(m) }
 func (*MembersRequest) ProtoMessage()    {}
 func (*MembersRequest) Descriptor() ([]byte, []int) {
-	return fileDescriptor_aac137a0150e4f0e, []int{15}
+	return fileDescriptor_aac137a0150e4f0e, []int{22}
 }
 func (m *MembersRequest) XXX_Unmarshal(b []byte) error {
 	return m.Unmarshal(b)
@@ -1379,7 +2002,7 @@ func (m *MembersReply) Reset()         { *m = MembersReply{} }
 func (m *MembersReply) String() string { return proto.CompactTextString(m) }
 func (*MembersReply) ProtoMessage()    {}
 func (*MembersReply) Descriptor() ([]byte, []int) {
-	return fileDescriptor_aac137a0150e4f0e, []int{16}
+	return fileDescriptor_aac137a0150e4f0e, []int{23}
 }
 func (m *MembersReply) XXX_Unmarshal(b []byte) error {
 	return m.Unmarshal(b)
@@ -1461,7 +2084,7 @@ func (m *Member) Reset()         { *m = Member{} }
 func (m *Member) String() string { return proto.CompactTextString(m) }
 func (*Member) ProtoMessage()    {}
 func (*Member) Descriptor() ([]byte, []int) {
-	return fileDescriptor_aac137a0150e4f0e, []int{17}
+	return fileDescriptor_aac137a0150e4f0e, []int{24}
 }
 func (m *Member) XXX_Unmarshal(b []byte) error {
 	return m.Unmarshal(b)
@@ -1525,7 +2148,7 @@ func (m *StatusRequest) Reset()         { *m = StatusRequest{} }
 func (m *StatusRequest) String() string { return proto.CompactTextString(m) }
 func (*StatusRequest) ProtoMessage()    {}
 func (*StatusRequest) Descriptor() ([]byte, []int) {
-	return fileDescriptor_aac137a0150e4f0e, []int{18}
+	return fileDescriptor_aac137a0150e4f0e, []int{25}
 }
 func (m *StatusRequest) XXX_Unmarshal(b []byte) error {
 	return m.Unmarshal(b)
@@ -1571,7 +2194,7 @@ func (m *StatusReply) Reset()         { *m = StatusReply{} }
 func (m *StatusReply) String() string { return proto.CompactTextString(m) }
 func (*StatusReply) ProtoMessage()    {}
 func (*StatusReply) Descriptor() ([]byte, []int) {
-	return fileDescriptor_aac137a0150e4f0e, []int{19}
+	return fileDescriptor_aac137a0150e4f0e, []int{26}
 }
 func (m *StatusReply) XXX_Unmarshal(b []byte) error {
 	return m.Unmarshal(b)
@@ -1679,7 +2302,7 @@ func (m *Counter) Reset()         { *m = Counter{} }
 func (m *Counter) String() string { return proto.CompactTextString(m) }
 func (*Counter) ProtoMessage()    {}
 func (*Counter) Descriptor() ([]byte, []int) {
-	return fileDescriptor_aac137a0150e4f0e, []int{20}
+	return fileDescriptor_aac137a0150e4f0e, []int{27}
 }
 func (m *Counter) XXX_Unmarshal(b []byte) error {
 	return m.Unmarshal(b)
@@ -1738,7 +2361,7 @@ func (m *Plugin) Reset()         { *m = Plugin{} }
 func (m *Plugin) String() string { return proto.CompactTextString(m) }
 func (*Plugin) ProtoMessage()    {}
 func (*Plugin) Descriptor() ([]byte, []int) {
-	return fileDescriptor_aac137a0150e4f0e, []int{21}
+	return fileDescriptor_aac137a0150e4f0e, []int{28}
 }
 func (m *Plugin) XXX_Unmarshal(b []byte) error {
 	return m.Unmarshal(b)
@@ -1837,7 +2460,7 @@ func (m *LeaveRequest) Reset()         { *m = LeaveRequest{} }
 func (m *LeaveRequest) String() string { return proto.CompactTextString(m) }
 func (*LeaveRequest) ProtoMessage()    {}
 func (*LeaveRequest) Descriptor() ([]byte, []int) {
-	return fileDescriptor_aac137a0150e4f0e, []int{22}
+	return fileDescriptor_aac137a0150e4f0e, []int{29}
 }
 func (m *LeaveRequest) XXX_Unmarshal(b []byte) error {
 	return m.Unmarshal(b)
@@ -1873,7 +2496,7 @@ func (m *LeaveReply) Reset()         { *m = LeaveReply{} }
 func (m *LeaveReply) String() string { return proto.CompactTextString(m) }
 func (*LeaveReply) ProtoMessage()    {}
 func (*LeaveReply) Descriptor() ([]byte, []int) {
-	return fileDescriptor_aac137a0150e4f0e, []int{23}
+	return fileDescriptor_aac137a0150e4f0e, []int{30}
 }
 func (m *LeaveReply) XXX_Unmarshal(b []byte) error {
 	return m.Unmarshal(b)
@@ -1909,7 +2532,7 @@ func (m *VersionRequest) Reset()         { *m = VersionRequest{} }
 func (m *VersionRequest) String() string { return proto.CompactTextString(m) }
 func (*VersionRequest) ProtoMessage()    {}
 func (*VersionRequest) Descriptor() ([]byte, []int) {
-	return fileDescriptor_aac137a0150e4f0e, []int{24}
+	return fileDescriptor_aac137a0150e4f0e, []int{31}
 }
 func (m *VersionRequest) XXX_Unmarshal(b []byte) error {
 	return m.Unmarshal(b)
@@ -1947,7 +2570,7 @@ func (m *VersionReply) Reset()         { *m = VersionReply{} }
 func (m *VersionReply) String() string { return proto.CompactTextString(m) }
 func (*VersionReply) ProtoMessage()    {}
 func (*VersionReply) Descriptor() ([]byte, []int) {
-	return fileDescriptor_aac137a0150e4f0e, []int{25}
+	return fileDescriptor_aac137a0150e4f0e, []int{32}
 }
 func (m *VersionReply) XXX_Unmarshal(b []byte) error {
 	return m.Unmarshal(b)
@@ -1998,7 +2621,7 @@ func (m *ReloadPluginRequest) Reset()         { *m = ReloadPluginRequest{} }
 func (m *ReloadPluginRequest) String() string { return proto.CompactTextString(m) }
 func (*ReloadPluginRequest) ProtoMessage()    {}
 func (*ReloadPluginRequest) Descriptor() ([]byte, []int) {
-	return fileDescriptor_aac137a0150e4f0e, []int{26}
+	return fileDescriptor_aac137a0150e4f0e, []int{33}
 }
 func (m *ReloadPluginRequest) XXX_Unmarshal(b []byte) error {
 	return m.Unmarshal(b)
@@ -2042,7 +2665,7 @@ func (m *ReloadPluginReply) Reset()         { *m = ReloadPluginReply{} }
 func (m *ReloadPluginReply) String() string { return proto.CompactTextString(m) }
 func (*ReloadPluginReply) ProtoMessage()    {}
 func (*ReloadPluginReply) Descriptor() ([]byte, []int) {
-	return fileDescriptor_aac137a0150e4f0e, []int{27}
+	return fileDescriptor_aac137a0150e4f0e, []int{34}
 }
 func (m *ReloadPluginReply) XXX_Unmarshal(b []byte) error {
 	return m.Unmarshal(b)
@@ -2086,7 +2709,7 @@ func (m *BoundsRequest) Reset()         { *m = BoundsRequest{} }
 func (m *BoundsRequest) String() string { return proto.CompactTextString(m) }
 func (*BoundsRequest) ProtoMessage()    {}
 func (*BoundsRequest) Descriptor() ([]byte, []int) {
-	return fileDescriptor_aac137a0150e4f0e, []int{28}
+	return fileDescriptor_aac137a0150e4f0e, []int{35}
 }
 func (m *BoundsRequest) XXX_Unmarshal(b []byte) error {
 	return m.Unmarshal(b)
@@ -2146,7 +2769,7 @@ func (m *BoundsReply) Reset()         { *m = BoundsReply{} }
 func (m *BoundsReply) String() string { return proto.CompactTextString(m) }
 func (*BoundsReply) ProtoMessage()    {}
 func (*BoundsReply) Descriptor() ([]byte, []int) {
-	return fileDescriptor_aac137a0150e4f0e, []int{29}
+	return fileDescriptor_aac137a0150e4f0e, []int{36}
 }
 func (m *BoundsReply) XXX_Unmarshal(b []byte) error {
 	return m.Unmarshal(b)
@@ -2291,22 +2914,31 @@ func init() {
 	proto.RegisterEnum("grepd.grep.v1.Syntax", Syntax_name, Syntax_value)
 	proto.RegisterEnum("grepd.grep.v1.Report", Report_name, Report_value)
 	proto.RegisterEnum("grepd.grep.v1.Binary", Binary_name, Binary_value)
+	proto.RegisterEnum("grepd.grep.v1.Directories", Directories_name, Directories_value)
+	proto.RegisterEnum("grepd.grep.v1.Sort", Sort_name, Sort_value)
 	proto.RegisterEnum("grepd.grep.v1.NodeEnd_Outcome", NodeEnd_Outcome_name, NodeEnd_Outcome_value)
 	proto.RegisterType((*Pattern)(nil), "grepd.grep.v1.Pattern")
 	proto.RegisterType((*SearchRequest)(nil), "grepd.grep.v1.SearchRequest")
+	proto.RegisterType((*Glob)(nil), "grepd.grep.v1.Glob")
 	proto.RegisterType((*SearchReply)(nil), "grepd.grep.v1.SearchReply")
+	proto.RegisterType((*Groups)(nil), "grepd.grep.v1.Groups")
+	proto.RegisterType((*Group)(nil), "grepd.grep.v1.Group")
 	proto.RegisterType((*Progress)(nil), "grepd.grep.v1.Progress")
 	proto.RegisterType((*FileBegin)(nil), "grepd.grep.v1.FileBegin")
 	proto.RegisterType((*Chunk)(nil), "grepd.grep.v1.Chunk")
 	proto.RegisterType((*FileEnd)(nil), "grepd.grep.v1.FileEnd")
 	proto.RegisterType((*FileError)(nil), "grepd.grep.v1.FileError")
 	proto.RegisterType((*SearchEnd)(nil), "grepd.grep.v1.SearchEnd")
+	proto.RegisterType((*FileMark)(nil), "grepd.grep.v1.FileMark")
 	proto.RegisterType((*QueryRequest)(nil), "grepd.grep.v1.QueryRequest")
 	proto.RegisterType((*QueryReply)(nil), "grepd.grep.v1.QueryReply")
 	proto.RegisterType((*QueryBegin)(nil), "grepd.grep.v1.QueryBegin")
+	proto.RegisterType((*QueryProgress)(nil), "grepd.grep.v1.QueryProgress")
 	proto.RegisterType((*NodeStep)(nil), "grepd.grep.v1.NodeStep")
 	proto.RegisterType((*NodeEnd)(nil), "grepd.grep.v1.NodeEnd")
 	proto.RegisterType((*QueryEnd)(nil), "grepd.grep.v1.QueryEnd")
+	proto.RegisterType((*CompleteRequest)(nil), "grepd.grep.v1.CompleteRequest")
+	proto.RegisterType((*CompleteReply)(nil), "grepd.grep.v1.CompleteReply")
 	proto.RegisterType((*MembersRequest)(nil), "grepd.grep.v1.MembersRequest")
 	proto.RegisterType((*MembersReply)(nil), "grepd.grep.v1.MembersReply")
 	proto.RegisterType((*Member)(nil), "grepd.grep.v1.Member")
@@ -2327,145 +2959,182 @@ func init() {
 func init() { proto.RegisterFile("greppb/grep.proto", fileDescriptor_aac137a0150e4f0e) }
 
 var fileDescriptor_aac137a0150e4f0e = []byte{
-	// 2208 bytes of a gzipped FileDescriptorProto
-	0x1f, 0x8b, 0x08, 0x00, 0x00, 0x00, 0x00, 0x00, 0x02, 0xff, 0x7c, 0x58, 0x4d, 0x73, 0xdb, 0xc8,
-	0xd1, 0x26, 0xf8, 0x8d, 0xe6, 0x87, 0xe1, 0xb1, 0x5f, 0x2f, 0x57, 0xde, 0x95, 0xf5, 0x22, 0xb5,
-	0x55, 0x5a, 0x67, 0x2d, 0xed, 0xca, 0xb5, 0x2e, 0x27, 0x95, 0x54, 0x4a, 0x94, 0xa0, 0x48, 0x15,
-	0x59, 0x92, 0x41, 0x6a, 0xed, 0xe4, 0x10, 0xd6, 0x88, 0x18, 0x91, 0x88, 0x40, 0x00, 0x01, 0x40,
-	0x59, 0xba, 0xe4, 0x96, 0x73, 0x72, 0x4f, 0xe5, 0x37, 0xe4, 0x92, 0x9c, 0xf2, 0x07, 0xf6, 0xb8,
-	0x87, 0x1c, 0x72, 0x4a, 0x6d, 0xec, 0x1f, 0x91, 0x5b, 0x2a, 0xd5, 0x3d, 0x33, 0x10, 0x25, 0x52,
-	0x3a, 0x71, 0xba, 0xfb, 0x99, 0x99, 0x9e, 0x67, 0xba, 0x7b, 0x1a, 0x84, 0xfb, 0xa3, 0x44, 0xc4,
-	0xf1, 0xc9, 0x3a, 0xfe, 0xac, 0xc5, 0x49, 0x94, 0x45, 0xac, 0x85, 0x63, 0x6f, 0x8d, 0x34, 0xe7,
-	0x5f, 0x2d, 0x3d, 0x1c, 0x45, 0xa3, 0x88, 0x2c, 0xeb, 0x38, 0x92, 0x20, 0xfb, 0xcf, 0x06, 0xd4,
-	0x8e, 0x78, 0x96, 0x89, 0x24, 0x64, 0x4b, 0x50, 0x8f, 0xe5, 0x30, 0xed, 0x18, 0x2b, 0xa5, 0x55,
-	0xd3, 0xcd, 0x65, 0xf6, 0x0c, 0xaa, 0xe9, 0x65, 0x98, 0xf1, 0x8b, 0x4e, 0x71, 0xc5, 0x58, 0x6d,
-	0x6f, 0xfc, 0xdf, 0xda, 0xb5, 0xd5, 0xd7, 0x7a, 0x64, 0x74, 0x15, 0x88, 0x3d, 0x81, 0x86, 0x3f,
-	0x0a, 0xa3, 0x44, 0x0c, 0x86, 0x3c, 0x15, 0x9d, 0xd2, 0x8a, 0xb1, 0x5a, 0x77, 0x41, 0xaa, 0xb6,
-	0x78, 0x2a, 0x18, 0x83, 0xf2, 0xbb, 0x28, 0xf1, 0x3a, 0x65, 0xb2, 0xd0, 0x18, 0x75, 0x81, 0x1f,
-	0x8a, 0x4e, 0x45, 0xea, 0x70, 0x6c, 0xff, 0xa5, 0x0c, 0xad, 0x9e, 0xe0, 0xc9, 0x70, 0xec, 0x8a,
-	0xdf, 0x4e, 0x45, 0x9a, 0xb1, 0x17, 0x50, 0x53, 0x5e, 0x75, 0x8c, 0x15, 0x63, 0xb5, 0xb1, 0xf1,
-	0xe8, 0x86, 0x2b, 0xea, 0x38, 0xdd, 0xf2, 0xb7, 0xff, 0x7a, 0x52, 0x70, 0x35, 0x98, 0x3d, 0x84,
-	0x4a, 0xcc, 0xb3, 0x71, 0xda, 0x29, 0xd2, 0xd1, 0xa4, 0xc0, 0x1e, 0x41, 0xd5, 0x0f, 0xcf, 0x45,
-	0x92, 0x29, 0x1f, 0x95, 0x84, 0xe7, 0x4d, 0x44, 0x1c, 0x25, 0x19, 0x79, 0x38, 0x7f, 0x5e, 0x97,
-	0x8c, 0xae, 0x02, 0x31, 0x1b, 0x5a, 0x13, 0x7e, 0x31, 0x18, 0x46, 0xd3, 0x30, 0x1b, 0xa4, 0x22,
-	0x53, 0x67, 0x68, 0x4c, 0xf8, 0xc5, 0x16, 0xea, 0x7a, 0x22, 0x63, 0x8f, 0xc1, 0xcc, 0x31, 0x9d,
-	0xea, 0x8a, 0xb1, 0x5a, 0x76, 0xeb, 0xda, 0xce, 0x3e, 0x83, 0xf6, 0x89, 0x38, 0x25, 0xc2, 0xa2,
-	0x30, 0x13, 0x17, 0x59, 0xa7, 0xb6, 0x62, 0xac, 0xb6, 0xdc, 0x96, 0xd4, 0x6e, 0x49, 0x25, 0xfb,
-	0x01, 0xb4, 0xf8, 0x69, 0x26, 0x92, 0x1c, 0x55, 0x27, 0x54, 0x93, 0x94, 0x1a, 0xf4, 0x0c, 0xaa,
-	0x27, 0x7e, 0xc8, 0x93, 0xcb, 0x8e, 0xb9, 0xd0, 0xf7, 0x2e, 0x19, 0x5d, 0x05, 0x62, 0x9f, 0x80,
-	0x99, 0x88, 0xe1, 0x34, 0x49, 0xfd, 0x73, 0xd1, 0x01, 0xf2, 0xfb, 0x4a, 0xc1, 0x3a, 0x50, 0xf3,
-	0xc3, 0x61, 0x30, 0xf5, 0x44, 0xa7, 0x41, 0xc4, 0x69, 0x11, 0x2d, 0xe2, 0x42, 0x5a, 0x9a, 0xd2,
-	0xa2, 0x44, 0xbc, 0x7d, 0x35, 0x1c, 0x78, 0x7e, 0xd2, 0x69, 0x91, 0x15, 0x94, 0x6a, 0xdb, 0x4f,
-	0xd8, 0xff, 0x43, 0x13, 0x6f, 0x77, 0x10, 0x4e, 0x27, 0x27, 0x22, 0x49, 0x3b, 0x6d, 0xc9, 0x16,
-	0xea, 0x0e, 0xa4, 0x0a, 0x21, 0x27, 0x97, 0x99, 0x18, 0x44, 0xa7, 0xa7, 0xa9, 0xc8, 0xd2, 0xce,
-	0x3d, 0x09, 0x41, 0xdd, 0xa1, 0x54, 0xe1, 0x8d, 0xa6, 0x31, 0x0f, 0xd3, 0x8e, 0x45, 0x36, 0x29,
-	0xd8, 0xdf, 0x17, 0xa1, 0xa1, 0x23, 0x26, 0x0e, 0x2e, 0xd9, 0x8f, 0x00, 0x4e, 0xfd, 0x40, 0x0c,
-	0x4e, 0xc4, 0xc8, 0xd7, 0x21, 0xd3, 0xb9, 0xc1, 0xc8, 0x8e, 0x1f, 0x88, 0x2e, 0xda, 0x77, 0x0b,
-	0xae, 0x79, 0xaa, 0x05, 0xf6, 0x05, 0x54, 0x86, 0xe3, 0x69, 0x78, 0x46, 0x31, 0xdf, 0xd8, 0x78,
-	0x78, 0x63, 0xd6, 0x16, 0xda, 0x76, 0x0b, 0xae, 0x04, 0xb1, 0xe7, 0x50, 0xa7, 0x8d, 0x44, 0xe8,
-	0x51, 0x30, 0xcd, 0x47, 0x26, 0x6e, 0xe3, 0x84, 0xde, 0x6e, 0xc1, 0xad, 0x9d, 0xca, 0x61, 0xee,
-	0x9d, 0x48, 0x92, 0x28, 0xa1, 0x58, 0x5b, 0xec, 0x9d, 0x83, 0x76, 0xed, 0x1d, 0x09, 0x38, 0x35,
-	0xa5, 0x73, 0xd2, 0x8e, 0x95, 0x85, 0x53, 0x25, 0x11, 0x72, 0x4f, 0x33, 0xd5, 0x02, 0xfb, 0x1a,
-	0xea, 0x71, 0x12, 0x8d, 0x12, 0x91, 0xa6, 0x14, 0x89, 0x8d, 0x8d, 0x8f, 0x6e, 0x26, 0x91, 0x32,
-	0xef, 0x16, 0xdc, 0x1c, 0xda, 0xad, 0x42, 0x39, 0xcd, 0x44, 0x6c, 0xaf, 0x40, 0x5d, 0xdb, 0xf1,
-	0x12, 0xf0, 0x4e, 0x52, 0x62, 0xb6, 0xec, 0x4a, 0xc1, 0x7e, 0x02, 0x66, 0xce, 0x29, 0xe6, 0x35,
-	0x26, 0x1b, 0x21, 0x4c, 0x97, 0xc6, 0xf6, 0xdf, 0x0d, 0xa8, 0x10, 0x7f, 0x68, 0xf5, 0x78, 0xc6,
-	0xc9, 0xda, 0x74, 0x69, 0x8c, 0xa1, 0x15, 0x88, 0x70, 0xa4, 0xb3, 0xb5, 0xe5, 0x6a, 0x71, 0x2e,
-	0x72, 0x4a, 0x2b, 0xa5, 0xd5, 0xf2, 0xdd, 0x91, 0x53, 0x96, 0x90, 0x1b, 0x91, 0x73, 0xe6, 0x87,
-	0x5e, 0x4a, 0xac, 0x35, 0x5d, 0x29, 0x5c, 0xc5, 0x53, 0x95, 0xf6, 0x94, 0x02, 0xfa, 0x37, 0x89,
-	0x12, 0x41, 0xf9, 0x58, 0x77, 0x69, 0x6c, 0xbf, 0x86, 0x9a, 0xba, 0x4b, 0x74, 0x75, 0xc2, 0xb3,
-	0xe1, 0x38, 0x67, 0x40, 0x8b, 0x58, 0x5a, 0x54, 0x1a, 0x16, 0x65, 0x69, 0x51, 0xf9, 0x96, 0x33,
-	0x56, 0x9a, 0x65, 0xac, 0x27, 0x19, 0x93, 0x57, 0xbb, 0x80, 0x31, 0xda, 0x48, 0xa4, 0x29, 0x1f,
-	0x09, 0x5a, 0xcf, 0x74, 0xb5, 0x48, 0x16, 0x3f, 0x4d, 0xfd, 0x70, 0xa4, 0x8a, 0x98, 0x16, 0xed,
-	0xd7, 0x60, 0xe6, 0x11, 0x70, 0x87, 0xa7, 0x0f, 0xa1, 0x82, 0x61, 0x95, 0xd2, 0xc2, 0x65, 0x57,
-	0x0a, 0xb7, 0xf8, 0xf9, 0x7b, 0x03, 0x9a, 0xaf, 0xa7, 0x22, 0xb9, 0xd4, 0xf5, 0xf8, 0xc7, 0x50,
-	0x95, 0x81, 0xa5, 0x72, 0xeb, 0x93, 0x85, 0x21, 0xa8, 0xd0, 0xaa, 0x28, 0xab, 0x19, 0xb8, 0x45,
-	0x18, 0x79, 0x22, 0xaf, 0xc9, 0x24, 0x60, 0x91, 0xcb, 0xfc, 0x89, 0x88, 0xa6, 0xd9, 0x20, 0xe4,
-	0x61, 0x24, 0x1d, 0x28, 0xb9, 0x4d, 0xa5, 0x3c, 0x40, 0x9d, 0xfd, 0x6f, 0x03, 0x40, 0xf9, 0x81,
-	0x59, 0xfe, 0x15, 0x54, 0x66, 0x13, 0xfc, 0xe3, 0x1b, 0x4e, 0x10, 0x52, 0x67, 0xb8, 0x44, 0xb2,
-	0x17, 0x60, 0xe2, 0x7e, 0x03, 0x0c, 0x69, 0x95, 0xe1, 0x37, 0xb3, 0xe0, 0x20, 0xf2, 0x44, 0x2f,
-	0x13, 0x31, 0x66, 0x41, 0xa8, 0xc6, 0x98, 0xe7, 0x34, 0xef, 0xf6, 0x3c, 0xc7, 0x69, 0x2a, 0xcf,
-	0x43, 0x39, 0x64, 0x3f, 0x84, 0x12, 0xe2, 0xcb, 0x0b, 0xb7, 0x21, 0xef, 0xe4, 0x04, 0x44, 0xe5,
-	0x79, 0x36, 0x51, 0x47, 0x94, 0x69, 0x94, 0x93, 0x65, 0xcc, 0x92, 0x45, 0x8f, 0xe6, 0xb9, 0x50,
-	0x31, 0x46, 0x63, 0x0a, 0xe4, 0x8c, 0x07, 0xfa, 0xdd, 0x95, 0x02, 0x56, 0x65, 0x1a, 0x28, 0x52,
-	0xcb, 0x44, 0x2a, 0x90, 0x4a, 0x52, 0xfa, 0x0d, 0xd4, 0xf5, 0x81, 0x71, 0x59, 0x5c, 0x9f, 0xe8,
-	0x6c, 0xb9, 0x34, 0x66, 0x2f, 0xa0, 0x92, 0x20, 0xd9, 0x8a, 0xac, 0xa5, 0x5b, 0x2e, 0x3a, 0x0e,
-	0x2e, 0xd5, 0x35, 0x4b, 0xb8, 0xfd, 0x1f, 0x03, 0x6a, 0x8a, 0x92, 0x85, 0xeb, 0xbe, 0x84, 0x5a,
-	0x34, 0xcd, 0x86, 0xd1, 0x44, 0xa8, 0xe6, 0x62, 0x79, 0x31, 0x9f, 0x6b, 0x87, 0x12, 0xe5, 0x6a,
-	0xf8, 0x6c, 0x4e, 0x94, 0xe6, 0x72, 0x22, 0xe6, 0x49, 0xe6, 0xf3, 0x40, 0xb5, 0x18, 0x5a, 0xb4,
-	0x7f, 0x03, 0x35, 0xb5, 0x0e, 0x6b, 0x42, 0x7d, 0xf3, 0xa0, 0xf7, 0xc6, 0x71, 0x9d, 0x6d, 0xab,
-	0xc0, 0x00, 0xaa, 0x3b, 0x9b, 0x7b, 0xfb, 0xce, 0xb6, 0x65, 0xb0, 0x3a, 0x94, 0xf7, 0x9d, 0x9d,
-	0xbe, 0x55, 0x64, 0x0d, 0xa8, 0xb9, 0xce, 0xce, 0x71, 0xcf, 0xd9, 0xb6, 0x4a, 0xac, 0x05, 0x66,
-	0x7f, 0xef, 0x95, 0xb3, 0x3d, 0x38, 0x3c, 0xee, 0x5b, 0x65, 0x76, 0x0f, 0x1a, 0xc7, 0x07, 0xae,
-	0xb3, 0xb9, 0xb5, 0xbb, 0xd9, 0xdd, 0x77, 0xac, 0x0a, 0x6b, 0x03, 0x1c, 0x1c, 0xf6, 0x07, 0xaf,
-	0x9c, 0x57, 0x5d, 0xc7, 0xb5, 0xaa, 0xf6, 0x4f, 0xa0, 0xae, 0xef, 0x16, 0x2f, 0x85, 0xa7, 0x67,
-	0xc2, 0x53, 0x47, 0x97, 0x02, 0xf6, 0x5c, 0x3c, 0x4c, 0xdf, 0x89, 0x44, 0x78, 0x74, 0xf8, 0x96,
-	0x9b, 0xcb, 0xb6, 0x05, 0xed, 0x57, 0x82, 0x6a, 0x9a, 0xca, 0x1e, 0xfb, 0x6f, 0x06, 0x34, 0x73,
-	0x15, 0x86, 0x7d, 0x07, 0x6a, 0xe7, 0x22, 0x49, 0xfd, 0x28, 0xd4, 0x39, 0xad, 0x44, 0xac, 0x3e,
-	0x9e, 0x3f, 0x12, 0x69, 0x46, 0xcb, 0x56, 0x5d, 0x25, 0xb1, 0xaf, 0x91, 0xb2, 0xab, 0xda, 0xd9,
-	0x98, 0xeb, 0x0e, 0xe4, 0xfa, 0xba, 0x7b, 0x52, 0xd8, 0x3c, 0xcc, 0xca, 0x8b, 0xc2, 0xac, 0x32,
-	0x1b, 0x66, 0x0c, 0xca, 0xa9, 0x08, 0x4e, 0xe9, 0x5d, 0x31, 0x5d, 0x1a, 0xdb, 0xbf, 0x83, 0xaa,
-	0x5c, 0x16, 0xad, 0xdc, 0xf3, 0x12, 0x5d, 0xd9, 0x70, 0xcc, 0x56, 0xa0, 0xe1, 0x87, 0x43, 0x9e,
-	0x84, 0x3c, 0xc3, 0x83, 0xc8, 0x22, 0x34, 0xab, 0x52, 0x3b, 0x65, 0xfa, 0x96, 0xa5, 0xc0, 0x56,
-	0xc1, 0x4a, 0xfd, 0x70, 0x28, 0x06, 0xd3, 0xd0, 0xbf, 0xb8, 0x16, 0xd5, 0x6d, 0xd2, 0x1f, 0x87,
-	0xfe, 0x85, 0x8c, 0xec, 0x7b, 0xd0, 0xea, 0x65, 0x3c, 0x9b, 0xe6, 0x44, 0xfe, 0x03, 0x9b, 0x04,
-	0xa5, 0x41, 0x1e, 0xdb, 0x50, 0xf4, 0x3d, 0xe5, 0x54, 0xd1, 0xf7, 0x66, 0x79, 0x55, 0xc5, 0x56,
-	0xf3, 0xfa, 0x05, 0xb0, 0x34, 0xe3, 0x49, 0x26, 0xbc, 0xd9, 0x6d, 0x65, 0x85, 0xb2, 0x94, 0x25,
-	0xdf, 0x98, 0x2d, 0x03, 0x28, 0x06, 0xc7, 0x7e, 0x4c, 0xce, 0x99, 0xee, 0x8c, 0x86, 0x9a, 0xd2,
-	0x31, 0x76, 0xc8, 0x15, 0x79, 0x30, 0x12, 0xf0, 0xee, 0x02, 0xc1, 0x3d, 0x91, 0x28, 0x12, 0x95,
-	0x44, 0x77, 0x2a, 0x32, 0xee, 0x07, 0xf4, 0x18, 0x99, 0xae, 0x92, 0xd8, 0x4b, 0xa8, 0x53, 0x57,
-	0x89, 0x97, 0x5a, 0xa7, 0x4b, 0xbd, 0x59, 0x91, 0xb6, 0xa4, 0x59, 0xdd, 0x6a, 0x8e, 0xc6, 0x68,
-	0x88, 0x83, 0xe9, 0xc8, 0x0f, 0xd3, 0x8e, 0xb9, 0x30, 0x1a, 0x8e, 0xc8, 0x9a, 0xf7, 0xd2, 0x12,
-	0x8b, 0x8e, 0x4c, 0x70, 0x89, 0xb4, 0x03, 0x54, 0x8b, 0x94, 0x64, 0x3f, 0x87, 0x9a, 0xda, 0x89,
-	0x12, 0x9d, 0x4f, 0x84, 0xbe, 0x68, 0x1c, 0xe3, 0x69, 0xcf, 0x79, 0x30, 0x15, 0xfa, 0x9d, 0x21,
-	0xc1, 0xfe, 0xaf, 0x01, 0x55, 0xb9, 0xcd, 0xc2, 0x49, 0xb7, 0x5f, 0xc5, 0x13, 0x68, 0xf0, 0xd8,
-	0x1f, 0x68, 0x6b, 0x89, 0xd2, 0x07, 0x78, 0xec, 0x7f, 0xa3, 0x00, 0x4b, 0x50, 0x1f, 0x8e, 0xc5,
-	0xf0, 0x2c, 0x9d, 0x4e, 0x14, 0xf7, 0xb9, 0xcc, 0x2c, 0x28, 0xc5, 0xbe, 0x6c, 0x9b, 0x4a, 0x2e,
-	0x0e, 0x17, 0x86, 0x53, 0x75, 0x51, 0x38, 0xe1, 0xba, 0x89, 0xa0, 0xbb, 0x4e, 0x55, 0x9b, 0x9e,
-	0xcb, 0xd8, 0xe5, 0x07, 0x3c, 0xcd, 0x06, 0xe2, 0xc2, 0x97, 0xdd, 0xb9, 0xe9, 0xd6, 0x51, 0xe1,
-	0x5c, 0xf8, 0xd9, 0x55, 0x1c, 0x9b, 0x33, 0x71, 0x6c, 0xb7, 0xa1, 0xb9, 0x2f, 0xf8, 0xb9, 0xd0,
-	0xc1, 0xd9, 0x04, 0x50, 0x32, 0x56, 0x4f, 0x0b, 0xda, 0xea, 0x3c, 0xda, 0xfe, 0x12, 0x9a, 0xb9,
-	0x66, 0x41, 0x11, 0x98, 0x61, 0xa8, 0x0d, 0xc5, 0x51, 0xa4, 0x68, 0x2b, 0x8e, 0x22, 0xfb, 0x73,
-	0x78, 0xe0, 0x8a, 0x20, 0xe2, 0x9e, 0xe4, 0x5b, 0x3f, 0xe1, 0x0b, 0x68, 0xb7, 0x77, 0xe1, 0xfe,
-	0x75, 0x28, 0xee, 0xf4, 0x1c, 0xaa, 0x32, 0x04, 0xd4, 0x33, 0x7b, 0x67, 0xb4, 0x28, 0xa8, 0xfd,
-	0x39, 0xb4, 0xba, 0xd1, 0x34, 0xf4, 0x74, 0xf2, 0xc9, 0xaa, 0x2d, 0x4b, 0x90, 0xac, 0x85, 0x5a,
-	0xb4, 0xff, 0x54, 0x86, 0x86, 0xc6, 0xaa, 0x93, 0x2d, 0x46, 0x62, 0x93, 0x87, 0x1f, 0x53, 0xa7,
-	0xdc, 0x0f, 0xa6, 0x89, 0xea, 0x5c, 0x5a, 0xf4, 0xbd, 0xb5, 0xa3, 0x54, 0xf8, 0x49, 0xe5, 0x63,
-	0x28, 0x9e, 0xf3, 0xe0, 0x5a, 0x96, 0xb6, 0xb4, 0x56, 0x5e, 0xe6, 0x13, 0x68, 0x78, 0xd1, 0xf4,
-	0x24, 0xbb, 0xfe, 0x2c, 0x92, 0x4a, 0x02, 0x3e, 0x83, 0xb6, 0x27, 0xb8, 0x27, 0xdb, 0x4e, 0xc2,
-	0xc8, 0xa0, 0x69, 0x69, 0xad, 0x84, 0x91, 0x47, 0xc9, 0xc8, 0x0f, 0xaf, 0x85, 0x4e, 0x43, 0xea,
-	0x72, 0x88, 0x27, 0x32, 0x31, 0xd4, 0x7b, 0xd5, 0x24, 0x44, 0xea, 0x24, 0xe4, 0x53, 0x80, 0x84,
-	0x87, 0x67, 0x0a, 0x50, 0x27, 0x80, 0x89, 0x9a, 0xdc, 0xd9, 0x13, 0x6c, 0xda, 0x94, 0xdd, 0x94,
-	0xce, 0x92, 0x4a, 0x02, 0x18, 0x94, 0xc7, 0x51, 0x9c, 0xd2, 0x77, 0x5c, 0xcb, 0xa5, 0x31, 0x86,
-	0xe4, 0x38, 0x8a, 0xd5, 0x94, 0x06, 0x4d, 0xa9, 0x8f, 0xa3, 0x38, 0x3f, 0x5d, 0xc6, 0xcf, 0x44,
-	0x74, 0x2e, 0x12, 0x85, 0x68, 0xca, 0xd3, 0x69, 0x6d, 0xee, 0x7a, 0x1a, 0x27, 0x82, 0x7b, 0x0a,
-	0xd4, 0x92, 0xae, 0x4b, 0x9d, 0x84, 0x3c, 0x06, 0x93, 0x07, 0x9a, 0xea, 0xb6, 0xdc, 0x86, 0x07,
-	0x8a, 0xe5, 0x35, 0x78, 0xa0, 0xe6, 0xbf, 0xf3, 0xb3, 0x71, 0x4e, 0xd2, 0x3d, 0x82, 0xdd, 0x97,
-	0xa6, 0x37, 0x64, 0xc9, 0xcf, 0x41, 0xdf, 0xb7, 0x96, 0x0c, 0x49, 0x1c, 0x3f, 0x7d, 0x01, 0x55,
-	0xf9, 0x37, 0x03, 0x33, 0xa1, 0xd2, 0xdd, 0xec, 0xed, 0x6d, 0x59, 0x05, 0x7c, 0xc3, 0x9d, 0xb7,
-	0x7d, 0xe7, 0x60, 0x9b, 0xde, 0x6d, 0x13, 0x2a, 0x3b, 0x7b, 0x6f, 0x9d, 0x6d, 0xab, 0x88, 0x4f,
-	0xf8, 0x91, 0xe3, 0xee, 0x5b, 0xa5, 0xa7, 0x02, 0xaa, 0xf2, 0x73, 0x1d, 0xcd, 0xfb, 0x7b, 0x07,
-	0x4e, 0xcf, 0x2a, 0xe0, 0xf0, 0x68, 0xd3, 0xed, 0xf7, 0xe4, 0xa4, 0xad, 0xc3, 0xe3, 0x03, 0x7c,
-	0xed, 0x1f, 0x01, 0xdb, 0xd9, 0xdb, 0x77, 0x7a, 0x83, 0x37, 0x7b, 0xfd, 0xdd, 0xc1, 0xab, 0xcd,
-	0xfe, 0xd6, 0xae, 0xd3, 0xb3, 0x4a, 0xec, 0x23, 0x78, 0x70, 0xa5, 0x3f, 0x3c, 0xee, 0x4b, 0x93,
-	0x55, 0xc6, 0xb9, 0xaf, 0x8f, 0xf7, 0x9c, 0xbe, 0x55, 0x79, 0xfa, 0x53, 0xa8, 0xca, 0x2f, 0x6b,
-	0x76, 0x1f, 0x5a, 0xdd, 0xbd, 0x83, 0x4d, 0xf7, 0x97, 0x03, 0xd7, 0x39, 0x3a, 0x74, 0xfb, 0x56,
-	0x01, 0x5b, 0x05, 0xa5, 0xea, 0x3b, 0x6f, 0xfb, 0x96, 0x31, 0xa3, 0xe8, 0xfd, 0x62, 0xef, 0xc8,
-	0x2a, 0x6e, 0xfc, 0xc1, 0x80, 0xf2, 0xcf, 0x13, 0x11, 0xb3, 0x4d, 0xa8, 0x50, 0xd3, 0xc0, 0x1e,
-	0x2f, 0x6a, 0x13, 0x55, 0x12, 0x2d, 0x7d, 0xbc, 0xd8, 0x18, 0x07, 0x97, 0x5f, 0x1a, 0x6c, 0x1b,
-	0xaa, 0xb2, 0x1b, 0x63, 0x77, 0x76, 0xe3, 0x4b, 0x77, 0xb4, 0x70, 0x5f, 0x1a, 0x1b, 0x7f, 0x2d,
-	0x41, 0x65, 0xd3, 0x9b, 0xf8, 0x21, 0x73, 0xa0, 0xa6, 0xda, 0x0e, 0xf6, 0xe9, 0xc2, 0x76, 0x41,
-	0xe7, 0xf6, 0xd2, 0xe3, 0xdb, 0xcc, 0x98, 0xce, 0x5d, 0xa8, 0xca, 0x47, 0x77, 0xde, 0xad, 0xd9,
-	0xd7, 0x79, 0xde, 0xad, 0x99, 0x97, 0xfa, 0x67, 0x50, 0xa1, 0xe2, 0x38, 0xc7, 0xce, 0x6c, 0x09,
-	0x9d, 0x63, 0xe7, 0xaa, 0x9e, 0xe2, 0x59, 0xf4, 0xfb, 0x70, 0xf3, 0x2c, 0xd7, 0xeb, 0xec, 0xdc,
-	0x59, 0xae, 0x15, 0xdd, 0x3e, 0x34, 0x67, 0xeb, 0x23, 0xb3, 0xe7, 0xfe, 0x20, 0x9a, 0xab, 0xb3,
-	0x4b, 0x2b, 0x77, 0x62, 0x14, 0x43, 0xb2, 0xfe, 0xcd, 0x31, 0x74, 0xad, 0x84, 0xce, 0x31, 0x34,
-	0x53, 0x34, 0xbb, 0xbf, 0xfe, 0xf6, 0xfd, 0xb2, 0xf1, 0xdd, 0xfb, 0x65, 0xe3, 0xfb, 0xf7, 0xcb,
-	0xc6, 0x1f, 0x3f, 0x2c, 0x17, 0xbe, 0xfb, 0xb0, 0x5c, 0xf8, 0xe7, 0x87, 0xe5, 0xc2, 0xaf, 0xb6,
-	0x47, 0x7e, 0x36, 0x9e, 0x9e, 0xac, 0x0d, 0xa3, 0xc9, 0x3a, 0x3f, 0xc3, 0x2f, 0xc4, 0xb1, 0x37,
-	0x14, 0xeb, 0xc3, 0x60, 0x9a, 0x66, 0x22, 0x79, 0x76, 0xd5, 0x97, 0x3c, 0x4b, 0x45, 0x72, 0xee,
-	0x0f, 0xc5, 0x7a, 0x3a, 0xe6, 0x89, 0xf0, 0xd6, 0xd5, 0xdf, 0x86, 0xf4, 0x17, 0xe3, 0x49, 0x95,
-	0xa4, 0xe7, 0xff, 0x0b, 0x00, 0x00, 0xff, 0xff, 0x4c, 0xf0, 0xd6, 0x59, 0x73, 0x14, 0x00, 0x00,
+	// 2786 bytes of a gzipped FileDescriptorProto
+	0x1f, 0x8b, 0x08, 0x00, 0x00, 0x00, 0x00, 0x00, 0x02, 0xff, 0x94, 0x59, 0xcb, 0x72, 0x1b, 0xc7,
+	0xd5, 0xc6, 0xe0, 0x8e, 0x03, 0x80, 0x1a, 0xb5, 0x68, 0x69, 0x4c, 0xd9, 0x14, 0xff, 0x71, 0xb9,
+	0x7e, 0x4a, 0xb6, 0x44, 0x9b, 0x2a, 0xab, 0xfc, 0xab, 0xec, 0xdf, 0x21, 0x88, 0x91, 0x48, 0x87,
+	0x22, 0xe5, 0x06, 0xe8, 0x4b, 0x16, 0x41, 0x35, 0x30, 0x4d, 0x60, 0xc2, 0xc1, 0xcc, 0x64, 0x66,
+	0x40, 0x91, 0x59, 0xe4, 0x19, 0x92, 0x55, 0x16, 0xa9, 0x3c, 0x41, 0xaa, 0xb2, 0x4a, 0xde, 0xc1,
+	0xab, 0x94, 0x17, 0x59, 0x24, 0x9b, 0x54, 0xca, 0xae, 0x3c, 0x43, 0x76, 0xa9, 0xd4, 0xe9, 0xcb,
+	0xe0, 0x4a, 0x55, 0x65, 0xc5, 0x3e, 0xe7, 0x7c, 0x3d, 0xdd, 0xe7, 0xd2, 0x5f, 0x9f, 0x06, 0xe1,
+	0xe6, 0x30, 0xe6, 0x51, 0xd4, 0xdf, 0xc1, 0x3f, 0x8f, 0xa2, 0x38, 0x4c, 0x43, 0xd2, 0xc4, 0xb1,
+	0xfb, 0x48, 0x68, 0x2e, 0x3e, 0xdc, 0x58, 0x1f, 0x86, 0xc3, 0x50, 0x58, 0x76, 0x70, 0x24, 0x41,
+	0xf6, 0xef, 0x0c, 0xa8, 0xbc, 0x64, 0x69, 0xca, 0xe3, 0x80, 0x6c, 0x40, 0x35, 0x92, 0xc3, 0xc4,
+	0x32, 0xb6, 0x0a, 0xdb, 0x35, 0x9a, 0xc9, 0xe4, 0x21, 0x94, 0x93, 0xab, 0x20, 0x65, 0x97, 0x56,
+	0x7e, 0xcb, 0xd8, 0x5e, 0xdb, 0x7d, 0xe3, 0xd1, 0xdc, 0xd7, 0x1f, 0x75, 0x84, 0x91, 0x2a, 0x10,
+	0xb9, 0x07, 0x75, 0x6f, 0x18, 0x84, 0x31, 0xef, 0x0d, 0x58, 0xc2, 0xad, 0xc2, 0x96, 0xb1, 0x5d,
+	0xa5, 0x20, 0x55, 0xfb, 0x2c, 0xe1, 0x84, 0x40, 0xf1, 0x55, 0x18, 0xbb, 0x56, 0x51, 0x58, 0xc4,
+	0x18, 0x75, 0xbe, 0x17, 0x70, 0xab, 0x24, 0x75, 0x38, 0xb6, 0x7f, 0x53, 0x81, 0x66, 0x87, 0xb3,
+	0x78, 0x30, 0xa2, 0xfc, 0xe7, 0x13, 0x9e, 0xa4, 0xe4, 0x09, 0x54, 0xd4, 0xae, 0x2c, 0x63, 0xcb,
+	0xd8, 0xae, 0xef, 0xde, 0x5e, 0xd8, 0x8a, 0x72, 0xa7, 0x55, 0xfc, 0xf6, 0xef, 0xf7, 0x72, 0x54,
+	0x83, 0xc9, 0x3a, 0x94, 0x22, 0x96, 0x8e, 0x12, 0x2b, 0x2f, 0x5c, 0x93, 0x02, 0xb9, 0x0d, 0x65,
+	0x2f, 0xb8, 0xe0, 0x71, 0xaa, 0xf6, 0xa8, 0x24, 0xf4, 0x37, 0xe6, 0x51, 0x18, 0xa7, 0x62, 0x87,
+	0xcb, 0xfe, 0x52, 0x61, 0xa4, 0x0a, 0x44, 0x6c, 0x68, 0x8e, 0xd9, 0x65, 0x6f, 0x10, 0x4e, 0x82,
+	0xb4, 0x97, 0xf0, 0x54, 0xf9, 0x50, 0x1f, 0xb3, 0xcb, 0x7d, 0xd4, 0x75, 0x78, 0x4a, 0xee, 0x42,
+	0x2d, 0xc3, 0x58, 0xe5, 0x2d, 0x63, 0xbb, 0x48, 0xab, 0xda, 0x4e, 0xde, 0x85, 0xb5, 0x3e, 0x3f,
+	0x13, 0x01, 0x0b, 0x83, 0x94, 0x5f, 0xa6, 0x56, 0x65, 0xcb, 0xd8, 0x6e, 0xd2, 0xa6, 0xd4, 0xee,
+	0x4b, 0x25, 0x79, 0x07, 0x9a, 0xec, 0x2c, 0xe5, 0x71, 0x86, 0xaa, 0x0a, 0x54, 0x43, 0x28, 0x35,
+	0xe8, 0x21, 0x94, 0xfb, 0x5e, 0xc0, 0xe2, 0x2b, 0xab, 0xb6, 0x72, 0xef, 0x2d, 0x61, 0xa4, 0x0a,
+	0x44, 0x3e, 0x81, 0xba, 0xeb, 0xc5, 0x7c, 0x90, 0x86, 0xb1, 0xc7, 0x13, 0x0b, 0xc4, 0x9c, 0x8d,
+	0x85, 0x39, 0xed, 0x29, 0x82, 0xce, 0xc2, 0x31, 0xd3, 0xfc, 0x72, 0xe0, 0x4f, 0x5c, 0xde, 0x73,
+	0xbd, 0xd8, 0x6a, 0x8a, 0xe0, 0x82, 0x52, 0xb5, 0xbd, 0x98, 0xfc, 0x0f, 0x34, 0x30, 0x93, 0xbd,
+	0x60, 0x32, 0xee, 0xf3, 0x38, 0xb1, 0xd6, 0x64, 0x64, 0x50, 0x77, 0x2c, 0x55, 0x08, 0xe9, 0x5f,
+	0xa5, 0xbc, 0x17, 0x9e, 0x9d, 0x25, 0x3c, 0x4d, 0xac, 0x1b, 0x12, 0x82, 0xba, 0x13, 0xa9, 0xc2,
+	0xec, 0x25, 0x11, 0x0b, 0x12, 0xcb, 0x14, 0x36, 0x29, 0x60, 0x48, 0x83, 0x89, 0xef, 0xf7, 0x5c,
+	0x96, 0x32, 0xeb, 0x13, 0x61, 0xa9, 0xa2, 0xa2, 0xcd, 0x52, 0x46, 0xb6, 0xa0, 0xee, 0xf2, 0x98,
+	0x9f, 0xf1, 0x98, 0x07, 0x03, 0x6e, 0x7d, 0x2a, 0x3f, 0x3a, 0xa3, 0xc2, 0x75, 0x93, 0x73, 0x2f,
+	0xea, 0xb9, 0xfc, 0xc2, 0x1b, 0xf0, 0xc4, 0xfa, 0x7f, 0x09, 0x41, 0x5d, 0x5b, 0xaa, 0xc8, 0x0e,
+	0x94, 0x86, 0x7e, 0xd8, 0x4f, 0xac, 0xcf, 0xb6, 0x0a, 0xdb, 0xf5, 0xdd, 0x5b, 0x0b, 0x61, 0x79,
+	0xee, 0x87, 0x7d, 0x55, 0x68, 0x12, 0x87, 0x89, 0x8c, 0xe2, 0x70, 0x18, 0xf3, 0x24, 0xe9, 0x05,
+	0x2c, 0x08, 0x13, 0xeb, 0x47, 0x5b, 0xc6, 0x76, 0x81, 0x36, 0xb5, 0xf6, 0x18, 0x95, 0x64, 0x1b,
+	0xcc, 0xc4, 0x0b, 0x06, 0xbc, 0x37, 0x09, 0xbc, 0x4b, 0x05, 0xdc, 0x16, 0xc0, 0x35, 0xa1, 0x3f,
+	0x0d, 0xbc, 0xcb, 0x0c, 0x39, 0x09, 0x52, 0xcf, 0x9f, 0x45, 0xde, 0x97, 0x48, 0xa1, 0x9f, 0x22,
+	0xd7, 0xa1, 0xf4, 0x6a, 0xc4, 0x63, 0x6e, 0x3d, 0x90, 0x15, 0x2e, 0x04, 0xac, 0xf0, 0x33, 0x8f,
+	0xfb, 0x6e, 0x62, 0xbd, 0x27, 0xd4, 0x4a, 0x22, 0x6f, 0x42, 0x55, 0x96, 0x6b, 0xff, 0xca, 0x7a,
+	0x5f, 0x38, 0x5e, 0x11, 0x72, 0xeb, 0x8a, 0xdc, 0x81, 0x4a, 0xff, 0xaa, 0x97, 0x7a, 0x63, 0x6e,
+	0x3d, 0x94, 0xa7, 0xa2, 0x7f, 0xd5, 0xf5, 0xc6, 0xfc, 0xf3, 0x62, 0xb5, 0x6e, 0x36, 0x3e, 0x2f,
+	0x56, 0x1b, 0x66, 0xd3, 0x7e, 0x0a, 0x45, 0xf4, 0x9e, 0x58, 0xf3, 0xe7, 0xb1, 0x36, 0x3d, 0x71,
+	0x16, 0x54, 0xbc, 0x40, 0xd4, 0x81, 0x20, 0x8d, 0x2a, 0xd5, 0xa2, 0xfd, 0xeb, 0x02, 0xd4, 0xf5,
+	0xa9, 0x8e, 0xfc, 0x2b, 0xf2, 0x7f, 0x00, 0x67, 0x9e, 0xcf, 0x7b, 0x7d, 0x3e, 0xf4, 0xf4, 0xb1,
+	0xb6, 0x16, 0x42, 0xfd, 0xcc, 0xf3, 0x79, 0x0b, 0xed, 0x07, 0x39, 0x5a, 0x3b, 0xd3, 0x02, 0x79,
+	0x1f, 0x4a, 0x83, 0xd1, 0x24, 0x38, 0x17, 0x4b, 0xd4, 0x77, 0xd7, 0x17, 0x66, 0xed, 0xa3, 0xed,
+	0x20, 0x47, 0x25, 0x88, 0x3c, 0x86, 0xaa, 0x58, 0x88, 0x07, 0xae, 0x38, 0xf0, 0xcb, 0xec, 0x81,
+	0xcb, 0x38, 0x81, 0x7b, 0x90, 0xa3, 0x95, 0x33, 0x39, 0xcc, 0x76, 0xc7, 0xe3, 0x38, 0x8c, 0x05,
+	0x1f, 0xac, 0xde, 0x9d, 0x83, 0x76, 0xbd, 0x3b, 0x21, 0xe0, 0xd4, 0x44, 0xf8, 0x29, 0x56, 0x2c,
+	0xad, 0x9c, 0x2a, 0x03, 0x21, 0xd7, 0xac, 0x25, 0x5a, 0x20, 0x1f, 0x41, 0x55, 0x97, 0x8c, 0x60,
+	0x8b, 0xfa, 0xee, 0x9d, 0x45, 0xa2, 0x53, 0xe6, 0x83, 0x1c, 0xcd, 0xa0, 0x64, 0x07, 0xca, 0xc3,
+	0x38, 0x9c, 0x44, 0x89, 0xb5, 0x2e, 0x26, 0x2d, 0x1e, 0xfe, 0xe7, 0xc2, 0x78, 0x90, 0xa3, 0x0a,
+	0xd6, 0x2a, 0x43, 0x31, 0x49, 0x79, 0x64, 0x53, 0x28, 0x4b, 0x1b, 0xd9, 0xcd, 0x3e, 0x61, 0x88,
+	0xa2, 0x5f, 0x5f, 0xf5, 0x09, 0x55, 0xf5, 0x0a, 0x89, 0xb5, 0x17, 0xa6, 0x23, 0x1e, 0x8b, 0x34,
+	0x14, 0xa9, 0x14, 0xec, 0x8f, 0xa0, 0x24, 0xc0, 0x58, 0x84, 0x17, 0xcc, 0x9f, 0x70, 0x7d, 0xb1,
+	0x28, 0x09, 0xa7, 0x49, 0x3e, 0x54, 0xd3, 0x84, 0x60, 0x3f, 0x85, 0xaa, 0xf6, 0x0d, 0x11, 0xc8,
+	0x03, 0x89, 0xa8, 0x8a, 0x22, 0x95, 0x02, 0x96, 0xd6, 0x98, 0xa5, 0x83, 0x11, 0x4f, 0xd4, 0x4c,
+	0x2d, 0xda, 0xcf, 0xa1, 0x96, 0x55, 0x0a, 0xde, 0x28, 0x48, 0xf3, 0xaa, 0x30, 0xc5, 0x18, 0x75,
+	0x98, 0x1f, 0x11, 0x9e, 0x26, 0x15, 0x63, 0xd4, 0x25, 0xde, 0x2f, 0xb8, 0x3a, 0x81, 0x62, 0x6c,
+	0xff, 0xd3, 0x80, 0x92, 0xa8, 0x1e, 0xb4, 0x0a, 0x82, 0xc1, 0xaf, 0x34, 0xa8, 0x18, 0xe3, 0x06,
+	0x7c, 0x1e, 0x0c, 0xf5, 0x7d, 0xd2, 0xa4, 0x5a, 0x5c, 0xe2, 0xbb, 0xc2, 0x56, 0x61, 0xbb, 0xf8,
+	0x7a, 0xbe, 0x2b, 0x4a, 0xc8, 0x02, 0xdf, 0x9d, 0x7b, 0x81, 0x9b, 0x88, 0x9a, 0x69, 0x50, 0x29,
+	0x4c, 0x59, 0xb0, 0x2c, 0xd6, 0x54, 0x2c, 0x48, 0xa0, 0x38, 0x0e, 0x63, 0x2e, 0x6e, 0x8c, 0x2a,
+	0x15, 0x63, 0x44, 0xe2, 0xf9, 0xc5, 0x2a, 0x28, 0x6c, 0x9b, 0x54, 0x0a, 0x99, 0xef, 0x6f, 0x4c,
+	0x7d, 0xb7, 0x39, 0x54, 0x54, 0xcd, 0xcf, 0x46, 0xd5, 0x98, 0x8b, 0x2a, 0xe6, 0x4f, 0x5d, 0x29,
+	0x79, 0x45, 0x08, 0xf2, 0xee, 0xc8, 0xb2, 0x53, 0x98, 0xcd, 0xce, 0x8a, 0x10, 0xdb, 0x63, 0x99,
+	0x17, 0x79, 0x2c, 0x56, 0xe5, 0x05, 0x17, 0xe7, 0x49, 0xc2, 0x86, 0x92, 0x2d, 0x6a, 0x54, 0x8b,
+	0xc2, 0xe2, 0x25, 0x89, 0x17, 0x0c, 0xd5, 0x25, 0xad, 0x45, 0xb4, 0xbc, 0x62, 0x71, 0x80, 0x16,
+	0xd9, 0x48, 0x68, 0xd1, 0xfe, 0xbd, 0x01, 0xb5, 0xec, 0x60, 0xbd, 0xc6, 0xb1, 0x75, 0x28, 0xe1,
+	0xf6, 0x74, 0x19, 0x49, 0xe1, 0x1a, 0xb7, 0xde, 0x81, 0x26, 0xf7, 0x59, 0x94, 0x70, 0x57, 0xd1,
+	0xf0, 0xba, 0x28, 0x97, 0x86, 0x52, 0x4a, 0x12, 0x7e, 0x0c, 0xa5, 0x31, 0x8b, 0xcf, 0x91, 0xcd,
+	0x0b, 0x2b, 0xce, 0x2c, 0xc6, 0xe0, 0x05, 0x8b, 0xcf, 0xf5, 0xa5, 0x21, 0xb0, 0xf6, 0x2e, 0x54,
+	0xb5, 0xe1, 0xba, 0x9a, 0x45, 0xa0, 0xd8, 0x64, 0x99, 0x8a, 0xb1, 0xfd, 0x07, 0x03, 0x1a, 0x5f,
+	0x4c, 0x78, 0x7c, 0xa5, 0x1b, 0xa3, 0xa7, 0x50, 0x96, 0xec, 0xa1, 0x08, 0xf4, 0xad, 0x95, 0x3c,
+	0xa3, 0xd0, 0xfa, 0xf8, 0xca, 0x19, 0xe8, 0x70, 0x10, 0xba, 0x3c, 0x6b, 0x8e, 0x84, 0x80, 0x0e,
+	0x63, 0xdd, 0x84, 0x93, 0x54, 0x39, 0x5c, 0x90, 0x0e, 0x2b, 0xa5, 0x74, 0xf8, 0x7f, 0xa1, 0x98,
+	0x60, 0x9f, 0xb4, 0x2e, 0xfa, 0x86, 0xc5, 0x0b, 0xb2, 0x83, 0x5d, 0x92, 0x00, 0xd8, 0x7f, 0xce,
+	0x03, 0xa8, 0x0d, 0x23, 0xe7, 0x7f, 0x08, 0xa5, 0x59, 0xba, 0x7f, 0x73, 0x61, 0xa2, 0x40, 0x6a,
+	0xbe, 0x97, 0x48, 0xf2, 0x04, 0x6a, 0xb8, 0xb1, 0x1e, 0xf2, 0x95, 0xe2, 0xfb, 0xc5, 0xf8, 0x1e,
+	0x87, 0x2e, 0xef, 0xa4, 0x3c, 0x42, 0x4e, 0x0c, 0xd4, 0x18, 0x59, 0x5f, 0xcc, 0xbb, 0x9e, 0xf5,
+	0x71, 0x9a, 0x62, 0xfd, 0x40, 0x0e, 0xc9, 0x7b, 0x50, 0x40, 0x7c, 0x71, 0xe5, 0x32, 0x62, 0x77,
+	0x72, 0x02, 0xa2, 0xfe, 0x6b, 0xd6, 0x25, 0x4f, 0x67, 0xd8, 0x7d, 0x7b, 0x65, 0xba, 0xc4, 0x12,
+	0xab, 0x28, 0x3e, 0x63, 0xec, 0xb1, 0x8a, 0xa7, 0xe4, 0xba, 0x2c, 0x85, 0xc6, 0x6c, 0x0a, 0x45,
+	0x4f, 0x7d, 0xa1, 0x2f, 0x60, 0x31, 0x16, 0x2c, 0x92, 0x32, 0x5f, 0xb7, 0xe5, 0x52, 0xc0, 0x46,
+	0x4e, 0x0c, 0x54, 0xaa, 0x8b, 0x22, 0xd5, 0x20, 0x54, 0x22, 0xd1, 0xf6, 0x29, 0x34, 0xe7, 0xf6,
+	0x84, 0xdf, 0xe1, 0x81, 0xcb, 0x5d, 0x91, 0xc1, 0x26, 0x95, 0xc2, 0xf4, 0xec, 0xe4, 0xaf, 0x21,
+	0xec, 0xc2, 0x3c, 0x61, 0x7f, 0x09, 0x55, 0x9d, 0x34, 0xdc, 0x2d, 0x6e, 0x5b, 0x7d, 0x50, 0x8c,
+	0xc9, 0x13, 0x28, 0xc5, 0x58, 0x30, 0x2a, 0xe1, 0x1b, 0xd7, 0x54, 0x75, 0xe4, 0x5f, 0xe9, 0x33,
+	0x25, 0xe0, 0xf6, 0xbf, 0x0c, 0xa8, 0xa8, 0xb4, 0xae, 0xfc, 0xee, 0xc7, 0x50, 0x09, 0x27, 0xe9,
+	0x20, 0x1c, 0x73, 0xf5, 0xa4, 0xd9, 0x5c, 0x5d, 0x13, 0x8f, 0x4e, 0x24, 0x8a, 0x6a, 0xf8, 0x2c,
+	0x53, 0x15, 0x96, 0x98, 0x2a, 0x62, 0x71, 0xea, 0x31, 0x5f, 0xf3, 0x91, 0x12, 0xed, 0x9f, 0x41,
+	0x45, 0x7d, 0x87, 0x34, 0xa0, 0xba, 0x77, 0xdc, 0xf9, 0xca, 0xa1, 0x4e, 0xdb, 0xcc, 0x11, 0x80,
+	0xf2, 0xb3, 0xbd, 0xc3, 0x23, 0xa7, 0x6d, 0x1a, 0xa4, 0x0a, 0xc5, 0x23, 0xe7, 0x59, 0xd7, 0xcc,
+	0x93, 0x3a, 0x54, 0xa8, 0xf3, 0xec, 0xb4, 0xe3, 0xb4, 0xcd, 0x02, 0x69, 0x42, 0xad, 0x7b, 0xf8,
+	0xc2, 0x69, 0xf7, 0x4e, 0x4e, 0xbb, 0x66, 0x91, 0xdc, 0x80, 0xfa, 0xe9, 0x31, 0x75, 0xf6, 0xf6,
+	0x0f, 0xf6, 0x5a, 0x47, 0x8e, 0x59, 0x22, 0x6b, 0x00, 0xc7, 0x27, 0xdd, 0xde, 0x0b, 0xe7, 0x45,
+	0xcb, 0xa1, 0x66, 0xd9, 0xfe, 0x04, 0xaa, 0xba, 0x3e, 0x31, 0x1b, 0x2c, 0x39, 0x9f, 0xe6, 0x48,
+	0x08, 0xf8, 0xd2, 0x63, 0x41, 0xf2, 0x8a, 0xc7, 0xdc, 0x15, 0xce, 0x37, 0x69, 0x26, 0xdb, 0xf7,
+	0xe1, 0xc6, 0x7e, 0x38, 0x8e, 0x7c, 0x9e, 0x72, 0xcd, 0x2c, 0xb7, 0xa1, 0x1c, 0xc5, 0xfc, 0xcc,
+	0xbb, 0x54, 0xa4, 0xa4, 0x24, 0x7b, 0x1f, 0x9a, 0x53, 0x28, 0x9e, 0xe9, 0xec, 0x8d, 0x65, 0xcc,
+	0xbe, 0xb1, 0xde, 0x82, 0x5a, 0x1a, 0x4f, 0x82, 0x01, 0x4b, 0xd5, 0x72, 0x55, 0x3a, 0x55, 0xd8,
+	0x26, 0xac, 0xbd, 0xe0, 0xe2, 0x5e, 0x54, 0xcb, 0xd9, 0x7f, 0x32, 0xa0, 0x91, 0xa9, 0xf0, 0xb3,
+	0x16, 0x54, 0x2e, 0x78, 0x9c, 0x78, 0x61, 0xa0, 0xe9, 0x5b, 0x89, 0xb8, 0x33, 0xd7, 0x1b, 0xf2,
+	0x24, 0x55, 0xd4, 0xa8, 0x24, 0xf2, 0x11, 0xa6, 0x68, 0x7a, 0xff, 0x2e, 0x1f, 0x48, 0xf9, 0x7d,
+	0xfd, 0x46, 0x54, 0xd8, 0xec, 0xb4, 0x14, 0x57, 0x9d, 0x96, 0xd2, 0xec, 0x69, 0xc1, 0x8e, 0x81,
+	0xfb, 0x67, 0xa2, 0x33, 0xab, 0x51, 0x31, 0xb6, 0x7f, 0x09, 0x65, 0xf9, 0x59, 0xb4, 0x32, 0xd7,
+	0x8d, 0x35, 0x87, 0xe3, 0x18, 0x9f, 0x23, 0x5e, 0x30, 0x60, 0x71, 0xc0, 0x52, 0x74, 0x44, 0x9e,
+	0x8e, 0x59, 0x95, 0x5a, 0x29, 0xd5, 0x55, 0x25, 0x85, 0x95, 0x2f, 0x85, 0xe2, 0xaa, 0x97, 0x82,
+	0x7d, 0x03, 0x9a, 0x9d, 0x94, 0xa5, 0x93, 0x2c, 0x90, 0x7f, 0xc9, 0x43, 0x5d, 0x6b, 0x30, 0x8e,
+	0x6b, 0x90, 0xf7, 0x5c, 0xb5, 0xa9, 0xbc, 0xe7, 0xce, 0xc6, 0x55, 0x5d, 0xb9, 0x3a, 0xae, 0xef,
+	0x03, 0x49, 0x52, 0x16, 0xa7, 0xdc, 0x9d, 0x5d, 0x56, 0xd2, 0xbf, 0xa9, 0x2c, 0xd3, 0x87, 0xc7,
+	0x26, 0x80, 0x8a, 0xe0, 0xc8, 0x8b, 0xc4, 0xe6, 0x6a, 0x74, 0x46, 0x23, 0xca, 0x62, 0xc4, 0x12,
+	0x19, 0x42, 0x2c, 0x0b, 0x14, 0x30, 0x77, 0x3e, 0x67, 0x2e, 0x8f, 0x55, 0x10, 0x95, 0x24, 0x72,
+	0xca, 0x53, 0xe6, 0xf9, 0xa2, 0xa1, 0xa9, 0x51, 0x25, 0x91, 0x8f, 0xd5, 0x83, 0x05, 0x93, 0x5a,
+	0x15, 0x49, 0x5d, 0x64, 0xf1, 0x7d, 0x69, 0x56, 0x59, 0xcd, 0xd0, 0x58, 0x0d, 0x91, 0x3f, 0x19,
+	0x7a, 0x41, 0x62, 0xd5, 0x56, 0x56, 0xc3, 0x4b, 0x61, 0xcd, 0x7e, 0x31, 0x90, 0x58, 0xdc, 0xc8,
+	0x18, 0x3f, 0x81, 0x6f, 0x62, 0xd1, 0xb4, 0x4a, 0xc9, 0x7e, 0x0c, 0x15, 0xb5, 0x92, 0x20, 0x16,
+	0x36, 0xe6, 0x3a, 0xd1, 0x38, 0x46, 0x6f, 0x45, 0x77, 0xab, 0x09, 0x50, 0x08, 0xf6, 0xbf, 0x0d,
+	0x28, 0xcb, 0x65, 0x56, 0x4e, 0xba, 0x3e, 0x15, 0xf7, 0xa0, 0xce, 0x22, 0xaf, 0xa7, 0xad, 0x05,
+	0x71, 0x5c, 0x81, 0x45, 0xde, 0x97, 0x0a, 0xb0, 0x01, 0xd5, 0xc1, 0x88, 0x0f, 0xce, 0x93, 0xc9,
+	0x58, 0xc5, 0x3e, 0x93, 0x89, 0x09, 0x85, 0xc8, 0x93, 0x0f, 0x8f, 0x02, 0xc5, 0xe1, 0xca, 0x72,
+	0x2a, 0xaf, 0x7c, 0x78, 0x6e, 0x40, 0x35, 0xe6, 0x22, 0xd7, 0x89, 0xfa, 0x31, 0x22, 0x93, 0xf1,
+	0xe1, 0xed, 0xb3, 0x24, 0xed, 0xf1, 0x4b, 0x4f, 0xfe, 0x06, 0x51, 0xa3, 0x55, 0x54, 0x38, 0x97,
+	0x5e, 0x3a, 0xad, 0xe3, 0xda, 0x4c, 0x1d, 0xdb, 0x6b, 0xd0, 0x38, 0xe2, 0xec, 0x42, 0x93, 0x8a,
+	0xdd, 0x00, 0x50, 0x32, 0xb2, 0xb5, 0x09, 0x6b, 0xca, 0x1f, 0x6d, 0xff, 0x18, 0x1a, 0x99, 0x66,
+	0x05, 0x09, 0xcc, 0x44, 0x68, 0x0d, 0xf2, 0xc3, 0x50, 0x85, 0x2d, 0x3f, 0x0c, 0xed, 0xfb, 0x70,
+	0x8b, 0x72, 0x3f, 0x64, 0xae, 0x8c, 0xb7, 0x66, 0xb1, 0x15, 0x61, 0xb7, 0x0f, 0xe0, 0xe6, 0x3c,
+	0x14, 0x57, 0x7a, 0x0c, 0x65, 0x59, 0x02, 0xaa, 0x35, 0x79, 0x6d, 0xb5, 0x28, 0xa8, 0x7d, 0x1f,
+	0x9a, 0xad, 0x70, 0x12, 0xb8, 0xfa, 0xf0, 0xc9, 0x5b, 0x42, 0x52, 0x90, 0xe4, 0x5e, 0x2d, 0xda,
+	0xbf, 0x2d, 0x42, 0x5d, 0x63, 0x95, 0x67, 0xab, 0x91, 0xf8, 0x50, 0x18, 0xb3, 0xcb, 0xde, 0x19,
+	0xf3, 0xfc, 0x49, 0xac, 0xae, 0xd4, 0xa6, 0xf8, 0x55, 0xe9, 0x99, 0x52, 0x91, 0x77, 0x61, 0xcd,
+	0xc3, 0x52, 0xbc, 0x60, 0xfe, 0xdc, 0x29, 0x6d, 0x6a, 0xad, 0x4c, 0xe6, 0x3d, 0xa8, 0xbb, 0xe1,
+	0xa4, 0x9f, 0xce, 0xdf, 0xee, 0x42, 0x25, 0x01, 0xef, 0xc2, 0x9a, 0xcb, 0x99, 0x2b, 0x9f, 0x2e,
+	0x02, 0x23, 0x8b, 0xa6, 0xa9, 0xb5, 0x12, 0x26, 0x76, 0x14, 0x0f, 0xbd, 0x60, 0xae, 0x74, 0xea,
+	0x52, 0x97, 0x41, 0x5c, 0x9e, 0xf2, 0x81, 0x5e, 0xab, 0x22, 0x21, 0x52, 0x27, 0x21, 0x6f, 0x03,
+	0xc4, 0x2c, 0x38, 0x57, 0x80, 0xaa, 0x00, 0xd4, 0x50, 0x93, 0x6d, 0xb6, 0x8f, 0xdd, 0x81, 0xb2,
+	0xd7, 0xe4, 0x66, 0x85, 0x4a, 0x02, 0x08, 0x14, 0x47, 0x61, 0x24, 0x7f, 0xab, 0x6a, 0x52, 0x31,
+	0xc6, 0x92, 0x1c, 0x85, 0x91, 0x9a, 0x52, 0x17, 0x53, 0xaa, 0xa3, 0x30, 0xca, 0xbc, 0x4b, 0xd9,
+	0x39, 0x0f, 0x2f, 0x78, 0xac, 0x10, 0x0d, 0xe9, 0x9d, 0xd6, 0x66, 0x5b, 0x4f, 0xa2, 0x98, 0x33,
+	0xdd, 0xe0, 0x37, 0xe5, 0xd6, 0xa5, 0x4e, 0x42, 0xee, 0x42, 0x8d, 0xf9, 0x3a, 0xd4, 0x6b, 0x72,
+	0x19, 0xe6, 0xab, 0x28, 0x3f, 0x82, 0x5b, 0x6a, 0xfe, 0x2b, 0x2f, 0x1d, 0x65, 0x41, 0xba, 0x21,
+	0x60, 0x37, 0xa5, 0xe9, 0x2b, 0x61, 0xc9, 0xfc, 0x10, 0xbf, 0xe2, 0x99, 0xb2, 0x24, 0x71, 0xfc,
+	0xe0, 0x09, 0x94, 0xe5, 0x8f, 0xa9, 0xa4, 0x06, 0xa5, 0xd6, 0x5e, 0xe7, 0x70, 0xdf, 0xcc, 0x61,
+	0xcf, 0xe0, 0x7c, 0xdd, 0x75, 0x8e, 0xdb, 0xa2, 0x4f, 0xa8, 0x41, 0xe9, 0xd9, 0xe1, 0xd7, 0x4e,
+	0xdb, 0xcc, 0x63, 0xcb, 0xf0, 0xd2, 0xa1, 0x47, 0x66, 0xe1, 0x01, 0x87, 0xb2, 0xfc, 0x51, 0x12,
+	0xcd, 0x47, 0x87, 0xc7, 0x4e, 0xc7, 0xcc, 0xe1, 0xf0, 0xe5, 0x1e, 0xed, 0x76, 0xe4, 0xa4, 0xfd,
+	0x93, 0xd3, 0x63, 0xec, 0x2e, 0x6e, 0x03, 0x79, 0x76, 0x78, 0xe4, 0x74, 0x7a, 0x5f, 0x1d, 0x76,
+	0x0f, 0x7a, 0x2f, 0xf6, 0xba, 0xfb, 0x07, 0x4e, 0xc7, 0x2c, 0x90, 0x3b, 0x70, 0x6b, 0xaa, 0x3f,
+	0x39, 0xed, 0x4a, 0x93, 0x59, 0xc4, 0xb9, 0x5f, 0x9c, 0x1e, 0x3a, 0x5d, 0xb3, 0xf4, 0xe0, 0x53,
+	0x28, 0xcb, 0xdf, 0x0f, 0xc9, 0x4d, 0x68, 0xb6, 0x0e, 0x8f, 0xf7, 0xe8, 0x37, 0x3d, 0xea, 0xbc,
+	0x3c, 0xa1, 0x5d, 0x33, 0x87, 0xad, 0x89, 0x52, 0x75, 0x9d, 0xaf, 0xbb, 0xa6, 0x31, 0xa3, 0xe8,
+	0xfc, 0xf8, 0xf0, 0xa5, 0x99, 0x7f, 0x40, 0xa1, 0x3e, 0xf3, 0x53, 0x22, 0x59, 0x07, 0xb3, 0x7d,
+	0x48, 0x9d, 0xfd, 0xee, 0x09, 0x3d, 0x74, 0x3a, 0x3d, 0xea, 0xec, 0x61, 0x4f, 0x74, 0x07, 0x6e,
+	0xcd, 0x6b, 0xf7, 0x4f, 0x69, 0xc7, 0x31, 0x8d, 0x45, 0xb8, 0xfa, 0xe6, 0x07, 0x50, 0xc4, 0x67,
+	0x06, 0xf6, 0x41, 0xad, 0x6f, 0x7a, 0x7b, 0x94, 0x1e, 0x7e, 0xb9, 0x77, 0x64, 0xe6, 0xb0, 0x89,
+	0x6a, 0x7d, 0xd3, 0x3b, 0x3e, 0x69, 0xe3, 0x54, 0x29, 0x60, 0x1f, 0x65, 0xe6, 0x77, 0xff, 0x66,
+	0x40, 0xf1, 0x79, 0xcc, 0x23, 0xb2, 0x07, 0x25, 0xd1, 0x2a, 0x91, 0xbb, 0xab, 0xba, 0x6f, 0x75,
+	0x94, 0x37, 0xde, 0x5c, 0x6d, 0x8c, 0xfc, 0xab, 0x0f, 0x0c, 0xd2, 0x86, 0xb2, 0xec, 0x41, 0xc9,
+	0x6b, 0x1f, 0x5c, 0x1b, 0xaf, 0x69, 0x5c, 0x3f, 0x30, 0xc8, 0x01, 0x54, 0x75, 0x2b, 0x45, 0x36,
+	0x97, 0xae, 0xb5, 0xb9, 0x76, 0x6c, 0xe3, 0xad, 0x6b, 0xed, 0x91, 0x7f, 0xb5, 0xfb, 0xc7, 0x02,
+	0x94, 0xf6, 0xdc, 0xb1, 0x17, 0x10, 0x07, 0x2a, 0xaa, 0x8d, 0x22, 0x6f, 0xaf, 0x6c, 0x7f, 0x34,
+	0x57, 0x6d, 0xdc, 0xbd, 0xce, 0x8c, 0xf4, 0xd4, 0x82, 0xb2, 0x6c, 0x22, 0x96, 0x1d, 0x9c, 0xed,
+	0x36, 0x96, 0x1d, 0x9c, 0xe9, 0x3c, 0x3e, 0x83, 0x92, 0x20, 0xfb, 0xa5, 0x38, 0xcf, 0x5e, 0x09,
+	0x4b, 0x71, 0x9e, 0xde, 0x0f, 0xe8, 0x8b, 0xbe, 0xef, 0x16, 0x7d, 0x99, 0xbf, 0x37, 0x96, 0x7c,
+	0x99, 0xbb, 0x44, 0xba, 0xd0, 0x98, 0xe5, 0x7b, 0x62, 0x2f, 0xfd, 0xac, 0xbf, 0x74, 0x6f, 0x6c,
+	0x6c, 0xbd, 0x16, 0xa3, 0x22, 0x24, 0xf9, 0x7c, 0x29, 0x42, 0x73, 0x57, 0xc2, 0x52, 0x84, 0x66,
+	0x2e, 0x81, 0xd6, 0x4f, 0xbf, 0xfd, 0x7e, 0xd3, 0xf8, 0xee, 0xfb, 0x4d, 0xe3, 0x1f, 0xdf, 0x6f,
+	0x1a, 0xbf, 0xfa, 0x61, 0x33, 0xf7, 0xdd, 0x0f, 0x9b, 0xb9, 0xbf, 0xfe, 0xb0, 0x99, 0xfb, 0x49,
+	0x7b, 0xe8, 0xa5, 0xa3, 0x49, 0xff, 0xd1, 0x20, 0x1c, 0xef, 0xb0, 0xf3, 0xc4, 0x0b, 0x86, 0x23,
+	0x77, 0xc0, 0x77, 0x06, 0xfe, 0x24, 0x49, 0x79, 0xfc, 0x70, 0xda, 0x67, 0x3d, 0x4c, 0x78, 0x7c,
+	0xe1, 0x0d, 0xf8, 0x4e, 0x32, 0x62, 0x31, 0x77, 0x77, 0xd4, 0x3f, 0x7b, 0xc4, 0x3f, 0x86, 0xfa,
+	0x65, 0x21, 0x3d, 0xfe, 0x4f, 0x00, 0x00, 0x00, 0xff, 0xff, 0x40, 0xf7, 0x52, 0x57, 0x29, 0x1a,
+	0x00, 0x00,
 }
 
 // Reference imports to suppress errors if they are not otherwise used.
@@ -2485,6 +3154,9 @@ type GrepClient interface {
 	Query(ctx context.Context, in *QueryRequest, opts ...grpc.CallOption) (Grep_QueryClient, error)
 	// Search searches the called node's own files.
 	Search(ctx context.Context, in *SearchRequest, opts ...grpc.CallOption) (Grep_SearchClient, error)
+	// Complete lists the paths that begin with some text, on the called node alone: for
+	// shells that complete command lines.
+	Complete(ctx context.Context, in *CompleteRequest, opts ...grpc.CallOption) (*CompleteReply, error)
 }
 
 type grepClient struct {
@@ -2559,6 +3231,15 @@ func (x *grepSearchClient) Recv() (*SearchReply, error) {
 	return m, nil
 }
 
+func (c *grepClient) Complete(ctx context.Context, in *CompleteRequest, opts ...grpc.CallOption) (*CompleteReply, error) {
+	out := new(CompleteReply)
+	err := c.cc.Invoke(ctx, "/grepd.grep.v1.Grep/Complete", in, out, opts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
 // GrepServer is the server API for Grep service.
 type GrepServer interface {
 	// Query searches the cluster: the called node chooses the targets, asks them
@@ -2566,6 +3247,9 @@ type GrepServer interface {
 	Query(*QueryRequest, Grep_QueryServer) error
 	// Search searches the called node's own files.
 	Search(*SearchRequest, Grep_SearchServer) error
+	// Complete lists the paths that begin with some text, on the called node alone: for
+	// shells that complete command lines.
+	Complete(context.Context, *CompleteRequest) (*CompleteReply, error)
 }
 
 // UnimplementedGrepServer can be embedded to have forward compatible implementations.
@@ -2577,6 +3261,9 @@ func (*UnimplementedGrepServer) Query(req *QueryRequest, srv Grep_QueryServer) e
 }
 func (*UnimplementedGrepServer) Search(req *SearchRequest, srv Grep_SearchServer) error {
 	return status.Errorf(codes.Unimplemented, "method Search not implemented")
+}
+func (*UnimplementedGrepServer) Complete(ctx context.Context, req *CompleteRequest) (*CompleteReply, error) {
+	return nil, status.Errorf(codes.Unimplemented, "method Complete not implemented")
 }
 
 func RegisterGrepServer(s *grpc.Server, srv GrepServer) {
@@ -2625,10 +3312,33 @@ func (x *grepSearchServer) Send(m *SearchReply) error {
 	return x.ServerStream.SendMsg(m)
 }
 
+func _Grep_Complete_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(CompleteRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(GrepServer).Complete(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: "/grepd.grep.v1.Grep/Complete",
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(GrepServer).Complete(ctx, req.(*CompleteRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
 var _Grep_serviceDesc = grpc.ServiceDesc{
 	ServiceName: "grepd.grep.v1.Grep",
 	HandlerType: (*GrepServer)(nil),
-	Methods:     []grpc.MethodDesc{},
+	Methods: []grpc.MethodDesc{
+		{
+			MethodName: "Complete",
+			Handler:    _Grep_Complete_Handler,
+		},
+	},
 	Streams: []grpc.StreamDesc{
 		{
 			StreamName:    "Query",
@@ -2985,6 +3695,125 @@ func (m *SearchRequest) MarshalToSizedBuffer(dAtA []byte) (int, error) {
 	_ = i
 	var l int
 	_ = l
+	if m.ProgressNanos != 0 {
+		i = encodeVarintGrep(dAtA, i, uint64(m.ProgressNanos))
+		i--
+		dAtA[i] = 0x4
+		i--
+		dAtA[i] = 0x80
+	}
+	if len(m.Globs) > 0 {
+		for iNdEx := len(m.Globs) - 1; iNdEx >= 0; iNdEx-- {
+			{
+				size, err := m.Globs[iNdEx].MarshalToSizedBuffer(dAtA[:i])
+				if err != nil {
+					return 0, err
+				}
+				i -= size
+				i = encodeVarintGrep(dAtA, i, uint64(size))
+			}
+			i--
+			dAtA[i] = 0x3
+			i--
+			dAtA[i] = 0xfa
+		}
+	}
+	if m.SkipDevices {
+		i--
+		if m.SkipDevices {
+			dAtA[i] = 1
+		} else {
+			dAtA[i] = 0
+		}
+		i--
+		dAtA[i] = 0x3
+		i--
+		dAtA[i] = 0xf0
+	}
+	if m.Dereference {
+		i--
+		if m.Dereference {
+			dAtA[i] = 1
+		} else {
+			dAtA[i] = 0
+		}
+		i--
+		dAtA[i] = 0x3
+		i--
+		dAtA[i] = 0xe8
+	}
+	if m.NullData {
+		i--
+		if m.NullData {
+			dAtA[i] = 1
+		} else {
+			dAtA[i] = 0
+		}
+		i--
+		dAtA[i] = 0x3
+		i--
+		dAtA[i] = 0xe0
+	}
+	if m.ByTime {
+		i--
+		if m.ByTime {
+			dAtA[i] = 1
+		} else {
+			dAtA[i] = 0
+		}
+		i--
+		dAtA[i] = 0x2
+		i--
+		dAtA[i] = 0xe8
+	}
+	if m.CountBy {
+		i--
+		if m.CountBy {
+			dAtA[i] = 1
+		} else {
+			dAtA[i] = 0
+		}
+		i--
+		dAtA[i] = 0x2
+		i--
+		dAtA[i] = 0xe0
+	}
+	if len(m.Fields) > 0 {
+		for iNdEx := len(m.Fields) - 1; iNdEx >= 0; iNdEx-- {
+			i -= len(m.Fields[iNdEx])
+			copy(dAtA[i:], m.Fields[iNdEx])
+			i = encodeVarintGrep(dAtA, i, uint64(len(m.Fields[iNdEx])))
+			i--
+			dAtA[i] = 0x2
+			i--
+			dAtA[i] = 0xda
+		}
+	}
+	if len(m.Where) > 0 {
+		for iNdEx := len(m.Where) - 1; iNdEx >= 0; iNdEx-- {
+			i -= len(m.Where[iNdEx])
+			copy(dAtA[i:], m.Where[iNdEx])
+			i = encodeVarintGrep(dAtA, i, uint64(len(m.Where[iNdEx])))
+			i--
+			dAtA[i] = 0x2
+			i--
+			dAtA[i] = 0xd2
+		}
+	}
+	if m.UntilUnixNanos != 0 {
+		i = encodeVarintGrep(dAtA, i, uint64(m.UntilUnixNanos))
+		i--
+		dAtA[i] = 0x2
+		i--
+		dAtA[i] = 0xc8
+	}
+	if m.SinceUnixNanos != 0 {
+		i = encodeVarintGrep(dAtA, i, uint64(m.SinceUnixNanos))
+		i--
+		dAtA[i] = 0x2
+		i--
+		dAtA[i] = 0xc0
+	}
 	if m.Spans {
 		i--
 		if m.Spans {
@@ -3026,31 +3855,8 @@ func (m *SearchRequest) MarshalToSizedBuffer(dAtA []byte) (int, error) {
 			dAtA[i] = 0x6a
 		}
 	}
-	if len(m.Exclude) > 0 {
-		for iNdEx := len(m.Exclude) - 1; iNdEx >= 0; iNdEx-- {
-			i -= len(m.Exclude[iNdEx])
-			copy(dAtA[i:], m.Exclude[iNdEx])
-			i = encodeVarintGrep(dAtA, i, uint64(len(m.Exclude[iNdEx])))
-			i--
-			dAtA[i] = 0x62
-		}
-	}
-	if len(m.Include) > 0 {
-		for iNdEx := len(m.Include) - 1; iNdEx >= 0; iNdEx-- {
-			i -= len(m.Include[iNdEx])
-			copy(dAtA[i:], m.Include[iNdEx])
-			i = encodeVarintGrep(dAtA, i, uint64(len(m.Include[iNdEx])))
-			i--
-			dAtA[i] = 0x5a
-		}
-	}
-	if m.Recursive {
-		i--
-		if m.Recursive {
-			dAtA[i] = 1
-		} else {
-			dAtA[i] = 0
-		}
+	if m.Directories != 0 {
+		i = encodeVarintGrep(dAtA, i, uint64(m.Directories))
 		i--
 		dAtA[i] = 0x50
 	}
@@ -3118,6 +3924,46 @@ func (m *SearchRequest) MarshalToSizedBuffer(dAtA []byte) (int, error) {
 	}
 	i--
 	dAtA[i] = 0xa
+	return len(dAtA) - i, nil
+}
+
+func (m *Glob) Marshal() (dAtA []byte, err error) {
+	size := m.Size()
+	dAtA = make([]byte, size)
+	n, err := m.MarshalToSizedBuffer(dAtA[:size])
+	if err != nil {
+		return nil, err
+	}
+	return dAtA[:n], nil
+}
+
+func (m *Glob) MarshalTo(dAtA []byte) (int, error) {
+	size := m.Size()
+	return m.MarshalToSizedBuffer(dAtA[:size])
+}
+
+func (m *Glob) MarshalToSizedBuffer(dAtA []byte) (int, error) {
+	i := len(dAtA)
+	_ = i
+	var l int
+	_ = l
+	if m.Include {
+		i--
+		if m.Include {
+			dAtA[i] = 1
+		} else {
+			dAtA[i] = 0
+		}
+		i--
+		dAtA[i] = 0x10
+	}
+	if len(m.Pattern) > 0 {
+		i -= len(m.Pattern)
+		copy(dAtA[i:], m.Pattern)
+		i = encodeVarintGrep(dAtA, i, uint64(len(m.Pattern)))
+		i--
+		dAtA[i] = 0xa
+	}
 	return len(dAtA) - i, nil
 }
 
@@ -3279,6 +4125,108 @@ func (m *SearchReply_Progress) MarshalToSizedBuffer(dAtA []byte) (int, error) {
 	}
 	return len(dAtA) - i, nil
 }
+func (m *SearchReply_Groups) MarshalTo(dAtA []byte) (int, error) {
+	size := m.Size()
+	return m.MarshalToSizedBuffer(dAtA[:size])
+}
+
+func (m *SearchReply_Groups) MarshalToSizedBuffer(dAtA []byte) (int, error) {
+	i := len(dAtA)
+	if m.Groups != nil {
+		{
+			size, err := m.Groups.MarshalToSizedBuffer(dAtA[:i])
+			if err != nil {
+				return 0, err
+			}
+			i -= size
+			i = encodeVarintGrep(dAtA, i, uint64(size))
+		}
+		i--
+		dAtA[i] = 0x1
+		i--
+		dAtA[i] = 0xa2
+	}
+	return len(dAtA) - i, nil
+}
+func (m *Groups) Marshal() (dAtA []byte, err error) {
+	size := m.Size()
+	dAtA = make([]byte, size)
+	n, err := m.MarshalToSizedBuffer(dAtA[:size])
+	if err != nil {
+		return nil, err
+	}
+	return dAtA[:n], nil
+}
+
+func (m *Groups) MarshalTo(dAtA []byte) (int, error) {
+	size := m.Size()
+	return m.MarshalToSizedBuffer(dAtA[:size])
+}
+
+func (m *Groups) MarshalToSizedBuffer(dAtA []byte) (int, error) {
+	i := len(dAtA)
+	_ = i
+	var l int
+	_ = l
+	if m.Other != 0 {
+		i = encodeVarintGrep(dAtA, i, uint64(m.Other))
+		i--
+		dAtA[i] = 0x10
+	}
+	if len(m.Groups) > 0 {
+		for iNdEx := len(m.Groups) - 1; iNdEx >= 0; iNdEx-- {
+			{
+				size, err := m.Groups[iNdEx].MarshalToSizedBuffer(dAtA[:i])
+				if err != nil {
+					return 0, err
+				}
+				i -= size
+				i = encodeVarintGrep(dAtA, i, uint64(size))
+			}
+			i--
+			dAtA[i] = 0xa
+		}
+	}
+	return len(dAtA) - i, nil
+}
+
+func (m *Group) Marshal() (dAtA []byte, err error) {
+	size := m.Size()
+	dAtA = make([]byte, size)
+	n, err := m.MarshalToSizedBuffer(dAtA[:size])
+	if err != nil {
+		return nil, err
+	}
+	return dAtA[:n], nil
+}
+
+func (m *Group) MarshalTo(dAtA []byte) (int, error) {
+	size := m.Size()
+	return m.MarshalToSizedBuffer(dAtA[:size])
+}
+
+func (m *Group) MarshalToSizedBuffer(dAtA []byte) (int, error) {
+	i := len(dAtA)
+	_ = i
+	var l int
+	_ = l
+	if m.Count != 0 {
+		i = encodeVarintGrep(dAtA, i, uint64(m.Count))
+		i--
+		dAtA[i] = 0x10
+	}
+	if len(m.Values) > 0 {
+		for iNdEx := len(m.Values) - 1; iNdEx >= 0; iNdEx-- {
+			i -= len(m.Values[iNdEx])
+			copy(dAtA[i:], m.Values[iNdEx])
+			i = encodeVarintGrep(dAtA, i, uint64(len(m.Values[iNdEx])))
+			i--
+			dAtA[i] = 0xa
+		}
+	}
+	return len(dAtA) - i, nil
+}
+
 func (m *Progress) Marshal() (dAtA []byte, err error) {
 	size := m.Size()
 	dAtA = make([]byte, size)
@@ -3299,6 +4247,11 @@ func (m *Progress) MarshalToSizedBuffer(dAtA []byte) (int, error) {
 	_ = i
 	var l int
 	_ = l
+	if m.Matches != 0 {
+		i = encodeVarintGrep(dAtA, i, uint64(m.Matches))
+		i--
+		dAtA[i] = 0x10
+	}
 	if m.Bytes != 0 {
 		i = encodeVarintGrep(dAtA, i, uint64(m.Bytes))
 		i--
@@ -3327,6 +4280,20 @@ func (m *FileBegin) MarshalToSizedBuffer(dAtA []byte) (int, error) {
 	_ = i
 	var l int
 	_ = l
+	if m.Size_ != 0 {
+		i = encodeVarintGrep(dAtA, i, uint64(m.Size_))
+		i--
+		dAtA[i] = 0x2
+		i--
+		dAtA[i] = 0xc0
+	}
+	if m.File != 0 {
+		i = encodeVarintGrep(dAtA, i, uint64(m.File))
+		i--
+		dAtA[i] = 0x1
+		i--
+		dAtA[i] = 0xa0
+	}
 	if len(m.Path) > 0 {
 		i -= len(m.Path)
 		copy(dAtA[i:], m.Path)
@@ -3357,6 +4324,24 @@ func (m *Chunk) MarshalToSizedBuffer(dAtA []byte) (int, error) {
 	_ = i
 	var l int
 	_ = l
+	if m.File != 0 {
+		i = encodeVarintGrep(dAtA, i, uint64(m.File))
+		i--
+		dAtA[i] = 0x1
+		i--
+		dAtA[i] = 0xa8
+	}
+	if len(m.Times) > 0 {
+		for iNdEx := len(m.Times) - 1; iNdEx >= 0; iNdEx-- {
+			i -= 8
+			encoding_binary.LittleEndian.PutUint64(dAtA[i:], uint64(m.Times[iNdEx]))
+		}
+		i = encodeVarintGrep(dAtA, i, uint64(len(m.Times)*8))
+		i--
+		dAtA[i] = 0x1
+		i--
+		dAtA[i] = 0xa2
+	}
 	if m.More {
 		i--
 		if m.More {
@@ -3368,20 +4353,20 @@ func (m *Chunk) MarshalToSizedBuffer(dAtA []byte) (int, error) {
 		dAtA[i] = 0x38
 	}
 	if len(m.Spans) > 0 {
-		dAtA9 := make([]byte, len(m.Spans)*10)
-		var j8 int
+		dAtA10 := make([]byte, len(m.Spans)*10)
+		var j9 int
 		for _, num := range m.Spans {
 			for num >= 1<<7 {
-				dAtA9[j8] = uint8(uint64(num)&0x7f | 0x80)
+				dAtA10[j9] = uint8(uint64(num)&0x7f | 0x80)
 				num >>= 7
-				j8++
+				j9++
 			}
-			dAtA9[j8] = uint8(num)
-			j8++
+			dAtA10[j9] = uint8(num)
+			j9++
 		}
-		i -= j8
-		copy(dAtA[i:], dAtA9[:j8])
-		i = encodeVarintGrep(dAtA, i, uint64(j8))
+		i -= j9
+		copy(dAtA[i:], dAtA10[:j9])
+		i = encodeVarintGrep(dAtA, i, uint64(j9))
 		i--
 		dAtA[i] = 0x32
 	}
@@ -3393,56 +4378,56 @@ func (m *Chunk) MarshalToSizedBuffer(dAtA []byte) (int, error) {
 		dAtA[i] = 0x2a
 	}
 	if len(m.ByteOffsets) > 0 {
-		dAtA11 := make([]byte, len(m.ByteOffsets)*10)
-		var j10 int
+		dAtA12 := make([]byte, len(m.ByteOffsets)*10)
+		var j11 int
 		for _, num := range m.ByteOffsets {
 			for num >= 1<<7 {
-				dAtA11[j10] = uint8(uint64(num)&0x7f | 0x80)
+				dAtA12[j11] = uint8(uint64(num)&0x7f | 0x80)
 				num >>= 7
-				j10++
+				j11++
 			}
-			dAtA11[j10] = uint8(num)
-			j10++
+			dAtA12[j11] = uint8(num)
+			j11++
 		}
-		i -= j10
-		copy(dAtA[i:], dAtA11[:j10])
-		i = encodeVarintGrep(dAtA, i, uint64(j10))
+		i -= j11
+		copy(dAtA[i:], dAtA12[:j11])
+		i = encodeVarintGrep(dAtA, i, uint64(j11))
 		i--
 		dAtA[i] = 0x22
 	}
 	if len(m.LineNumbers) > 0 {
-		dAtA13 := make([]byte, len(m.LineNumbers)*10)
-		var j12 int
+		dAtA14 := make([]byte, len(m.LineNumbers)*10)
+		var j13 int
 		for _, num := range m.LineNumbers {
 			for num >= 1<<7 {
-				dAtA13[j12] = uint8(uint64(num)&0x7f | 0x80)
+				dAtA14[j13] = uint8(uint64(num)&0x7f | 0x80)
 				num >>= 7
-				j12++
+				j13++
 			}
-			dAtA13[j12] = uint8(num)
-			j12++
+			dAtA14[j13] = uint8(num)
+			j13++
 		}
-		i -= j12
-		copy(dAtA[i:], dAtA13[:j12])
-		i = encodeVarintGrep(dAtA, i, uint64(j12))
+		i -= j13
+		copy(dAtA[i:], dAtA14[:j13])
+		i = encodeVarintGrep(dAtA, i, uint64(j13))
 		i--
 		dAtA[i] = 0x1a
 	}
 	if len(m.Lengths) > 0 {
-		dAtA15 := make([]byte, len(m.Lengths)*10)
-		var j14 int
+		dAtA16 := make([]byte, len(m.Lengths)*10)
+		var j15 int
 		for _, num := range m.Lengths {
 			for num >= 1<<7 {
-				dAtA15[j14] = uint8(uint64(num)&0x7f | 0x80)
+				dAtA16[j15] = uint8(uint64(num)&0x7f | 0x80)
 				num >>= 7
-				j14++
+				j15++
 			}
-			dAtA15[j14] = uint8(num)
-			j14++
+			dAtA16[j15] = uint8(num)
+			j15++
 		}
-		i -= j14
-		copy(dAtA[i:], dAtA15[:j14])
-		i = encodeVarintGrep(dAtA, i, uint64(j14))
+		i -= j15
+		copy(dAtA[i:], dAtA16[:j15])
+		i = encodeVarintGrep(dAtA, i, uint64(j15))
 		i--
 		dAtA[i] = 0x12
 	}
@@ -3476,6 +4461,13 @@ func (m *FileEnd) MarshalToSizedBuffer(dAtA []byte) (int, error) {
 	_ = i
 	var l int
 	_ = l
+	if m.File != 0 {
+		i = encodeVarintGrep(dAtA, i, uint64(m.File))
+		i--
+		dAtA[i] = 0x1
+		i--
+		dAtA[i] = 0xa0
+	}
 	if m.Bytes != 0 {
 		i = encodeVarintGrep(dAtA, i, uint64(m.Bytes))
 		i--
@@ -3519,6 +4511,16 @@ func (m *FileError) MarshalToSizedBuffer(dAtA []byte) (int, error) {
 	_ = i
 	var l int
 	_ = l
+	if m.Warning {
+		i--
+		if m.Warning {
+			dAtA[i] = 1
+		} else {
+			dAtA[i] = 0
+		}
+		i--
+		dAtA[i] = 0x20
+	}
 	if m.Missing {
 		i--
 		if m.Missing {
@@ -3566,6 +4568,29 @@ func (m *SearchEnd) MarshalToSizedBuffer(dAtA []byte) (int, error) {
 	_ = i
 	var l int
 	_ = l
+	if len(m.Marks) > 0 {
+		for iNdEx := len(m.Marks) - 1; iNdEx >= 0; iNdEx-- {
+			{
+				size, err := m.Marks[iNdEx].MarshalToSizedBuffer(dAtA[:i])
+				if err != nil {
+					return 0, err
+				}
+				i -= size
+				i = encodeVarintGrep(dAtA, i, uint64(size))
+			}
+			i--
+			dAtA[i] = 0x2
+			i--
+			dAtA[i] = 0xc2
+		}
+	}
+	if m.ElapsedNanos != 0 {
+		i = encodeVarintGrep(dAtA, i, uint64(m.ElapsedNanos))
+		i--
+		dAtA[i] = 0x1
+		i--
+		dAtA[i] = 0xa0
+	}
 	if m.Bytes != 0 {
 		i = encodeVarintGrep(dAtA, i, uint64(m.Bytes))
 		i--
@@ -3580,6 +4605,42 @@ func (m *SearchEnd) MarshalToSizedBuffer(dAtA []byte) (int, error) {
 		i = encodeVarintGrep(dAtA, i, uint64(m.Matches))
 		i--
 		dAtA[i] = 0x8
+	}
+	return len(dAtA) - i, nil
+}
+
+func (m *FileMark) Marshal() (dAtA []byte, err error) {
+	size := m.Size()
+	dAtA = make([]byte, size)
+	n, err := m.MarshalToSizedBuffer(dAtA[:size])
+	if err != nil {
+		return nil, err
+	}
+	return dAtA[:n], nil
+}
+
+func (m *FileMark) MarshalTo(dAtA []byte) (int, error) {
+	size := m.Size()
+	return m.MarshalToSizedBuffer(dAtA[:size])
+}
+
+func (m *FileMark) MarshalToSizedBuffer(dAtA []byte) (int, error) {
+	i := len(dAtA)
+	_ = i
+	var l int
+	_ = l
+	if m.Mark != 0 {
+		i -= 8
+		encoding_binary.LittleEndian.PutUint64(dAtA[i:], uint64(m.Mark))
+		i--
+		dAtA[i] = 0x11
+	}
+	if len(m.Path) > 0 {
+		i -= len(m.Path)
+		copy(dAtA[i:], m.Path)
+		i = encodeVarintGrep(dAtA, i, uint64(len(m.Path)))
+		i--
+		dAtA[i] = 0xa
 	}
 	return len(dAtA) - i, nil
 }
@@ -3604,6 +4665,13 @@ func (m *QueryRequest) MarshalToSizedBuffer(dAtA []byte) (int, error) {
 	_ = i
 	var l int
 	_ = l
+	if m.Sort != 0 {
+		i = encodeVarintGrep(dAtA, i, uint64(m.Sort))
+		i--
+		dAtA[i] = 0x1
+		i--
+		dAtA[i] = 0xa0
+	}
 	if m.TimeoutNanos != 0 {
 		i = encodeVarintGrep(dAtA, i, uint64(m.TimeoutNanos))
 		i--
@@ -3747,6 +4815,52 @@ func (m *QueryReply_End) MarshalToSizedBuffer(dAtA []byte) (int, error) {
 	}
 	return len(dAtA) - i, nil
 }
+func (m *QueryReply_Groups) MarshalTo(dAtA []byte) (int, error) {
+	size := m.Size()
+	return m.MarshalToSizedBuffer(dAtA[:size])
+}
+
+func (m *QueryReply_Groups) MarshalToSizedBuffer(dAtA []byte) (int, error) {
+	i := len(dAtA)
+	if m.Groups != nil {
+		{
+			size, err := m.Groups.MarshalToSizedBuffer(dAtA[:i])
+			if err != nil {
+				return 0, err
+			}
+			i -= size
+			i = encodeVarintGrep(dAtA, i, uint64(size))
+		}
+		i--
+		dAtA[i] = 0x1
+		i--
+		dAtA[i] = 0xa2
+	}
+	return len(dAtA) - i, nil
+}
+func (m *QueryReply_Progress) MarshalTo(dAtA []byte) (int, error) {
+	size := m.Size()
+	return m.MarshalToSizedBuffer(dAtA[:size])
+}
+
+func (m *QueryReply_Progress) MarshalToSizedBuffer(dAtA []byte) (int, error) {
+	i := len(dAtA)
+	if m.Progress != nil {
+		{
+			size, err := m.Progress.MarshalToSizedBuffer(dAtA[:i])
+			if err != nil {
+				return 0, err
+			}
+			i -= size
+			i = encodeVarintGrep(dAtA, i, uint64(size))
+		}
+		i--
+		dAtA[i] = 0x2
+		i--
+		dAtA[i] = 0xc2
+	}
+	return len(dAtA) - i, nil
+}
 func (m *QueryBegin) Marshal() (dAtA []byte, err error) {
 	size := m.Size()
 	dAtA = make([]byte, size)
@@ -3800,6 +4914,44 @@ func (m *QueryBegin) MarshalToSizedBuffer(dAtA []byte) (int, error) {
 			i--
 			dAtA[i] = 0xa
 		}
+	}
+	return len(dAtA) - i, nil
+}
+
+func (m *QueryProgress) Marshal() (dAtA []byte, err error) {
+	size := m.Size()
+	dAtA = make([]byte, size)
+	n, err := m.MarshalToSizedBuffer(dAtA[:size])
+	if err != nil {
+		return nil, err
+	}
+	return dAtA[:n], nil
+}
+
+func (m *QueryProgress) MarshalTo(dAtA []byte) (int, error) {
+	size := m.Size()
+	return m.MarshalToSizedBuffer(dAtA[:size])
+}
+
+func (m *QueryProgress) MarshalToSizedBuffer(dAtA []byte) (int, error) {
+	i := len(dAtA)
+	_ = i
+	var l int
+	_ = l
+	if m.Matches != 0 {
+		i = encodeVarintGrep(dAtA, i, uint64(m.Matches))
+		i--
+		dAtA[i] = 0x18
+	}
+	if m.Bytes != 0 {
+		i = encodeVarintGrep(dAtA, i, uint64(m.Bytes))
+		i--
+		dAtA[i] = 0x10
+	}
+	if m.Ended != 0 {
+		i = encodeVarintGrep(dAtA, i, uint64(m.Ended))
+		i--
+		dAtA[i] = 0x8
 	}
 	return len(dAtA) - i, nil
 }
@@ -3921,6 +5073,78 @@ func (m *QueryEnd) MarshalToSizedBuffer(dAtA []byte) (int, error) {
 		i = encodeVarintGrep(dAtA, i, uint64(m.Asked))
 		i--
 		dAtA[i] = 0x8
+	}
+	return len(dAtA) - i, nil
+}
+
+func (m *CompleteRequest) Marshal() (dAtA []byte, err error) {
+	size := m.Size()
+	dAtA = make([]byte, size)
+	n, err := m.MarshalToSizedBuffer(dAtA[:size])
+	if err != nil {
+		return nil, err
+	}
+	return dAtA[:n], nil
+}
+
+func (m *CompleteRequest) MarshalTo(dAtA []byte) (int, error) {
+	size := m.Size()
+	return m.MarshalToSizedBuffer(dAtA[:size])
+}
+
+func (m *CompleteRequest) MarshalToSizedBuffer(dAtA []byte) (int, error) {
+	i := len(dAtA)
+	_ = i
+	var l int
+	_ = l
+	if len(m.Prefix) > 0 {
+		i -= len(m.Prefix)
+		copy(dAtA[i:], m.Prefix)
+		i = encodeVarintGrep(dAtA, i, uint64(len(m.Prefix)))
+		i--
+		dAtA[i] = 0xa
+	}
+	return len(dAtA) - i, nil
+}
+
+func (m *CompleteReply) Marshal() (dAtA []byte, err error) {
+	size := m.Size()
+	dAtA = make([]byte, size)
+	n, err := m.MarshalToSizedBuffer(dAtA[:size])
+	if err != nil {
+		return nil, err
+	}
+	return dAtA[:n], nil
+}
+
+func (m *CompleteReply) MarshalTo(dAtA []byte) (int, error) {
+	size := m.Size()
+	return m.MarshalToSizedBuffer(dAtA[:size])
+}
+
+func (m *CompleteReply) MarshalToSizedBuffer(dAtA []byte) (int, error) {
+	i := len(dAtA)
+	_ = i
+	var l int
+	_ = l
+	if m.Truncated {
+		i--
+		if m.Truncated {
+			dAtA[i] = 1
+		} else {
+			dAtA[i] = 0
+		}
+		i--
+		dAtA[i] = 0x10
+	}
+	if len(m.Paths) > 0 {
+		for iNdEx := len(m.Paths) - 1; iNdEx >= 0; iNdEx-- {
+			i -= len(m.Paths[iNdEx])
+			copy(dAtA[i:], m.Paths[iNdEx])
+			i = encodeVarintGrep(dAtA, i, uint64(len(m.Paths[iNdEx])))
+			i--
+			dAtA[i] = 0xa
+		}
 	}
 	return len(dAtA) - i, nil
 }
@@ -4690,20 +5914,8 @@ func (m *SearchRequest) Size() (n int) {
 	if m.Binary != 0 {
 		n += 1 + sovGrep(uint64(m.Binary))
 	}
-	if m.Recursive {
-		n += 2
-	}
-	if len(m.Include) > 0 {
-		for _, s := range m.Include {
-			l = len(s)
-			n += 1 + l + sovGrep(uint64(l))
-		}
-	}
-	if len(m.Exclude) > 0 {
-		for _, s := range m.Exclude {
-			l = len(s)
-			n += 1 + l + sovGrep(uint64(l))
-		}
+	if m.Directories != 0 {
+		n += 1 + sovGrep(uint64(m.Directories))
 	}
 	if len(m.ExcludeDir) > 0 {
 		for _, s := range m.ExcludeDir {
@@ -4719,6 +5931,64 @@ func (m *SearchRequest) Size() (n int) {
 	}
 	if m.Spans {
 		n += 3
+	}
+	if m.SinceUnixNanos != 0 {
+		n += 2 + sovGrep(uint64(m.SinceUnixNanos))
+	}
+	if m.UntilUnixNanos != 0 {
+		n += 2 + sovGrep(uint64(m.UntilUnixNanos))
+	}
+	if len(m.Where) > 0 {
+		for _, s := range m.Where {
+			l = len(s)
+			n += 2 + l + sovGrep(uint64(l))
+		}
+	}
+	if len(m.Fields) > 0 {
+		for _, s := range m.Fields {
+			l = len(s)
+			n += 2 + l + sovGrep(uint64(l))
+		}
+	}
+	if m.CountBy {
+		n += 3
+	}
+	if m.ByTime {
+		n += 3
+	}
+	if m.NullData {
+		n += 3
+	}
+	if m.Dereference {
+		n += 3
+	}
+	if m.SkipDevices {
+		n += 3
+	}
+	if len(m.Globs) > 0 {
+		for _, e := range m.Globs {
+			l = e.Size()
+			n += 2 + l + sovGrep(uint64(l))
+		}
+	}
+	if m.ProgressNanos != 0 {
+		n += 2 + sovGrep(uint64(m.ProgressNanos))
+	}
+	return n
+}
+
+func (m *Glob) Size() (n int) {
+	if m == nil {
+		return 0
+	}
+	var l int
+	_ = l
+	l = len(m.Pattern)
+	if l > 0 {
+		n += 1 + l + sovGrep(uint64(l))
+	}
+	if m.Include {
+		n += 2
 	}
 	return n
 }
@@ -4807,6 +6077,54 @@ func (m *SearchReply_Progress) Size() (n int) {
 	}
 	return n
 }
+func (m *SearchReply_Groups) Size() (n int) {
+	if m == nil {
+		return 0
+	}
+	var l int
+	_ = l
+	if m.Groups != nil {
+		l = m.Groups.Size()
+		n += 2 + l + sovGrep(uint64(l))
+	}
+	return n
+}
+func (m *Groups) Size() (n int) {
+	if m == nil {
+		return 0
+	}
+	var l int
+	_ = l
+	if len(m.Groups) > 0 {
+		for _, e := range m.Groups {
+			l = e.Size()
+			n += 1 + l + sovGrep(uint64(l))
+		}
+	}
+	if m.Other != 0 {
+		n += 1 + sovGrep(uint64(m.Other))
+	}
+	return n
+}
+
+func (m *Group) Size() (n int) {
+	if m == nil {
+		return 0
+	}
+	var l int
+	_ = l
+	if len(m.Values) > 0 {
+		for _, s := range m.Values {
+			l = len(s)
+			n += 1 + l + sovGrep(uint64(l))
+		}
+	}
+	if m.Count != 0 {
+		n += 1 + sovGrep(uint64(m.Count))
+	}
+	return n
+}
+
 func (m *Progress) Size() (n int) {
 	if m == nil {
 		return 0
@@ -4815,6 +6133,9 @@ func (m *Progress) Size() (n int) {
 	_ = l
 	if m.Bytes != 0 {
 		n += 1 + sovGrep(uint64(m.Bytes))
+	}
+	if m.Matches != 0 {
+		n += 1 + sovGrep(uint64(m.Matches))
 	}
 	return n
 }
@@ -4828,6 +6149,12 @@ func (m *FileBegin) Size() (n int) {
 	l = len(m.Path)
 	if l > 0 {
 		n += 1 + l + sovGrep(uint64(l))
+	}
+	if m.File != 0 {
+		n += 2 + sovGrep(uint64(m.File))
+	}
+	if m.Size_ != 0 {
+		n += 2 + sovGrep(uint64(m.Size_))
 	}
 	return n
 }
@@ -4877,6 +6204,12 @@ func (m *Chunk) Size() (n int) {
 	if m.More {
 		n += 2
 	}
+	if len(m.Times) > 0 {
+		n += 2 + sovGrep(uint64(len(m.Times)*8)) + len(m.Times)*8
+	}
+	if m.File != 0 {
+		n += 2 + sovGrep(uint64(m.File))
+	}
 	return n
 }
 
@@ -4894,6 +6227,9 @@ func (m *FileEnd) Size() (n int) {
 	}
 	if m.Bytes != 0 {
 		n += 1 + sovGrep(uint64(m.Bytes))
+	}
+	if m.File != 0 {
+		n += 2 + sovGrep(uint64(m.File))
 	}
 	return n
 }
@@ -4915,6 +6251,9 @@ func (m *FileError) Size() (n int) {
 	if m.Missing {
 		n += 2
 	}
+	if m.Warning {
+		n += 2
+	}
 	return n
 }
 
@@ -4932,6 +6271,31 @@ func (m *SearchEnd) Size() (n int) {
 	}
 	if m.Bytes != 0 {
 		n += 1 + sovGrep(uint64(m.Bytes))
+	}
+	if m.ElapsedNanos != 0 {
+		n += 2 + sovGrep(uint64(m.ElapsedNanos))
+	}
+	if len(m.Marks) > 0 {
+		for _, e := range m.Marks {
+			l = e.Size()
+			n += 2 + l + sovGrep(uint64(l))
+		}
+	}
+	return n
+}
+
+func (m *FileMark) Size() (n int) {
+	if m == nil {
+		return 0
+	}
+	var l int
+	_ = l
+	l = len(m.Path)
+	if l > 0 {
+		n += 1 + l + sovGrep(uint64(l))
+	}
+	if m.Mark != 0 {
+		n += 9
 	}
 	return n
 }
@@ -4952,6 +6316,9 @@ func (m *QueryRequest) Size() (n int) {
 	}
 	if m.TimeoutNanos != 0 {
 		n += 1 + sovGrep(uint64(m.TimeoutNanos))
+	}
+	if m.Sort != 0 {
+		n += 2 + sovGrep(uint64(m.Sort))
 	}
 	return n
 }
@@ -5016,6 +6383,30 @@ func (m *QueryReply_End) Size() (n int) {
 	}
 	return n
 }
+func (m *QueryReply_Groups) Size() (n int) {
+	if m == nil {
+		return 0
+	}
+	var l int
+	_ = l
+	if m.Groups != nil {
+		l = m.Groups.Size()
+		n += 2 + l + sovGrep(uint64(l))
+	}
+	return n
+}
+func (m *QueryReply_Progress) Size() (n int) {
+	if m == nil {
+		return 0
+	}
+	var l int
+	_ = l
+	if m.Progress != nil {
+		l = m.Progress.Size()
+		n += 2 + l + sovGrep(uint64(l))
+	}
+	return n
+}
 func (m *QueryBegin) Size() (n int) {
 	if m == nil {
 		return 0
@@ -5036,6 +6427,24 @@ func (m *QueryBegin) Size() (n int) {
 	}
 	if m.StaleNanos != 0 {
 		n += 1 + sovGrep(uint64(m.StaleNanos))
+	}
+	return n
+}
+
+func (m *QueryProgress) Size() (n int) {
+	if m == nil {
+		return 0
+	}
+	var l int
+	_ = l
+	if m.Ended != 0 {
+		n += 1 + sovGrep(uint64(m.Ended))
+	}
+	if m.Bytes != 0 {
+		n += 1 + sovGrep(uint64(m.Bytes))
+	}
+	if m.Matches != 0 {
+		n += 1 + sovGrep(uint64(m.Matches))
 	}
 	return n
 }
@@ -5087,6 +6496,37 @@ func (m *QueryEnd) Size() (n int) {
 	}
 	if m.Answered != 0 {
 		n += 1 + sovGrep(uint64(m.Answered))
+	}
+	return n
+}
+
+func (m *CompleteRequest) Size() (n int) {
+	if m == nil {
+		return 0
+	}
+	var l int
+	_ = l
+	l = len(m.Prefix)
+	if l > 0 {
+		n += 1 + l + sovGrep(uint64(l))
+	}
+	return n
+}
+
+func (m *CompleteReply) Size() (n int) {
+	if m == nil {
+		return 0
+	}
+	var l int
+	_ = l
+	if len(m.Paths) > 0 {
+		for _, s := range m.Paths {
+			l = len(s)
+			n += 1 + l + sovGrep(uint64(l))
+		}
+	}
+	if m.Truncated {
+		n += 2
 	}
 	return n
 }
@@ -5810,9 +7250,9 @@ func (m *SearchRequest) Unmarshal(dAtA []byte) error {
 			}
 		case 10:
 			if wireType != 0 {
-				return fmt.Errorf("proto: wrong wireType = %d for field Recursive", wireType)
+				return fmt.Errorf("proto: wrong wireType = %d for field Directories", wireType)
 			}
-			var v int
+			m.Directories = 0
 			for shift := uint(0); ; shift += 7 {
 				if shift >= 64 {
 					return ErrIntOverflowGrep
@@ -5822,76 +7262,11 @@ func (m *SearchRequest) Unmarshal(dAtA []byte) error {
 				}
 				b := dAtA[iNdEx]
 				iNdEx++
-				v |= int(b&0x7F) << shift
+				m.Directories |= Directories(b&0x7F) << shift
 				if b < 0x80 {
 					break
 				}
 			}
-			m.Recursive = bool(v != 0)
-		case 11:
-			if wireType != 2 {
-				return fmt.Errorf("proto: wrong wireType = %d for field Include", wireType)
-			}
-			var stringLen uint64
-			for shift := uint(0); ; shift += 7 {
-				if shift >= 64 {
-					return ErrIntOverflowGrep
-				}
-				if iNdEx >= l {
-					return io.ErrUnexpectedEOF
-				}
-				b := dAtA[iNdEx]
-				iNdEx++
-				stringLen |= uint64(b&0x7F) << shift
-				if b < 0x80 {
-					break
-				}
-			}
-			intStringLen := int(stringLen)
-			if intStringLen < 0 {
-				return ErrInvalidLengthGrep
-			}
-			postIndex := iNdEx + intStringLen
-			if postIndex < 0 {
-				return ErrInvalidLengthGrep
-			}
-			if postIndex > l {
-				return io.ErrUnexpectedEOF
-			}
-			m.Include = append(m.Include, string(dAtA[iNdEx:postIndex]))
-			iNdEx = postIndex
-		case 12:
-			if wireType != 2 {
-				return fmt.Errorf("proto: wrong wireType = %d for field Exclude", wireType)
-			}
-			var stringLen uint64
-			for shift := uint(0); ; shift += 7 {
-				if shift >= 64 {
-					return ErrIntOverflowGrep
-				}
-				if iNdEx >= l {
-					return io.ErrUnexpectedEOF
-				}
-				b := dAtA[iNdEx]
-				iNdEx++
-				stringLen |= uint64(b&0x7F) << shift
-				if b < 0x80 {
-					break
-				}
-			}
-			intStringLen := int(stringLen)
-			if intStringLen < 0 {
-				return ErrInvalidLengthGrep
-			}
-			postIndex := iNdEx + intStringLen
-			if postIndex < 0 {
-				return ErrInvalidLengthGrep
-			}
-			if postIndex > l {
-				return io.ErrUnexpectedEOF
-			}
-			m.Exclude = append(m.Exclude, string(dAtA[iNdEx:postIndex]))
-			iNdEx = postIndex
 		case 13:
 			if wireType != 2 {
 				return fmt.Errorf("proto: wrong wireType = %d for field ExcludeDir", wireType)
@@ -5984,6 +7359,363 @@ func (m *SearchRequest) Unmarshal(dAtA []byte) error {
 				}
 			}
 			m.Spans = bool(v != 0)
+		case 40:
+			if wireType != 0 {
+				return fmt.Errorf("proto: wrong wireType = %d for field SinceUnixNanos", wireType)
+			}
+			m.SinceUnixNanos = 0
+			for shift := uint(0); ; shift += 7 {
+				if shift >= 64 {
+					return ErrIntOverflowGrep
+				}
+				if iNdEx >= l {
+					return io.ErrUnexpectedEOF
+				}
+				b := dAtA[iNdEx]
+				iNdEx++
+				m.SinceUnixNanos |= int64(b&0x7F) << shift
+				if b < 0x80 {
+					break
+				}
+			}
+		case 41:
+			if wireType != 0 {
+				return fmt.Errorf("proto: wrong wireType = %d for field UntilUnixNanos", wireType)
+			}
+			m.UntilUnixNanos = 0
+			for shift := uint(0); ; shift += 7 {
+				if shift >= 64 {
+					return ErrIntOverflowGrep
+				}
+				if iNdEx >= l {
+					return io.ErrUnexpectedEOF
+				}
+				b := dAtA[iNdEx]
+				iNdEx++
+				m.UntilUnixNanos |= int64(b&0x7F) << shift
+				if b < 0x80 {
+					break
+				}
+			}
+		case 42:
+			if wireType != 2 {
+				return fmt.Errorf("proto: wrong wireType = %d for field Where", wireType)
+			}
+			var stringLen uint64
+			for shift := uint(0); ; shift += 7 {
+				if shift >= 64 {
+					return ErrIntOverflowGrep
+				}
+				if iNdEx >= l {
+					return io.ErrUnexpectedEOF
+				}
+				b := dAtA[iNdEx]
+				iNdEx++
+				stringLen |= uint64(b&0x7F) << shift
+				if b < 0x80 {
+					break
+				}
+			}
+			intStringLen := int(stringLen)
+			if intStringLen < 0 {
+				return ErrInvalidLengthGrep
+			}
+			postIndex := iNdEx + intStringLen
+			if postIndex < 0 {
+				return ErrInvalidLengthGrep
+			}
+			if postIndex > l {
+				return io.ErrUnexpectedEOF
+			}
+			m.Where = append(m.Where, string(dAtA[iNdEx:postIndex]))
+			iNdEx = postIndex
+		case 43:
+			if wireType != 2 {
+				return fmt.Errorf("proto: wrong wireType = %d for field Fields", wireType)
+			}
+			var stringLen uint64
+			for shift := uint(0); ; shift += 7 {
+				if shift >= 64 {
+					return ErrIntOverflowGrep
+				}
+				if iNdEx >= l {
+					return io.ErrUnexpectedEOF
+				}
+				b := dAtA[iNdEx]
+				iNdEx++
+				stringLen |= uint64(b&0x7F) << shift
+				if b < 0x80 {
+					break
+				}
+			}
+			intStringLen := int(stringLen)
+			if intStringLen < 0 {
+				return ErrInvalidLengthGrep
+			}
+			postIndex := iNdEx + intStringLen
+			if postIndex < 0 {
+				return ErrInvalidLengthGrep
+			}
+			if postIndex > l {
+				return io.ErrUnexpectedEOF
+			}
+			m.Fields = append(m.Fields, string(dAtA[iNdEx:postIndex]))
+			iNdEx = postIndex
+		case 44:
+			if wireType != 0 {
+				return fmt.Errorf("proto: wrong wireType = %d for field CountBy", wireType)
+			}
+			var v int
+			for shift := uint(0); ; shift += 7 {
+				if shift >= 64 {
+					return ErrIntOverflowGrep
+				}
+				if iNdEx >= l {
+					return io.ErrUnexpectedEOF
+				}
+				b := dAtA[iNdEx]
+				iNdEx++
+				v |= int(b&0x7F) << shift
+				if b < 0x80 {
+					break
+				}
+			}
+			m.CountBy = bool(v != 0)
+		case 45:
+			if wireType != 0 {
+				return fmt.Errorf("proto: wrong wireType = %d for field ByTime", wireType)
+			}
+			var v int
+			for shift := uint(0); ; shift += 7 {
+				if shift >= 64 {
+					return ErrIntOverflowGrep
+				}
+				if iNdEx >= l {
+					return io.ErrUnexpectedEOF
+				}
+				b := dAtA[iNdEx]
+				iNdEx++
+				v |= int(b&0x7F) << shift
+				if b < 0x80 {
+					break
+				}
+			}
+			m.ByTime = bool(v != 0)
+		case 60:
+			if wireType != 0 {
+				return fmt.Errorf("proto: wrong wireType = %d for field NullData", wireType)
+			}
+			var v int
+			for shift := uint(0); ; shift += 7 {
+				if shift >= 64 {
+					return ErrIntOverflowGrep
+				}
+				if iNdEx >= l {
+					return io.ErrUnexpectedEOF
+				}
+				b := dAtA[iNdEx]
+				iNdEx++
+				v |= int(b&0x7F) << shift
+				if b < 0x80 {
+					break
+				}
+			}
+			m.NullData = bool(v != 0)
+		case 61:
+			if wireType != 0 {
+				return fmt.Errorf("proto: wrong wireType = %d for field Dereference", wireType)
+			}
+			var v int
+			for shift := uint(0); ; shift += 7 {
+				if shift >= 64 {
+					return ErrIntOverflowGrep
+				}
+				if iNdEx >= l {
+					return io.ErrUnexpectedEOF
+				}
+				b := dAtA[iNdEx]
+				iNdEx++
+				v |= int(b&0x7F) << shift
+				if b < 0x80 {
+					break
+				}
+			}
+			m.Dereference = bool(v != 0)
+		case 62:
+			if wireType != 0 {
+				return fmt.Errorf("proto: wrong wireType = %d for field SkipDevices", wireType)
+			}
+			var v int
+			for shift := uint(0); ; shift += 7 {
+				if shift >= 64 {
+					return ErrIntOverflowGrep
+				}
+				if iNdEx >= l {
+					return io.ErrUnexpectedEOF
+				}
+				b := dAtA[iNdEx]
+				iNdEx++
+				v |= int(b&0x7F) << shift
+				if b < 0x80 {
+					break
+				}
+			}
+			m.SkipDevices = bool(v != 0)
+		case 63:
+			if wireType != 2 {
+				return fmt.Errorf("proto: wrong wireType = %d for field Globs", wireType)
+			}
+			var msglen int
+			for shift := uint(0); ; shift += 7 {
+				if shift >= 64 {
+					return ErrIntOverflowGrep
+				}
+				if iNdEx >= l {
+					return io.ErrUnexpectedEOF
+				}
+				b := dAtA[iNdEx]
+				iNdEx++
+				msglen |= int(b&0x7F) << shift
+				if b < 0x80 {
+					break
+				}
+			}
+			if msglen < 0 {
+				return ErrInvalidLengthGrep
+			}
+			postIndex := iNdEx + msglen
+			if postIndex < 0 {
+				return ErrInvalidLengthGrep
+			}
+			if postIndex > l {
+				return io.ErrUnexpectedEOF
+			}
+			m.Globs = append(m.Globs, Glob{})
+			if err := m.Globs[len(m.Globs)-1].Unmarshal(dAtA[iNdEx:postIndex]); err != nil {
+				return err
+			}
+			iNdEx = postIndex
+		case 64:
+			if wireType != 0 {
+				return fmt.Errorf("proto: wrong wireType = %d for field ProgressNanos", wireType)
+			}
+			m.ProgressNanos = 0
+			for shift := uint(0); ; shift += 7 {
+				if shift >= 64 {
+					return ErrIntOverflowGrep
+				}
+				if iNdEx >= l {
+					return io.ErrUnexpectedEOF
+				}
+				b := dAtA[iNdEx]
+				iNdEx++
+				m.ProgressNanos |= int64(b&0x7F) << shift
+				if b < 0x80 {
+					break
+				}
+			}
+		default:
+			iNdEx = preIndex
+			skippy, err := skipGrep(dAtA[iNdEx:])
+			if err != nil {
+				return err
+			}
+			if (skippy < 0) || (iNdEx+skippy) < 0 {
+				return ErrInvalidLengthGrep
+			}
+			if (iNdEx + skippy) > l {
+				return io.ErrUnexpectedEOF
+			}
+			iNdEx += skippy
+		}
+	}
+
+	if iNdEx > l {
+		return io.ErrUnexpectedEOF
+	}
+	return nil
+}
+func (m *Glob) Unmarshal(dAtA []byte) error {
+	l := len(dAtA)
+	iNdEx := 0
+	for iNdEx < l {
+		preIndex := iNdEx
+		var wire uint64
+		for shift := uint(0); ; shift += 7 {
+			if shift >= 64 {
+				return ErrIntOverflowGrep
+			}
+			if iNdEx >= l {
+				return io.ErrUnexpectedEOF
+			}
+			b := dAtA[iNdEx]
+			iNdEx++
+			wire |= uint64(b&0x7F) << shift
+			if b < 0x80 {
+				break
+			}
+		}
+		fieldNum := int32(wire >> 3)
+		wireType := int(wire & 0x7)
+		if wireType == 4 {
+			return fmt.Errorf("proto: Glob: wiretype end group for non-group")
+		}
+		if fieldNum <= 0 {
+			return fmt.Errorf("proto: Glob: illegal tag %d (wire type %d)", fieldNum, wire)
+		}
+		switch fieldNum {
+		case 1:
+			if wireType != 2 {
+				return fmt.Errorf("proto: wrong wireType = %d for field Pattern", wireType)
+			}
+			var stringLen uint64
+			for shift := uint(0); ; shift += 7 {
+				if shift >= 64 {
+					return ErrIntOverflowGrep
+				}
+				if iNdEx >= l {
+					return io.ErrUnexpectedEOF
+				}
+				b := dAtA[iNdEx]
+				iNdEx++
+				stringLen |= uint64(b&0x7F) << shift
+				if b < 0x80 {
+					break
+				}
+			}
+			intStringLen := int(stringLen)
+			if intStringLen < 0 {
+				return ErrInvalidLengthGrep
+			}
+			postIndex := iNdEx + intStringLen
+			if postIndex < 0 {
+				return ErrInvalidLengthGrep
+			}
+			if postIndex > l {
+				return io.ErrUnexpectedEOF
+			}
+			m.Pattern = string(dAtA[iNdEx:postIndex])
+			iNdEx = postIndex
+		case 2:
+			if wireType != 0 {
+				return fmt.Errorf("proto: wrong wireType = %d for field Include", wireType)
+			}
+			var v int
+			for shift := uint(0); ; shift += 7 {
+				if shift >= 64 {
+					return ErrIntOverflowGrep
+				}
+				if iNdEx >= l {
+					return io.ErrUnexpectedEOF
+				}
+				b := dAtA[iNdEx]
+				iNdEx++
+				v |= int(b&0x7F) << shift
+				if b < 0x80 {
+					break
+				}
+			}
+			m.Include = bool(v != 0)
 		default:
 			iNdEx = preIndex
 			skippy, err := skipGrep(dAtA[iNdEx:])
@@ -6244,6 +7976,245 @@ func (m *SearchReply) Unmarshal(dAtA []byte) error {
 			}
 			m.Step = &SearchReply_Progress{v}
 			iNdEx = postIndex
+		case 20:
+			if wireType != 2 {
+				return fmt.Errorf("proto: wrong wireType = %d for field Groups", wireType)
+			}
+			var msglen int
+			for shift := uint(0); ; shift += 7 {
+				if shift >= 64 {
+					return ErrIntOverflowGrep
+				}
+				if iNdEx >= l {
+					return io.ErrUnexpectedEOF
+				}
+				b := dAtA[iNdEx]
+				iNdEx++
+				msglen |= int(b&0x7F) << shift
+				if b < 0x80 {
+					break
+				}
+			}
+			if msglen < 0 {
+				return ErrInvalidLengthGrep
+			}
+			postIndex := iNdEx + msglen
+			if postIndex < 0 {
+				return ErrInvalidLengthGrep
+			}
+			if postIndex > l {
+				return io.ErrUnexpectedEOF
+			}
+			v := &Groups{}
+			if err := v.Unmarshal(dAtA[iNdEx:postIndex]); err != nil {
+				return err
+			}
+			m.Step = &SearchReply_Groups{v}
+			iNdEx = postIndex
+		default:
+			iNdEx = preIndex
+			skippy, err := skipGrep(dAtA[iNdEx:])
+			if err != nil {
+				return err
+			}
+			if (skippy < 0) || (iNdEx+skippy) < 0 {
+				return ErrInvalidLengthGrep
+			}
+			if (iNdEx + skippy) > l {
+				return io.ErrUnexpectedEOF
+			}
+			iNdEx += skippy
+		}
+	}
+
+	if iNdEx > l {
+		return io.ErrUnexpectedEOF
+	}
+	return nil
+}
+func (m *Groups) Unmarshal(dAtA []byte) error {
+	l := len(dAtA)
+	iNdEx := 0
+	for iNdEx < l {
+		preIndex := iNdEx
+		var wire uint64
+		for shift := uint(0); ; shift += 7 {
+			if shift >= 64 {
+				return ErrIntOverflowGrep
+			}
+			if iNdEx >= l {
+				return io.ErrUnexpectedEOF
+			}
+			b := dAtA[iNdEx]
+			iNdEx++
+			wire |= uint64(b&0x7F) << shift
+			if b < 0x80 {
+				break
+			}
+		}
+		fieldNum := int32(wire >> 3)
+		wireType := int(wire & 0x7)
+		if wireType == 4 {
+			return fmt.Errorf("proto: Groups: wiretype end group for non-group")
+		}
+		if fieldNum <= 0 {
+			return fmt.Errorf("proto: Groups: illegal tag %d (wire type %d)", fieldNum, wire)
+		}
+		switch fieldNum {
+		case 1:
+			if wireType != 2 {
+				return fmt.Errorf("proto: wrong wireType = %d for field Groups", wireType)
+			}
+			var msglen int
+			for shift := uint(0); ; shift += 7 {
+				if shift >= 64 {
+					return ErrIntOverflowGrep
+				}
+				if iNdEx >= l {
+					return io.ErrUnexpectedEOF
+				}
+				b := dAtA[iNdEx]
+				iNdEx++
+				msglen |= int(b&0x7F) << shift
+				if b < 0x80 {
+					break
+				}
+			}
+			if msglen < 0 {
+				return ErrInvalidLengthGrep
+			}
+			postIndex := iNdEx + msglen
+			if postIndex < 0 {
+				return ErrInvalidLengthGrep
+			}
+			if postIndex > l {
+				return io.ErrUnexpectedEOF
+			}
+			m.Groups = append(m.Groups, Group{})
+			if err := m.Groups[len(m.Groups)-1].Unmarshal(dAtA[iNdEx:postIndex]); err != nil {
+				return err
+			}
+			iNdEx = postIndex
+		case 2:
+			if wireType != 0 {
+				return fmt.Errorf("proto: wrong wireType = %d for field Other", wireType)
+			}
+			m.Other = 0
+			for shift := uint(0); ; shift += 7 {
+				if shift >= 64 {
+					return ErrIntOverflowGrep
+				}
+				if iNdEx >= l {
+					return io.ErrUnexpectedEOF
+				}
+				b := dAtA[iNdEx]
+				iNdEx++
+				m.Other |= uint64(b&0x7F) << shift
+				if b < 0x80 {
+					break
+				}
+			}
+		default:
+			iNdEx = preIndex
+			skippy, err := skipGrep(dAtA[iNdEx:])
+			if err != nil {
+				return err
+			}
+			if (skippy < 0) || (iNdEx+skippy) < 0 {
+				return ErrInvalidLengthGrep
+			}
+			if (iNdEx + skippy) > l {
+				return io.ErrUnexpectedEOF
+			}
+			iNdEx += skippy
+		}
+	}
+
+	if iNdEx > l {
+		return io.ErrUnexpectedEOF
+	}
+	return nil
+}
+func (m *Group) Unmarshal(dAtA []byte) error {
+	l := len(dAtA)
+	iNdEx := 0
+	for iNdEx < l {
+		preIndex := iNdEx
+		var wire uint64
+		for shift := uint(0); ; shift += 7 {
+			if shift >= 64 {
+				return ErrIntOverflowGrep
+			}
+			if iNdEx >= l {
+				return io.ErrUnexpectedEOF
+			}
+			b := dAtA[iNdEx]
+			iNdEx++
+			wire |= uint64(b&0x7F) << shift
+			if b < 0x80 {
+				break
+			}
+		}
+		fieldNum := int32(wire >> 3)
+		wireType := int(wire & 0x7)
+		if wireType == 4 {
+			return fmt.Errorf("proto: Group: wiretype end group for non-group")
+		}
+		if fieldNum <= 0 {
+			return fmt.Errorf("proto: Group: illegal tag %d (wire type %d)", fieldNum, wire)
+		}
+		switch fieldNum {
+		case 1:
+			if wireType != 2 {
+				return fmt.Errorf("proto: wrong wireType = %d for field Values", wireType)
+			}
+			var stringLen uint64
+			for shift := uint(0); ; shift += 7 {
+				if shift >= 64 {
+					return ErrIntOverflowGrep
+				}
+				if iNdEx >= l {
+					return io.ErrUnexpectedEOF
+				}
+				b := dAtA[iNdEx]
+				iNdEx++
+				stringLen |= uint64(b&0x7F) << shift
+				if b < 0x80 {
+					break
+				}
+			}
+			intStringLen := int(stringLen)
+			if intStringLen < 0 {
+				return ErrInvalidLengthGrep
+			}
+			postIndex := iNdEx + intStringLen
+			if postIndex < 0 {
+				return ErrInvalidLengthGrep
+			}
+			if postIndex > l {
+				return io.ErrUnexpectedEOF
+			}
+			m.Values = append(m.Values, string(dAtA[iNdEx:postIndex]))
+			iNdEx = postIndex
+		case 2:
+			if wireType != 0 {
+				return fmt.Errorf("proto: wrong wireType = %d for field Count", wireType)
+			}
+			m.Count = 0
+			for shift := uint(0); ; shift += 7 {
+				if shift >= 64 {
+					return ErrIntOverflowGrep
+				}
+				if iNdEx >= l {
+					return io.ErrUnexpectedEOF
+				}
+				b := dAtA[iNdEx]
+				iNdEx++
+				m.Count |= uint64(b&0x7F) << shift
+				if b < 0x80 {
+					break
+				}
+			}
 		default:
 			iNdEx = preIndex
 			skippy, err := skipGrep(dAtA[iNdEx:])
@@ -6309,6 +8280,25 @@ func (m *Progress) Unmarshal(dAtA []byte) error {
 				b := dAtA[iNdEx]
 				iNdEx++
 				m.Bytes |= uint64(b&0x7F) << shift
+				if b < 0x80 {
+					break
+				}
+			}
+		case 2:
+			if wireType != 0 {
+				return fmt.Errorf("proto: wrong wireType = %d for field Matches", wireType)
+			}
+			m.Matches = 0
+			for shift := uint(0); ; shift += 7 {
+				if shift >= 64 {
+					return ErrIntOverflowGrep
+				}
+				if iNdEx >= l {
+					return io.ErrUnexpectedEOF
+				}
+				b := dAtA[iNdEx]
+				iNdEx++
+				m.Matches |= uint64(b&0x7F) << shift
 				if b < 0x80 {
 					break
 				}
@@ -6395,6 +8385,44 @@ func (m *FileBegin) Unmarshal(dAtA []byte) error {
 			}
 			m.Path = string(dAtA[iNdEx:postIndex])
 			iNdEx = postIndex
+		case 20:
+			if wireType != 0 {
+				return fmt.Errorf("proto: wrong wireType = %d for field File", wireType)
+			}
+			m.File = 0
+			for shift := uint(0); ; shift += 7 {
+				if shift >= 64 {
+					return ErrIntOverflowGrep
+				}
+				if iNdEx >= l {
+					return io.ErrUnexpectedEOF
+				}
+				b := dAtA[iNdEx]
+				iNdEx++
+				m.File |= uint32(b&0x7F) << shift
+				if b < 0x80 {
+					break
+				}
+			}
+		case 40:
+			if wireType != 0 {
+				return fmt.Errorf("proto: wrong wireType = %d for field Size_", wireType)
+			}
+			m.Size_ = 0
+			for shift := uint(0); ; shift += 7 {
+				if shift >= 64 {
+					return ErrIntOverflowGrep
+				}
+				if iNdEx >= l {
+					return io.ErrUnexpectedEOF
+				}
+				b := dAtA[iNdEx]
+				iNdEx++
+				m.Size_ |= int64(b&0x7F) << shift
+				if b < 0x80 {
+					break
+				}
+			}
 		default:
 			iNdEx = preIndex
 			skippy, err := skipGrep(dAtA[iNdEx:])
@@ -6837,6 +8865,77 @@ func (m *Chunk) Unmarshal(dAtA []byte) error {
 				}
 			}
 			m.More = bool(v != 0)
+		case 20:
+			if wireType == 1 {
+				var v int64
+				if (iNdEx + 8) > l {
+					return io.ErrUnexpectedEOF
+				}
+				v = int64(encoding_binary.LittleEndian.Uint64(dAtA[iNdEx:]))
+				iNdEx += 8
+				m.Times = append(m.Times, v)
+			} else if wireType == 2 {
+				var packedLen int
+				for shift := uint(0); ; shift += 7 {
+					if shift >= 64 {
+						return ErrIntOverflowGrep
+					}
+					if iNdEx >= l {
+						return io.ErrUnexpectedEOF
+					}
+					b := dAtA[iNdEx]
+					iNdEx++
+					packedLen |= int(b&0x7F) << shift
+					if b < 0x80 {
+						break
+					}
+				}
+				if packedLen < 0 {
+					return ErrInvalidLengthGrep
+				}
+				postIndex := iNdEx + packedLen
+				if postIndex < 0 {
+					return ErrInvalidLengthGrep
+				}
+				if postIndex > l {
+					return io.ErrUnexpectedEOF
+				}
+				var elementCount int
+				elementCount = packedLen / 8
+				if elementCount != 0 && len(m.Times) == 0 {
+					m.Times = make([]int64, 0, elementCount)
+				}
+				for iNdEx < postIndex {
+					var v int64
+					if (iNdEx + 8) > l {
+						return io.ErrUnexpectedEOF
+					}
+					v = int64(encoding_binary.LittleEndian.Uint64(dAtA[iNdEx:]))
+					iNdEx += 8
+					m.Times = append(m.Times, v)
+				}
+			} else {
+				return fmt.Errorf("proto: wrong wireType = %d for field Times", wireType)
+			}
+		case 21:
+			if wireType != 0 {
+				return fmt.Errorf("proto: wrong wireType = %d for field File", wireType)
+			}
+			m.File = 0
+			for shift := uint(0); ; shift += 7 {
+				if shift >= 64 {
+					return ErrIntOverflowGrep
+				}
+				if iNdEx >= l {
+					return io.ErrUnexpectedEOF
+				}
+				b := dAtA[iNdEx]
+				iNdEx++
+				m.File |= uint32(b&0x7F) << shift
+				if b < 0x80 {
+					break
+				}
+			}
 		default:
 			iNdEx = preIndex
 			skippy, err := skipGrep(dAtA[iNdEx:])
@@ -6941,6 +9040,25 @@ func (m *FileEnd) Unmarshal(dAtA []byte) error {
 				b := dAtA[iNdEx]
 				iNdEx++
 				m.Bytes |= uint64(b&0x7F) << shift
+				if b < 0x80 {
+					break
+				}
+			}
+		case 20:
+			if wireType != 0 {
+				return fmt.Errorf("proto: wrong wireType = %d for field File", wireType)
+			}
+			m.File = 0
+			for shift := uint(0); ; shift += 7 {
+				if shift >= 64 {
+					return ErrIntOverflowGrep
+				}
+				if iNdEx >= l {
+					return io.ErrUnexpectedEOF
+				}
+				b := dAtA[iNdEx]
+				iNdEx++
+				m.File |= uint32(b&0x7F) << shift
 				if b < 0x80 {
 					break
 				}
@@ -7079,6 +9197,26 @@ func (m *FileError) Unmarshal(dAtA []byte) error {
 				}
 			}
 			m.Missing = bool(v != 0)
+		case 4:
+			if wireType != 0 {
+				return fmt.Errorf("proto: wrong wireType = %d for field Warning", wireType)
+			}
+			var v int
+			for shift := uint(0); ; shift += 7 {
+				if shift >= 64 {
+					return ErrIntOverflowGrep
+				}
+				if iNdEx >= l {
+					return io.ErrUnexpectedEOF
+				}
+				b := dAtA[iNdEx]
+				iNdEx++
+				v |= int(b&0x7F) << shift
+				if b < 0x80 {
+					break
+				}
+			}
+			m.Warning = bool(v != 0)
 		default:
 			iNdEx = preIndex
 			skippy, err := skipGrep(dAtA[iNdEx:])
@@ -7186,6 +9324,151 @@ func (m *SearchEnd) Unmarshal(dAtA []byte) error {
 					break
 				}
 			}
+		case 20:
+			if wireType != 0 {
+				return fmt.Errorf("proto: wrong wireType = %d for field ElapsedNanos", wireType)
+			}
+			m.ElapsedNanos = 0
+			for shift := uint(0); ; shift += 7 {
+				if shift >= 64 {
+					return ErrIntOverflowGrep
+				}
+				if iNdEx >= l {
+					return io.ErrUnexpectedEOF
+				}
+				b := dAtA[iNdEx]
+				iNdEx++
+				m.ElapsedNanos |= int64(b&0x7F) << shift
+				if b < 0x80 {
+					break
+				}
+			}
+		case 40:
+			if wireType != 2 {
+				return fmt.Errorf("proto: wrong wireType = %d for field Marks", wireType)
+			}
+			var msglen int
+			for shift := uint(0); ; shift += 7 {
+				if shift >= 64 {
+					return ErrIntOverflowGrep
+				}
+				if iNdEx >= l {
+					return io.ErrUnexpectedEOF
+				}
+				b := dAtA[iNdEx]
+				iNdEx++
+				msglen |= int(b&0x7F) << shift
+				if b < 0x80 {
+					break
+				}
+			}
+			if msglen < 0 {
+				return ErrInvalidLengthGrep
+			}
+			postIndex := iNdEx + msglen
+			if postIndex < 0 {
+				return ErrInvalidLengthGrep
+			}
+			if postIndex > l {
+				return io.ErrUnexpectedEOF
+			}
+			m.Marks = append(m.Marks, FileMark{})
+			if err := m.Marks[len(m.Marks)-1].Unmarshal(dAtA[iNdEx:postIndex]); err != nil {
+				return err
+			}
+			iNdEx = postIndex
+		default:
+			iNdEx = preIndex
+			skippy, err := skipGrep(dAtA[iNdEx:])
+			if err != nil {
+				return err
+			}
+			if (skippy < 0) || (iNdEx+skippy) < 0 {
+				return ErrInvalidLengthGrep
+			}
+			if (iNdEx + skippy) > l {
+				return io.ErrUnexpectedEOF
+			}
+			iNdEx += skippy
+		}
+	}
+
+	if iNdEx > l {
+		return io.ErrUnexpectedEOF
+	}
+	return nil
+}
+func (m *FileMark) Unmarshal(dAtA []byte) error {
+	l := len(dAtA)
+	iNdEx := 0
+	for iNdEx < l {
+		preIndex := iNdEx
+		var wire uint64
+		for shift := uint(0); ; shift += 7 {
+			if shift >= 64 {
+				return ErrIntOverflowGrep
+			}
+			if iNdEx >= l {
+				return io.ErrUnexpectedEOF
+			}
+			b := dAtA[iNdEx]
+			iNdEx++
+			wire |= uint64(b&0x7F) << shift
+			if b < 0x80 {
+				break
+			}
+		}
+		fieldNum := int32(wire >> 3)
+		wireType := int(wire & 0x7)
+		if wireType == 4 {
+			return fmt.Errorf("proto: FileMark: wiretype end group for non-group")
+		}
+		if fieldNum <= 0 {
+			return fmt.Errorf("proto: FileMark: illegal tag %d (wire type %d)", fieldNum, wire)
+		}
+		switch fieldNum {
+		case 1:
+			if wireType != 2 {
+				return fmt.Errorf("proto: wrong wireType = %d for field Path", wireType)
+			}
+			var stringLen uint64
+			for shift := uint(0); ; shift += 7 {
+				if shift >= 64 {
+					return ErrIntOverflowGrep
+				}
+				if iNdEx >= l {
+					return io.ErrUnexpectedEOF
+				}
+				b := dAtA[iNdEx]
+				iNdEx++
+				stringLen |= uint64(b&0x7F) << shift
+				if b < 0x80 {
+					break
+				}
+			}
+			intStringLen := int(stringLen)
+			if intStringLen < 0 {
+				return ErrInvalidLengthGrep
+			}
+			postIndex := iNdEx + intStringLen
+			if postIndex < 0 {
+				return ErrInvalidLengthGrep
+			}
+			if postIndex > l {
+				return io.ErrUnexpectedEOF
+			}
+			m.Path = string(dAtA[iNdEx:postIndex])
+			iNdEx = postIndex
+		case 2:
+			if wireType != 1 {
+				return fmt.Errorf("proto: wrong wireType = %d for field Mark", wireType)
+			}
+			m.Mark = 0
+			if (iNdEx + 8) > l {
+				return io.ErrUnexpectedEOF
+			}
+			m.Mark = uint64(encoding_binary.LittleEndian.Uint64(dAtA[iNdEx:]))
+			iNdEx += 8
 		default:
 			iNdEx = preIndex
 			skippy, err := skipGrep(dAtA[iNdEx:])
@@ -7316,6 +9599,25 @@ func (m *QueryRequest) Unmarshal(dAtA []byte) error {
 				b := dAtA[iNdEx]
 				iNdEx++
 				m.TimeoutNanos |= int64(b&0x7F) << shift
+				if b < 0x80 {
+					break
+				}
+			}
+		case 20:
+			if wireType != 0 {
+				return fmt.Errorf("proto: wrong wireType = %d for field Sort", wireType)
+			}
+			m.Sort = 0
+			for shift := uint(0); ; shift += 7 {
+				if shift >= 64 {
+					return ErrIntOverflowGrep
+				}
+				if iNdEx >= l {
+					return io.ErrUnexpectedEOF
+				}
+				b := dAtA[iNdEx]
+				iNdEx++
+				m.Sort |= Sort(b&0x7F) << shift
 				if b < 0x80 {
 					break
 				}
@@ -7510,6 +9812,76 @@ func (m *QueryReply) Unmarshal(dAtA []byte) error {
 			}
 			m.Step = &QueryReply_End{v}
 			iNdEx = postIndex
+		case 20:
+			if wireType != 2 {
+				return fmt.Errorf("proto: wrong wireType = %d for field Groups", wireType)
+			}
+			var msglen int
+			for shift := uint(0); ; shift += 7 {
+				if shift >= 64 {
+					return ErrIntOverflowGrep
+				}
+				if iNdEx >= l {
+					return io.ErrUnexpectedEOF
+				}
+				b := dAtA[iNdEx]
+				iNdEx++
+				msglen |= int(b&0x7F) << shift
+				if b < 0x80 {
+					break
+				}
+			}
+			if msglen < 0 {
+				return ErrInvalidLengthGrep
+			}
+			postIndex := iNdEx + msglen
+			if postIndex < 0 {
+				return ErrInvalidLengthGrep
+			}
+			if postIndex > l {
+				return io.ErrUnexpectedEOF
+			}
+			v := &Groups{}
+			if err := v.Unmarshal(dAtA[iNdEx:postIndex]); err != nil {
+				return err
+			}
+			m.Step = &QueryReply_Groups{v}
+			iNdEx = postIndex
+		case 40:
+			if wireType != 2 {
+				return fmt.Errorf("proto: wrong wireType = %d for field Progress", wireType)
+			}
+			var msglen int
+			for shift := uint(0); ; shift += 7 {
+				if shift >= 64 {
+					return ErrIntOverflowGrep
+				}
+				if iNdEx >= l {
+					return io.ErrUnexpectedEOF
+				}
+				b := dAtA[iNdEx]
+				iNdEx++
+				msglen |= int(b&0x7F) << shift
+				if b < 0x80 {
+					break
+				}
+			}
+			if msglen < 0 {
+				return ErrInvalidLengthGrep
+			}
+			postIndex := iNdEx + msglen
+			if postIndex < 0 {
+				return ErrInvalidLengthGrep
+			}
+			if postIndex > l {
+				return io.ErrUnexpectedEOF
+			}
+			v := &QueryProgress{}
+			if err := v.Unmarshal(dAtA[iNdEx:postIndex]); err != nil {
+				return err
+			}
+			m.Step = &QueryReply_Progress{v}
+			iNdEx = postIndex
 		default:
 			iNdEx = preIndex
 			skippy, err := skipGrep(dAtA[iNdEx:])
@@ -7647,6 +10019,113 @@ func (m *QueryBegin) Unmarshal(dAtA []byte) error {
 				b := dAtA[iNdEx]
 				iNdEx++
 				m.StaleNanos |= int64(b&0x7F) << shift
+				if b < 0x80 {
+					break
+				}
+			}
+		default:
+			iNdEx = preIndex
+			skippy, err := skipGrep(dAtA[iNdEx:])
+			if err != nil {
+				return err
+			}
+			if (skippy < 0) || (iNdEx+skippy) < 0 {
+				return ErrInvalidLengthGrep
+			}
+			if (iNdEx + skippy) > l {
+				return io.ErrUnexpectedEOF
+			}
+			iNdEx += skippy
+		}
+	}
+
+	if iNdEx > l {
+		return io.ErrUnexpectedEOF
+	}
+	return nil
+}
+func (m *QueryProgress) Unmarshal(dAtA []byte) error {
+	l := len(dAtA)
+	iNdEx := 0
+	for iNdEx < l {
+		preIndex := iNdEx
+		var wire uint64
+		for shift := uint(0); ; shift += 7 {
+			if shift >= 64 {
+				return ErrIntOverflowGrep
+			}
+			if iNdEx >= l {
+				return io.ErrUnexpectedEOF
+			}
+			b := dAtA[iNdEx]
+			iNdEx++
+			wire |= uint64(b&0x7F) << shift
+			if b < 0x80 {
+				break
+			}
+		}
+		fieldNum := int32(wire >> 3)
+		wireType := int(wire & 0x7)
+		if wireType == 4 {
+			return fmt.Errorf("proto: QueryProgress: wiretype end group for non-group")
+		}
+		if fieldNum <= 0 {
+			return fmt.Errorf("proto: QueryProgress: illegal tag %d (wire type %d)", fieldNum, wire)
+		}
+		switch fieldNum {
+		case 1:
+			if wireType != 0 {
+				return fmt.Errorf("proto: wrong wireType = %d for field Ended", wireType)
+			}
+			m.Ended = 0
+			for shift := uint(0); ; shift += 7 {
+				if shift >= 64 {
+					return ErrIntOverflowGrep
+				}
+				if iNdEx >= l {
+					return io.ErrUnexpectedEOF
+				}
+				b := dAtA[iNdEx]
+				iNdEx++
+				m.Ended |= uint32(b&0x7F) << shift
+				if b < 0x80 {
+					break
+				}
+			}
+		case 2:
+			if wireType != 0 {
+				return fmt.Errorf("proto: wrong wireType = %d for field Bytes", wireType)
+			}
+			m.Bytes = 0
+			for shift := uint(0); ; shift += 7 {
+				if shift >= 64 {
+					return ErrIntOverflowGrep
+				}
+				if iNdEx >= l {
+					return io.ErrUnexpectedEOF
+				}
+				b := dAtA[iNdEx]
+				iNdEx++
+				m.Bytes |= uint64(b&0x7F) << shift
+				if b < 0x80 {
+					break
+				}
+			}
+		case 3:
+			if wireType != 0 {
+				return fmt.Errorf("proto: wrong wireType = %d for field Matches", wireType)
+			}
+			m.Matches = 0
+			for shift := uint(0); ; shift += 7 {
+				if shift >= 64 {
+					return ErrIntOverflowGrep
+				}
+				if iNdEx >= l {
+					return io.ErrUnexpectedEOF
+				}
+				b := dAtA[iNdEx]
+				iNdEx++
+				m.Matches |= uint64(b&0x7F) << shift
 				if b < 0x80 {
 					break
 				}
@@ -7981,6 +10460,190 @@ func (m *QueryEnd) Unmarshal(dAtA []byte) error {
 					break
 				}
 			}
+		default:
+			iNdEx = preIndex
+			skippy, err := skipGrep(dAtA[iNdEx:])
+			if err != nil {
+				return err
+			}
+			if (skippy < 0) || (iNdEx+skippy) < 0 {
+				return ErrInvalidLengthGrep
+			}
+			if (iNdEx + skippy) > l {
+				return io.ErrUnexpectedEOF
+			}
+			iNdEx += skippy
+		}
+	}
+
+	if iNdEx > l {
+		return io.ErrUnexpectedEOF
+	}
+	return nil
+}
+func (m *CompleteRequest) Unmarshal(dAtA []byte) error {
+	l := len(dAtA)
+	iNdEx := 0
+	for iNdEx < l {
+		preIndex := iNdEx
+		var wire uint64
+		for shift := uint(0); ; shift += 7 {
+			if shift >= 64 {
+				return ErrIntOverflowGrep
+			}
+			if iNdEx >= l {
+				return io.ErrUnexpectedEOF
+			}
+			b := dAtA[iNdEx]
+			iNdEx++
+			wire |= uint64(b&0x7F) << shift
+			if b < 0x80 {
+				break
+			}
+		}
+		fieldNum := int32(wire >> 3)
+		wireType := int(wire & 0x7)
+		if wireType == 4 {
+			return fmt.Errorf("proto: CompleteRequest: wiretype end group for non-group")
+		}
+		if fieldNum <= 0 {
+			return fmt.Errorf("proto: CompleteRequest: illegal tag %d (wire type %d)", fieldNum, wire)
+		}
+		switch fieldNum {
+		case 1:
+			if wireType != 2 {
+				return fmt.Errorf("proto: wrong wireType = %d for field Prefix", wireType)
+			}
+			var stringLen uint64
+			for shift := uint(0); ; shift += 7 {
+				if shift >= 64 {
+					return ErrIntOverflowGrep
+				}
+				if iNdEx >= l {
+					return io.ErrUnexpectedEOF
+				}
+				b := dAtA[iNdEx]
+				iNdEx++
+				stringLen |= uint64(b&0x7F) << shift
+				if b < 0x80 {
+					break
+				}
+			}
+			intStringLen := int(stringLen)
+			if intStringLen < 0 {
+				return ErrInvalidLengthGrep
+			}
+			postIndex := iNdEx + intStringLen
+			if postIndex < 0 {
+				return ErrInvalidLengthGrep
+			}
+			if postIndex > l {
+				return io.ErrUnexpectedEOF
+			}
+			m.Prefix = string(dAtA[iNdEx:postIndex])
+			iNdEx = postIndex
+		default:
+			iNdEx = preIndex
+			skippy, err := skipGrep(dAtA[iNdEx:])
+			if err != nil {
+				return err
+			}
+			if (skippy < 0) || (iNdEx+skippy) < 0 {
+				return ErrInvalidLengthGrep
+			}
+			if (iNdEx + skippy) > l {
+				return io.ErrUnexpectedEOF
+			}
+			iNdEx += skippy
+		}
+	}
+
+	if iNdEx > l {
+		return io.ErrUnexpectedEOF
+	}
+	return nil
+}
+func (m *CompleteReply) Unmarshal(dAtA []byte) error {
+	l := len(dAtA)
+	iNdEx := 0
+	for iNdEx < l {
+		preIndex := iNdEx
+		var wire uint64
+		for shift := uint(0); ; shift += 7 {
+			if shift >= 64 {
+				return ErrIntOverflowGrep
+			}
+			if iNdEx >= l {
+				return io.ErrUnexpectedEOF
+			}
+			b := dAtA[iNdEx]
+			iNdEx++
+			wire |= uint64(b&0x7F) << shift
+			if b < 0x80 {
+				break
+			}
+		}
+		fieldNum := int32(wire >> 3)
+		wireType := int(wire & 0x7)
+		if wireType == 4 {
+			return fmt.Errorf("proto: CompleteReply: wiretype end group for non-group")
+		}
+		if fieldNum <= 0 {
+			return fmt.Errorf("proto: CompleteReply: illegal tag %d (wire type %d)", fieldNum, wire)
+		}
+		switch fieldNum {
+		case 1:
+			if wireType != 2 {
+				return fmt.Errorf("proto: wrong wireType = %d for field Paths", wireType)
+			}
+			var stringLen uint64
+			for shift := uint(0); ; shift += 7 {
+				if shift >= 64 {
+					return ErrIntOverflowGrep
+				}
+				if iNdEx >= l {
+					return io.ErrUnexpectedEOF
+				}
+				b := dAtA[iNdEx]
+				iNdEx++
+				stringLen |= uint64(b&0x7F) << shift
+				if b < 0x80 {
+					break
+				}
+			}
+			intStringLen := int(stringLen)
+			if intStringLen < 0 {
+				return ErrInvalidLengthGrep
+			}
+			postIndex := iNdEx + intStringLen
+			if postIndex < 0 {
+				return ErrInvalidLengthGrep
+			}
+			if postIndex > l {
+				return io.ErrUnexpectedEOF
+			}
+			m.Paths = append(m.Paths, string(dAtA[iNdEx:postIndex]))
+			iNdEx = postIndex
+		case 2:
+			if wireType != 0 {
+				return fmt.Errorf("proto: wrong wireType = %d for field Truncated", wireType)
+			}
+			var v int
+			for shift := uint(0); ; shift += 7 {
+				if shift >= 64 {
+					return ErrIntOverflowGrep
+				}
+				if iNdEx >= l {
+					return io.ErrUnexpectedEOF
+				}
+				b := dAtA[iNdEx]
+				iNdEx++
+				v |= int(b&0x7F) << shift
+				if b < 0x80 {
+					break
+				}
+			}
+			m.Truncated = bool(v != 0)
 		default:
 			iNdEx = preIndex
 			skippy, err := skipGrep(dAtA[iNdEx:])

@@ -1,0 +1,128 @@
+package main
+
+import (
+	"fmt"
+	"strings"
+	"time"
+
+	"github.com/spf13/pflag"
+
+	"github.com/aksinghdce/cluster-membership-service/grepd/internal/fields"
+	"github.com/aksinghdce/cluster-membership-service/grepd/internal/tally"
+	"github.com/aksinghdce/cluster-membership-service/shared/proto/greppb"
+)
+
+// find is what the options that grep does not have say of times, fields and order.
+type find struct {
+	since, until    string
+	fields, countBy string
+	sort            string
+	stats           bool
+}
+
+// findFlags binds them.
+func (p *parser) findFlags(f *pflag.FlagSet) {
+	f.StringVar(&p.find.since, "since", "", "")
+	f.StringVar(&p.find.until, "until", "", "")
+	f.StringArrayVar(&p.search().Where, "where", nil, "")
+	f.StringVar(&p.find.fields, "fields", "", "")
+	f.StringVar(&p.find.countBy, "count-by", "", "")
+	f.StringVar(&p.find.sort, "sort", "", "")
+	set(f, "stats", "", &p.find.stats, true)
+}
+
+// byFields tells whether fields are asked for. Then all operands are files, and a pattern stands
+// after -e or -f, if there is one.
+func (p *parser) byFields() bool {
+	return len(p.search().Where) > 0 || p.find.fields != "" || p.find.countBy != ""
+}
+
+// allLines is the pattern where there is none: every line matches it.
+func (p *parser) allLines(files []string) ([]string, error) {
+	if p.search().Invert {
+		return nil, usageError{"-v inverts the pattern, and there is none: give one with -e, or put != into --where"}
+	}
+	// A FILE is mount/name, or with -r perhaps a mount alone.
+	if len(files) > 1 && files[0] != "-" && p.search().Directories != greppb.Directories_DIRECTORIES_RECURSE && !strings.Contains(files[0], "/") {
+		return nil, usageError{fmt.Sprintf("%q is no FILE: with --where, --fields and --count-by a pattern is given with -e", files[0])}
+	}
+	return []string{""}, nil
+}
+
+// assembleFind puts the options into the query. Times are turned into points of UTC here, once, so
+// that all machines answer the same question, whatever their clocks and zones.
+func (p *parser) assembleFind(now time.Time) error {
+	s := p.search()
+	for _, bound := range []struct {
+		option, text string
+		nanos        *int64
+	}{{"since", p.find.since, &s.SinceUnixNanos}, {"until", p.find.until, &s.UntilUnixNanos}} {
+		if bound.text == "" {
+			continue
+		}
+		at, err := parseWhen(bound.option, bound.text, now)
+		if err != nil {
+			return err
+		}
+		*bound.nanos = at.UnixNano()
+	}
+	if s.SinceUnixNanos != 0 && s.UntilUnixNanos != 0 && s.SinceUnixNanos >= s.UntilUnixNanos {
+		return fmt.Errorf("--since %s --until %s: no time lies between them", p.find.since, p.find.until)
+	}
+	if _, err := fields.NewFilter(s.Where); err != nil {
+		return fmt.Errorf("--where: %w", err)
+	}
+	if err := p.assembleColumns(); err != nil {
+		return err
+	}
+	return p.assembleSort()
+}
+
+// assembleColumns reads the lists of fields.
+func (p *parser) assembleColumns() error {
+	s := p.search()
+	option, list := "--fields", p.find.fields
+	if p.find.countBy != "" {
+		option, list, s.CountBy = "--count-by", p.find.countBy, true
+	}
+	if list == "" {
+		return nil
+	}
+	switch {
+	case p.find.fields != "" && p.find.countBy != "":
+		return usageError{"--fields and --count-by exclude each other: name in --count-by all fields by which to count"}
+	case s.Report != greppb.Report_LINES || s.BeforeContext > 0 || s.AfterContext > 0:
+		return usageError{option + " is of selected lines, so it goes neither with -c, -l, -L, -o or -q, nor with context"}
+	case p.json && !s.CountBy:
+		return usageError{"--json holds whole lines, and all their fields; leave out " + option}
+	}
+	s.Fields = strings.Split(list, ",")
+	for _, name := range s.Fields {
+		if err := fields.CheckName(name); err != nil {
+			return fmt.Errorf("%s %s: %w", option, list, err)
+		}
+		if !s.CountBy && (name == tally.NodeColumn || name == tally.FileColumn) {
+			return usageError{fmt.Sprintf("--fields %s: machine and file stand before the line, with -H", list)}
+		}
+	}
+	s.Spans = false
+	return nil
+}
+
+// assembleSort reads the order that is wanted.
+func (p *parser) assembleSort() error {
+	s := p.search()
+	switch p.find.sort {
+	case "":
+	case "node":
+		p.query.Sort = greppb.Sort_BY_NODE
+	case "time":
+		if s.Report != greppb.Report_LINES && s.Report != greppb.Report_PARTS || s.CountBy {
+			return usageError{"--sort=time sorts lines, so it goes neither with -c, -l, -L, -q nor with --count-by"}
+		}
+		p.query.Sort, s.ByTime = greppb.Sort_BY_TIME, true
+	default:
+		return usageError{fmt.Sprintf("invalid argument '%s' for '--sort'; want 'time' or 'node'", p.find.sort)}
+	}
+	return nil
+}

@@ -1,0 +1,194 @@
+package fields
+
+import (
+	"bytes"
+	"cmp"
+	"errors"
+	"fmt"
+	"regexp"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/go-json-experiment/json/jsontext"
+)
+
+// operator compares a field with a value.
+type operator string
+
+const (
+	equal          operator = "="
+	notEqual       operator = "!="
+	less           operator = "<"
+	lessOrEqual    operator = "<="
+	greater        operator = ">"
+	greaterOrEqual operator = ">="
+	matches        operator = "~"
+)
+
+// operators are all there are; one that another begins with comes after it.
+var operators = []operator{notEqual, lessOrEqual, greaterOrEqual, equal, less, greater, matches}
+
+// Condition is what a field has to be like.
+type Condition struct {
+	name     string
+	operator operator
+	text     string // the value
+	quoted   bool   // only strings are compared with it
+
+	isNumber bool // number is the value as one
+	number   number
+	isTime   bool // at is the value as a time
+	at       time.Time
+	compiled *regexp.Regexp
+}
+
+// ParseCondition reads NAME OPERATOR VALUE, as event=FAIL. The error says what is wrong.
+func ParseCondition(text string) (Condition, error) {
+	c := Condition{}
+	at := strings.IndexAny(text, "=!<>~")
+	if at >= 0 {
+		for _, o := range operators {
+			if strings.HasPrefix(text[at:], string(o)) {
+				c.operator = o
+				break
+			}
+		}
+	}
+	if c.operator == "" {
+		return c, errors.New("want a field, one of = != < <= > >= ~, and a value, as in event=FAIL")
+	}
+	c.name, c.text = text[:at], text[at+len(c.operator):]
+	if err := CheckName(c.name); err != nil {
+		return c, err
+	}
+	return c, c.parseValue()
+}
+
+// parseValue finds out what the value may be compared with.
+func (c *Condition) parseValue() error {
+	if c.operator == matches {
+		var err error
+		if c.compiled, err = regexp.Compile(c.text); err != nil {
+			return err
+		}
+		return nil
+	}
+	if strings.HasPrefix(c.text, `"`) {
+		if inner, err := jsontext.AppendUnquote(nil, c.text); err == nil {
+			c.text, c.quoted = string(inner), true
+		}
+	}
+	if at, err := time.Parse(time.RFC3339, c.text); err == nil {
+		c.at, c.isTime = at, true
+	}
+	if !c.quoted && jsontext.Value(c.text).Kind() == '0' && jsontext.Value(c.text).IsValid() {
+		c.number, c.isNumber = parseNumber([]byte(c.text)), true
+	}
+	return nil
+}
+
+// number is a JSON number.
+type number struct {
+	whole   int64
+	isWhole bool
+	float   float64
+}
+
+// parseNumber reads a JSON number. One that is too large for a float64 is infinite.
+func parseNumber(text []byte) number {
+	var n number
+	var err error
+	if n.whole, err = strconv.ParseInt(string(text), 10, 64); err == nil {
+		n.isWhole = true
+	}
+	n.float, _ = strconv.ParseFloat(string(text), 64)
+	return n
+}
+
+func (n number) compare(other number) int {
+	if n.isWhole && other.isWhole {
+		return cmp.Compare(n.whole, other.whole)
+	}
+	return cmp.Compare(n.float, other.float)
+}
+
+// holds tells whether the condition holds of a value.
+func (c *Condition) holds(v Value) bool {
+	if c.operator == matches {
+		return v.Kind != Missing && v.Kind != Composite && c.compiled.Match(v.Text)
+	}
+	order, comparable := c.compare(v)
+	if !comparable {
+		return c.operator == notEqual
+	}
+	switch c.operator {
+	case equal:
+		return order == 0
+	case notEqual:
+		return order != 0
+	case less:
+		return order < 0
+	case lessOrEqual:
+		return order <= 0
+	case greater:
+		return order > 0
+	}
+	return order >= 0
+}
+
+// compare gives the order of a value and the condition's, if they have one.
+func (c *Condition) compare(v Value) (order int, comparable bool) {
+	switch v.Kind {
+	case Number:
+		if !c.isNumber {
+			return 0, false
+		}
+		return parseNumber(v.Text).compare(c.number), true
+	case String:
+		if c.isTime {
+			if at, err := time.Parse(time.RFC3339, string(v.Text)); err == nil {
+				return at.Compare(c.at), true
+			}
+		}
+		return bytes.Compare(v.Text, []byte(c.text)), true
+	case Null, Bool:
+		// Of these only equality is defined.
+		same := !c.quoted && string(v.Text) == c.text
+		return 0, same && (c.operator == equal || c.operator == notEqual)
+	}
+	return 0, false
+}
+
+// literal is a text that each line holds of which the condition holds, unless it is written
+// with escapes; "" if there is none.
+func (c *Condition) literal() string {
+	last := c.name[strings.LastIndexByte(c.name, '.')+1:]
+	switch {
+	case c.operator == notEqual:
+		return ""
+	case c.operator == equal && !c.isNumber && !c.isTime && plain(c.text):
+		return c.text
+	case plain(last):
+		return last
+	}
+	return ""
+}
+
+// plain reports whether JSON may write a text differently only by \u.
+func plain(text string) bool {
+	for _, r := range text {
+		if r < ' ' || r > '~' || strings.ContainsRune(`"\/`, r) {
+			return false
+		}
+	}
+	return text != ""
+}
+
+// String gives the condition as it is written.
+func (c Condition) String() string {
+	if c.quoted {
+		return fmt.Sprintf("%s%s%q", c.name, c.operator, c.text)
+	}
+	return c.name + string(c.operator) + c.text
+}

@@ -1,0 +1,130 @@
+package fields
+
+import (
+	"bytes"
+	"fmt"
+
+	"github.com/aksinghdce/cluster-membership-service/grepd/internal/match"
+)
+
+const (
+	// ConditionsMax bounds the conditions of a Filter.
+	ConditionsMax = 100
+	// ConditionBytesMax bounds the length of each.
+	ConditionBytesMax = 4 << 10
+)
+
+// Filter is conditions that must all hold.
+type Filter struct {
+	conditions []Condition
+	// prefilter selects each line of which the conditions may hold, much faster than
+	// they do; nil if there is nothing to look for.
+	prefilter *match.Matcher
+}
+
+// NewFilter reads conditions. The error names the one that is wrong, and says why.
+func NewFilter(texts []string) (*Filter, error) {
+	if len(texts) > ConditionsMax {
+		return nil, fmt.Errorf("%d conditions, at most %d are possible", len(texts), ConditionsMax)
+	}
+	f := &Filter{}
+	for _, text := range texts {
+		if len(text) > ConditionBytesMax {
+			return nil, fmt.Errorf("a condition of %d bytes, at most %d are possible", len(text), ConditionBytesMax)
+		}
+		c, err := ParseCondition(text)
+		if err != nil {
+			return nil, fmt.Errorf("condition %q: %w", text, err)
+		}
+		f.conditions = append(f.conditions, c)
+	}
+	var err error
+	f.prefilter, err = prefilter(f.conditions)
+	return f, err
+}
+
+// prefilter looks for the literal that is likely the rarest: a value rather than a name, and
+// of those the longest. A character may be written as \u and its number instead.
+func prefilter(conditions []Condition) (*match.Matcher, error) {
+	best, bestIsValue := "", false
+	for i := range conditions {
+		c := &conditions[i]
+		literal := c.literal()
+		isValue := c.operator == equal && literal == c.text
+		if isValue && !bestIsValue || isValue == bestIsValue && len(literal) > len(best) {
+			best, bestIsValue = literal, isValue
+		}
+	}
+	if best == "" {
+		return nil, nil
+	}
+	return match.Compile([]string{best, `\u`}, match.Options{Syntax: match.Fixed})
+}
+
+// Scanner applies a Filter.
+type Scanner struct {
+	filter    *Filter
+	extractor *Extractor
+	prefilter *match.Scanner // nil: all lines may match
+}
+
+// NewScanner makes a scanner. When done is closed, calls in progress return soon, and from then on
+// results mean nothing. It may be nil.
+func (f *Filter) NewScanner(done <-chan struct{}) *Scanner {
+	s := &Scanner{filter: f}
+	var names []string
+	for _, c := range f.conditions {
+		names = append(names, c.name)
+	}
+	s.extractor = NewExtractor(names)
+	if f.prefilter != nil {
+		s.prefilter = f.prefilter.NewScanner(done)
+	}
+	return s
+}
+
+// Lines appends to lines those of block of which the conditions hold, their newlines included.
+func (s *Scanner) Lines(block []byte, lines []match.Range) []match.Range {
+	if s.prefilter == nil {
+		for pos := 0; pos < len(block); {
+			end := len(block)
+			if n := bytes.IndexByte(block[pos:], '\n'); n >= 0 {
+				end = pos + n + 1
+			}
+			if s.holds(block[pos:end]) {
+				lines = append(lines, match.Range{Start: pos, End: end})
+			}
+			pos = end
+		}
+		return lines
+	}
+	from := len(lines)
+	lines = s.prefilter.Lines(block, lines, -1)
+	kept := lines[:from]
+	for _, l := range lines[from:] {
+		if s.holds(block[l.Start:l.End]) {
+			kept = append(kept, l)
+		}
+	}
+	return kept
+}
+
+// Match tells whether the conditions hold of a line, which may end in a newline.
+func (s *Scanner) Match(line []byte) bool {
+	if s.prefilter != nil && !s.prefilter.Match(bytes.TrimSuffix(line, []byte{'\n'})) {
+		return false
+	}
+	return s.holds(line)
+}
+
+func (s *Scanner) holds(line []byte) bool {
+	if !s.extractor.Extract(line) {
+		return false
+	}
+	for i := range s.filter.conditions {
+		if !s.filter.conditions[i].holds(s.extractor.Value(i)) {
+			return false
+		}
+	}
+	return true
+}

@@ -1,0 +1,249 @@
+// Package timeline merges streams of lines into one, in the order of the lines' times.
+//
+// A [Merge] lets one stream speak at a time: the one whose next line is the earliest. Each
+// stream has a goroutine of its own, which hands its lines to a [Stream] in chunks:
+//
+//	merge := timeline.New(len(targets))
+//	stream := merge.Stream(i)
+//	defer stream.End()
+//	err := stream.Chunk(ctx, chunk, send)
+//
+// # Order
+//
+// Lines of a stream stay in its order. Where each stream is in the order of times, so is the whole, and lines
+// with the same time come in the order of the streams' numbers. A line that is earlier than one of its
+// stream before it comes as soon as it can. A group of lines with context is
+// as one line, with the time of its first one.
+//
+// # Memory and waiting
+//
+// A Merge keeps nothing but a time for each stream: a stream waits in Chunk until its lines are due. All wait
+// until the last one has said its next line, or that it has ended.
+//
+// # Concurrency
+//
+// The methods of a Merge may be called by any number of goroutines, those of a Stream by one. Chunk
+// calls send while no other stream of the Merge does.
+package timeline
+
+import (
+	"cmp"
+	"container/heap"
+	"context"
+	"math"
+	"sync"
+
+	"github.com/aksinghdce/cluster-membership-service/shared/proto/greppb"
+)
+
+// Merge lets several streams speak in the order of their times.
+type Merge struct {
+	mu      sync.Mutex
+	waiting waiters
+	// busy is how many streams have neither said what their next line is, nor that they ended. The one that
+	// may speak is among them.
+	busy int
+}
+
+// waiter is a stream that waits until its next line is the earliest.
+type waiter struct {
+	stream int
+	at     int64 // Unix nanoseconds
+	due    chan struct{}
+	index  int // in the heap; below 0 once it is not there any more
+}
+
+// New returns a Merge of so many streams.
+func New(streams int) *Merge { return &Merge{busy: streams} }
+
+// Stream is one of the streams of a Merge.
+type Stream struct {
+	merge  *Merge
+	number int
+	due    chan struct{}
+	goesOn bool // its last group of lines is not complete
+	ended  bool
+}
+
+// Stream gives the stream of a number from 0. Each must be asked for once, and ended.
+func (m *Merge) Stream(number int) *Stream {
+	return &Stream{merge: m, number: number, due: make(chan struct{}, 1)}
+}
+
+// End says that the stream has no more lines. Only the first call counts.
+func (s *Stream) End() {
+	if s.ended {
+		return
+	}
+	s.ended = true
+	s.merge.mu.Lock()
+	defer s.merge.mu.Unlock()
+	s.merge.busy--
+	s.merge.next()
+}
+
+// Await returns when no other stream has a line before this time. Until the next call of the stream's methods
+// no other stream may speak.
+func (s *Stream) Await(ctx context.Context, at int64) error {
+	m := s.merge
+	w := &waiter{stream: s.number, at: at, due: s.due}
+	m.mu.Lock()
+	heap.Push(&m.waiting, w)
+	m.busy--
+	m.next()
+	m.mu.Unlock()
+	select {
+	case <-w.due:
+		return nil
+	case <-ctx.Done():
+	}
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if w.index >= 0 {
+		heap.Remove(&m.waiting, w.index)
+		m.busy++
+	} else {
+		<-w.due // it was its turn just now
+	}
+	return context.Cause(ctx)
+}
+
+// next gives the word to the stream with the earliest line, once all have said theirs.
+func (m *Merge) next() {
+	if m.busy == 0 && len(m.waiting) > 0 {
+		m.busy++
+		heap.Pop(&m.waiting).(*waiter).due <- struct{}{}
+	}
+}
+
+// mayGoOn tells whether a line of the stream that has the word is the earliest too.
+func (s *Stream) mayGoOn(at int64) bool {
+	s.merge.mu.Lock()
+	defer s.merge.mu.Unlock()
+	return len(s.merge.waiting) == 0 || before(at, s.number, s.merge.waiting[0])
+}
+
+func before(at int64, stream int, w *waiter) bool {
+	return cmp.Or(cmp.Compare(at, w.at), cmp.Compare(stream, w.stream)) < 0
+}
+
+// Chunk hands the lines of a chunk to send when they are due, in as many pieces as needed. What a malformed chunk holds
+// is handed on as it is. The error is that of send, or why ctx ended.
+func (s *Stream) Chunk(ctx context.Context, c *greppb.Chunk, send func(*greppb.Chunk) error) error {
+	if !wellFormed(c) {
+		if err := s.Await(ctx, math.MinInt64); err != nil {
+			return err
+		}
+		return send(c)
+	}
+	for rest := (pieces{chunk: c}); rest.line < len(c.Lengths); {
+		if !s.goesOn || startsGroup(c, rest.line) {
+			if err := s.Await(ctx, c.Times[rest.line]); err != nil {
+				return err
+			}
+		}
+		s.goesOn = false
+		end := rest.line + 1
+		for end < len(c.Lengths) && (!startsGroup(c, end) || s.mayGoOn(c.Times[end])) {
+			end++
+		}
+		if err := send(rest.take(end)); err != nil {
+			return err
+		}
+	}
+	s.goesOn = c.More
+	return nil
+}
+
+// Bits of a chunk's kinds.
+const (
+	kindContext = 1
+	kindGap     = 2
+)
+
+// startsGroup tells whether a line does not belong to the one before it.
+func startsGroup(c *greppb.Chunk, line int) bool {
+	return len(c.Kinds) == 0 || c.Kinds[line]&kindGap != 0
+}
+
+// wellFormed tells whether a chunk can be cut to pieces: what it says of lines is there for each of them.
+func wellFormed(c *greppb.Chunk) bool {
+	n := len(c.Lengths)
+	bytes, spans := uint64(0), 0
+	for i, length := range c.Lengths {
+		bytes += uint64(length)
+		if len(c.Spans) == 0 || len(c.Kinds) == n && c.Kinds[i]&kindContext != 0 {
+			continue
+		}
+		if spans >= len(c.Spans) || uint64(c.Spans[spans]) > uint64(len(c.Spans)) {
+			return false
+		}
+		spans += 1 + 2*int(c.Spans[spans])
+	}
+	perLine := func(have int) bool { return have == 0 || have == n }
+	return bytes == uint64(len(c.Data)) && spans <= len(c.Spans) && len(c.Times) == n &&
+		perLine(len(c.Kinds)) && perLine(len(c.LineNumbers)) && perLine(len(c.ByteOffsets))
+}
+
+// pieces cuts a chunk at lines, from its start on.
+type pieces struct {
+	chunk              *greppb.Chunk
+	line, bytes, spans int // what was taken
+}
+
+// take gives the next lines up to end, without their times.
+func (p *pieces) take(end int) *greppb.Chunk {
+	c := p.chunk
+	piece := &greppb.Chunk{Lengths: c.Lengths[p.line:end], File: c.File, More: c.More}
+	firstByte, firstSpan := p.bytes, p.spans
+	for i := p.line; i < end; i++ {
+		p.bytes += int(c.Lengths[i])
+		if len(c.Spans) > 0 && (len(c.Kinds) == 0 || c.Kinds[i]&kindContext == 0) {
+			p.spans += 1 + 2*int(c.Spans[p.spans])
+		}
+	}
+	piece.Data, piece.Spans = c.Data[firstByte:p.bytes], c.Spans[firstSpan:p.spans]
+	if len(c.LineNumbers) > 0 {
+		piece.LineNumbers = c.LineNumbers[p.line:end]
+	}
+	if len(c.ByteOffsets) > 0 {
+		piece.ByteOffsets = c.ByteOffsets[p.line:end]
+	}
+	if len(c.Kinds) > 0 {
+		piece.Kinds = c.Kinds[p.line:end]
+	}
+	if end < len(c.Lengths) {
+		piece.More = !startsGroup(c, end)
+	}
+	p.line = end
+	return piece
+}
+
+// waiters is a heap, the earliest first.
+type waiters []*waiter
+
+var _ heap.Interface = (*waiters)(nil)
+
+func (w waiters) Len() int           { return len(w) }
+func (w waiters) Less(i, j int) bool { return before(w[i].at, w[i].stream, w[j]) }
+
+func (w waiters) Swap(i, j int) {
+	w[i], w[j] = w[j], w[i]
+	w[i].index, w[j].index = i, j
+}
+
+// Push is called by package heap.
+func (w *waiters) Push(x any) {
+	added := x.(*waiter)
+	added.index = len(*w)
+	*w = append(*w, added)
+}
+
+// Pop is called by package heap.
+func (w *waiters) Pop() any {
+	last := (*w)[len(*w)-1]
+	last.index = -1
+	(*w)[len(*w)-1] = nil
+	*w = (*w)[:len(*w)-1]
+	return last
+}
