@@ -29,6 +29,8 @@ type file struct {
 	size int64
 	// progress counts what is read.
 	progress *Progress
+	// borrowed says that f is not to be closed.
+	borrowed bool
 	// users are the blocks that refer to f, and whoever makes them; the last one closes it.
 	users atomic.Int32
 	// finished says that no more blocks are wanted.
@@ -36,7 +38,7 @@ type file struct {
 }
 
 func (f *file) release() {
-	if f.users.Add(-1) == 0 {
+	if f.users.Add(-1) == 0 && !f.borrowed {
 		f.f.Close()
 	}
 }
@@ -60,7 +62,8 @@ type block struct {
 	last  bool // no block of the file follows
 
 	buffer []byte // owned, data is part of it
-	data   []byte // whole lines; only the file's last may lack its newline
+	data   []byte // whole lines; only the file's last may lack its newline. nil once nobody needs it
+	size   int    // of data
 	offset int64  // of data in the file
 
 	lines    []match.Range // selected, unless they were only counted
@@ -142,7 +145,7 @@ func (t terminators) lastIndex(b []byte) int {
 func (b *block) read(size int64, ends terminators) error {
 	begin := b.index * size
 	end := min(begin+size, b.file.size)
-	b.data, b.offset = nil, begin
+	b.setData(nil, begin)
 	if err := b.fill(begin, int(min(end+blockSlackBytes, b.file.size)-begin), 0); err != nil {
 		return err
 	}
@@ -164,9 +167,11 @@ func (b *block) read(size int64, ends terminators) error {
 	if stop-start > LineBytesMax && ends.index(b.buffer[start:stop-1]) < 0 {
 		return errLineTooLong
 	}
-	b.data, b.offset = b.buffer[start:stop], begin+int64(start)
+	b.setData(b.buffer[start:stop], begin+int64(start))
 	return nil
 }
+
+func (b *block) setData(data []byte, offset int64) { b.data, b.size, b.offset = data, len(data), offset }
 
 // lastLineEnd gives where the line ends that holds the byte at index in the buffer, the first after the block. It
 // reads on as far as needed.

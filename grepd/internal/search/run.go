@@ -31,7 +31,7 @@ func Run(ctx context.Context, m *Mounts, paths []string, o Options, sink Sink) (
 	if o.selectsNothing() {
 		return e.stats, nil
 	}
-	p := startPipeline(ctx, m, paths, &o)
+	p := startPipeline(ctx, &o, func(p *pipeline) error { return p.open(m, paths) })
 	err := p.drain(e)
 	p.stop()
 	if errors.Is(err, errStop) {
@@ -70,6 +70,8 @@ type pipeline struct {
 	todo   chan *block
 	order  chan item
 	wg     sync.WaitGroup
+
+	buffers buffers
 }
 
 // item is the next thing to report: a block, or a path that cannot be searched.
@@ -80,7 +82,8 @@ type item struct {
 	opened bool
 }
 
-func startPipeline(ctx context.Context, m *Mounts, paths []string, o *Options) *pipeline {
+// startPipeline searches the blocks of the files that open cuts. open has ended when it returns.
+func startPipeline(ctx context.Context, o *Options, open func(*pipeline) error) *pipeline {
 	workers := o.Workers
 	if workers <= 0 {
 		workers = runtime.GOMAXPROCS(0)
@@ -94,7 +97,7 @@ func startPipeline(ctx context.Context, m *Mounts, paths []string, o *Options) *
 	p.wg.Go(func() {
 		defer close(p.order)
 		defer close(p.todo)
-		p.open(m, paths)
+		_ = open(p) // it ends early only where nobody waits for more
 	})
 	for range workers {
 		p.wg.Go(p.work)
@@ -114,18 +117,22 @@ func (p *pipeline) stop() {
 }
 
 // open goes through the paths.
-func (p *pipeline) open(m *Mounts, paths []string) {
+func (p *pipeline) open(m *Mounts, paths []string) error {
 	f := finder{
-		mounts: m, o: p.o, file: p.cut,
+		mounts: m, o: p.o,
+		file: func(f *os.File, path string, size int64) error {
+			return p.cut(&file{path: path, f: f, size: size, progress: p.o.Progress})
+		},
 		fail:       func(e FileError) error { return p.send(item{fail: e}) },
 		unreadable: func(e FileError) error { return p.send(item{fail: e, opened: true}) },
 		files:      p.o.Files.scanner(), excludeDirs: p.o.ExcludeDirs.scanner(),
 	}
 	for _, path := range paths {
-		if f.find(p.ctx, path) != nil {
-			return
+		if err := f.find(p.ctx, path); err != nil {
+			return err
 		}
 	}
+	return nil
 }
 
 func (p *pipeline) send(it item) error {
@@ -138,8 +145,7 @@ func (p *pipeline) send(it item) error {
 }
 
 // cut gives the blocks of a file to the workers.
-func (p *pipeline) cut(f *os.File, path string, size int64) error {
-	shared := &file{path: path, f: f, size: size, progress: p.o.Progress}
+func (p *pipeline) cut(shared *file) error {
 	shared.users.Store(1)
 	defer shared.release()
 	plan := p.plan(shared)
@@ -152,7 +158,7 @@ func (p *pipeline) cut(f *os.File, path string, size int64) error {
 		}
 		shared.users.Add(1)
 		b.file, b.index, b.first, b.last = shared, i, i == plan.from, i >= plan.last
-		b.use, b.times = plan.use(i, p.o.blockBytes, size), plan.times
+		b.use, b.times = plan.use(i, p.o.blockBytes, shared.size), plan.times
 		// Neither send waits: both channels have room for every block there is.
 		p.todo <- b
 		if err := p.send(item{block: b}); err != nil {
@@ -170,13 +176,28 @@ func (p *pipeline) work() {
 	w := newWorker(p.ctx, p.o)
 	for b := range p.todo {
 		if b.err = p.ctx.Err(); b.err == nil && b.use != nothing && !b.file.finished.Load() {
+			b.buffer = p.buffers.take()
 			if b.err = b.read(p.o.blockBytes, p.o.terminators()); b.err == nil {
 				w.search(b)
 				b.err = p.ctx.Err()
 			}
+			if !p.o.handsOutData(b) {
+				p.drop(b)
+			}
 		}
 		b.done <- struct{}{}
 	}
+}
+
+// handsOutData tells whether lines of b.data may be needed when b is reported.
+func (o *Options) handsOutData(b *block) bool {
+	return o.listsLines() && (o.context() || o.MaxCount >= 0) || o.ranged() && b.use == searched
+}
+
+// drop gives the text of a block back.
+func (p *pipeline) drop(b *block) {
+	p.buffers.give(b.buffer)
+	b.buffer, b.data = nil, nil
 }
 
 // drain reports everything in order.
@@ -241,13 +262,11 @@ func (p *pipeline) add(e *emitter, b *block) error {
 	return err
 }
 
-// recycle makes a block that was reported ready for the next use.
+// recycle makes a block that was reported ready for its next use.
 func (p *pipeline) recycle(b *block) {
 	b.file.release()
 	b.file = nil
-	if cap(b.buffer) > bufferKeptMax {
-		b.buffer, b.data = nil, nil
-	}
+	p.drop(b)
 	if cap(b.out.chunk.Data) > bufferKeptMax {
 		b.out = lineBuffer{}
 	}
