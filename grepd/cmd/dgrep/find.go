@@ -17,7 +17,6 @@ type find struct {
 	since, until    string
 	fields, countBy string
 	sort            string
-	stats           bool
 }
 
 // findFlags binds them.
@@ -28,7 +27,7 @@ func (p *parser) findFlags(f *pflag.FlagSet) {
 	f.StringVar(&p.find.fields, "fields", "", "")
 	f.StringVar(&p.find.countBy, "count-by", "", "")
 	f.StringVar(&p.find.sort, "sort", "", "")
-	set(f, "stats", "", &p.find.stats, true)
+	set(f, "stats", "", &p.options.stats, true)
 }
 
 // byFields tells whether fields are asked for. Then all operands are files, and a pattern stands

@@ -31,6 +31,20 @@ Cluster:
       --timeout=TIME        give up on a machine that is silent for TIME (10s, 1m)
       --json                print JSON lines, the coverage last
 
+Times, fields and order:
+      --since=TIME          search only lines of TIME or later, by the lines' own times;
+                            TIME is how long ago (10m, 3d), 06:40, 2026-11-22T06:40,
+                            with Z or +01:00 if not in this machine's zone, today, yesterday
+      --until=TIME          search only lines before TIME
+      --where=CONDITION     select only JSON lines of which CONDITION holds: a field, one of
+                            = != < <= > >= ~ (regular expression), and a value, as in
+                            event=FAIL or peer.port>1024; several must all hold
+      --fields=NAMES        print only these fields (NAME,NAME) of JSON lines, as columns
+      --count-by=NAMES      print only how many selected lines have the same of these fields,
+                            the most first; @node is the machine, @file the file
+      --sort=ORDER          print lines in the order 'time', or machine by machine: 'node'
+      --stats               print how much was searched, and how long that took
+
 Miscellaneous:
   -s, --no-messages         suppress messages, the coverage line included
   -v, --invert-match        select non-matching lines
@@ -71,6 +85,9 @@ Context control:
 Lines are printed as MACHINE:FILE:LINE, MACHINE being the member's address; bare where
 one machine and one FILE, not a glob, are searched. The last line on standard error says
 which machines the answer speaks for.
+
+With --where, --fields or --count-by all operands are FILEs, and PATTERNS, if any, are
+given with -e or -f.
 
 With no FILE, or where FILE is '-', search standard input, here, without any grepd.
 

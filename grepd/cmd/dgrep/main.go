@@ -12,6 +12,51 @@
 // as well: an incomplete answer gives 2, except with -q when a line was selected. A live
 // list that has had no membership service for 6 s or more makes an answer incomplete too.
 //
+// # Times
+//
+// --since and --until search only lines of some time, as if the files held no others; but
+// numbers and offsets of lines are those in the file. A line is of its own time, in one of
+// the usual forms that package linetime lists; one without, as in a stack trace, is of
+// that of the line before it. A file none of whose lines has a time that is understood is
+// an error. -v inverts the pattern, not the time.
+//
+// TIME is made a point in UTC here, once: a duration is counted back from this machine's
+// clock, and a date or time of day is in this machine's zone unless it says another. So
+// all machines are asked the same question. A line whose time has no zone is in the zone
+// of the machine that has it. --since includes its time, --until does not.
+//
+// What a file costs, and what happens to one whose lines are not in order, stands in
+// package search.
+//
+// # Fields
+//
+// --where selects among the lines that the pattern and -v select; what a condition means
+// stands in package fields. A line that is not a JSON object is not selected, whatever the
+// condition. Since != is there for negation, -v inverts the pattern alone, and without a
+// pattern it is an error.
+//
+// With --where, --fields and --count-by a pattern is given with -e or -f, and all operands
+// are files: so the first operand cannot be mistaken. Lines of context need not fulfil a
+// condition.
+//
+// --fields prints columns with tabs between them, "-" for a field that the line does not
+// have. --count-by prints a count and the columns it is of, the largest first. Each node
+// counts its own lines, and the asked one adds up; both tell 10,000 different groups
+// apart. Lines beyond that are one more count, the last, without columns, and then dgrep
+// says so and the exit status is 2.
+//
+// # Order
+//
+// Lines come as machines find them: those of a file in its order, those of different
+// machines in any. --sort=node prints one machine after the other, in the order of the
+// member list. --sort=time prints one timeline of all machines and files, by the machines'
+// own clocks; what is not in order in a file stays as it is there, and lines before the
+// first one with a time come first. Neither keeps more in memory: what may not be printed
+// yet is not sent, so machines wait for each other. A line of a timeline takes about 5 µs,
+// and a machine that is silent holds all of it up until it is given up.
+//
+// # Differences
+//
 // What differs from GNU grep 3.8, besides what package match says of patterns:
 //
 //   - A glob counts as several files for the names before lines, whatever it matches.
@@ -105,7 +150,7 @@ func checkPatterns(o *options, stderr io.Writer) error {
 func answer(ctx context.Context, o *options, stdin io.Reader, stdout, stderr io.Writer) int {
 	var p printer.Printer
 	if o.json {
-		p = printer.NewJSON(stdout)
+		p = printer.NewJSON(stdout, o.stats)
 	} else {
 		p = printer.NewText(stdout, stderr, o.text)
 	}
@@ -128,6 +173,9 @@ func answer(ctx context.Context, o *options, stdin io.Reader, stdout, stderr io.
 	complete := outcome.Complete()
 	if !o.json && !o.text.NoMessages && !(o.quiet() && complete) && !outcome.Local() {
 		fmt.Fprintf(stderr, "dgrep: %s\n", outcome.Coverage())
+	}
+	if o.stats && !o.json {
+		io.WriteString(stderr, outcome.Stats())
 	}
 	return outcome.ExitStatus(o.quiet())
 }

@@ -39,6 +39,7 @@ type options struct {
 	warnings     []string // of the command line
 	via          string
 	timeout      time.Duration
+	stats        bool
 	help         bool
 	version      bool
 }

@@ -19,6 +19,13 @@
 // lines goes on (Chunk.More) keeps the floor for its next step, so that no group is ever
 // torn apart.
 //
+// A query may ask for an order. By node, a target waits with its first step, or with its end, until the targets before it
+// have ended. By time, each waits until its next line is the earliest of all (package timeline),
+// which is known once every target has said its next line or ended. Both cost no more memory: what a
+// target has to say meanwhile waits in the window of its connection, and when that is full
+// its search waits too. So with an answer that is larger than the windows, by node the targets take their
+// turns at searching too, and by time all go at the pace of the slowest.
+//
 // # How a wait ends
 //
 // A target that ends its search has answered, whatever the member list says of it.
@@ -91,6 +98,7 @@ func (f *Fanout) Query(ctx context.Context, request *greppb.QueryRequest, send f
 		ctx: ctx, cancel: cancel, fanout: f, request: &request.Search,
 		timeout: TimeoutDefault, send: send, floor: make(chan struct{}, 1),
 	}
+	q.sort = request.Sort
 	if request.TimeoutNanos > 0 {
 		q.timeout = time.Duration(request.TimeoutNanos)
 	}
@@ -117,6 +125,7 @@ type query struct {
 	fanout  *Fanout
 	request *greppb.SearchRequest
 	timeout time.Duration
+	sort    greppb.Sort
 	targets []*target
 
 	// floor holds one token while somebody speaks: calls send.
@@ -166,6 +175,7 @@ func (q *query) begin(list Targets) *greppb.QueryReply {
 
 // run asks every target and returns when each has ended. Meanwhile it watches the list.
 func (q *query) run(changed <-chan struct{}) {
+	q.order()
 	var group sync.WaitGroup
 	for _, t := range q.targets {
 		targetCtx, cancel := context.WithCancelCause(q.ctx)

@@ -9,6 +9,7 @@ import (
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/status"
 
+	"github.com/aksinghdce/cluster-membership-service/grepd/internal/timeline"
 	"github.com/aksinghdce/cluster-membership-service/shared/proto/greppb"
 )
 
@@ -26,6 +27,10 @@ type target struct {
 	partial  bool // some of its output was sent on
 
 	reason string // why it could not be connected to, if that is known
+
+	stream *timeline.Stream // its lines among all, if they are in the order of their times
+	before <-chan struct{}  // closed when it may speak, if the targets are in order; nil: at any time
+	after  chan struct{}    // closed when the next one may
 }
 
 // ask searches the target and says how that ended.
@@ -45,12 +50,20 @@ func (q *query) ask(ctx context.Context, t *target) {
 		t.speaking = false
 		q.give()
 	}
-	q.sendEnd(ctx, t, err)
+	if t.stream != nil {
+		t.stream.End()
+	}
+	end := t.end(ctx, err, q.timeout.String())
+	if t.awaitTurn(q.ctx) == nil {
+		q.sendEnd(end)
+	}
+	if t.after != nil {
+		close(t.after)
+	}
 }
 
 // sendEnd says how the target's search ended, unless nobody listens any more.
-func (q *query) sendEnd(ctx context.Context, t *target, err error) {
-	end := t.end(ctx, err, q.timeout.String())
+func (q *query) sendEnd(end *greppb.NodeEnd) {
 	if q.ctx.Err() != nil || q.take(q.ctx) != nil {
 		return
 	}
@@ -129,6 +142,22 @@ func (q *query) relay(ctx context.Context, t *target, reply *greppb.SearchReply)
 	case nil:
 		return nil // a step that this version does not know
 	}
+	if reply.GetProgress() == nil {
+		if err := t.awaitTurn(ctx); err != nil {
+			return err
+		}
+	}
+	if chunk := reply.GetChunk(); chunk != nil && t.stream != nil {
+		return t.stream.Chunk(ctx, chunk, func(piece *greppb.Chunk) error {
+			piece.Times = nil // which nobody asks for any more
+			return q.sendStep(ctx, t, &greppb.SearchReply{Step: &greppb.SearchReply_Chunk{Chunk: piece}}, false)
+		})
+	}
+	return q.sendStep(ctx, t, reply, goesOn)
+}
+
+// sendStep sends a step as soon as the target has the floor.
+func (q *query) sendStep(ctx context.Context, t *target, reply *greppb.SearchReply, goesOn bool) error {
 	if !t.speaking {
 		if err := q.take(ctx); err != nil {
 			return err

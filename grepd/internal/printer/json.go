@@ -24,7 +24,8 @@ type JSON struct {
 	output
 	encoder *json.Encoder
 	outcome Outcome
-	files   []*jsonFile
+	stats   bool
+	files   openFiles[jsonFile]
 }
 
 // jsonFile is the file that a target is at.
@@ -64,9 +65,10 @@ type endData struct {
 }
 
 type stats struct {
-	Files        uint64 `json:"files,omitempty"`
-	MatchedLines uint64 `json:"matched_lines"`
-	Bytes        uint64 `json:"bytes_searched"`
+	Files        uint64    `json:"files,omitempty"`
+	MatchedLines uint64    `json:"matched_lines"`
+	Bytes        uint64    `json:"bytes_searched"`
+	Elapsed      *duration `json:"elapsed,omitempty"`
 }
 
 type errorData struct {
@@ -96,6 +98,7 @@ type nodeCoverage struct {
 	Outcome string `json:"outcome"`
 	Message string `json:"message,omitempty"`
 	Partial bool   `json:"partial,omitempty"`
+	Stats   *stats `json:"stats,omitempty"`
 }
 
 // text is what ripgrep calls arbitrary data.
@@ -115,9 +118,10 @@ func textOf(data []byte) text {
 func textOfPath(path string) text { return textOf([]byte(path)) }
 
 // NewJSON returns a printer that writes to w. The query has to ask for line numbers, byte
-// offsets and spans.
-func NewJSON(w io.Writer) *JSON {
-	p := &JSON{output: output{w: w}}
+// offsets and spans. With stats the summary says of each node what it searched and how long
+// that took, and how long the slowest one did.
+func NewJSON(w io.Writer, stats bool) *JSON {
+	p := &JSON{output: output{w: w}, stats: stats}
 	p.encoder = json.NewEncoder(&p.output)
 	p.encoder.SetEscapeHTML(false)
 	return p
@@ -140,16 +144,16 @@ func (p *JSON) Print(reply *greppb.QueryReply) error {
 	p.outcome.Observe(reply)
 	switch step := reply.Step.(type) {
 	case *greppb.QueryReply_Begin:
-		p.files = make([]*jsonFile, len(step.Begin.Nodes))
+		p.files = newOpenFiles[jsonFile](len(step.Begin.Nodes))
 	case *greppb.QueryReply_NodeStep:
-		if step.NodeStep.Node < uint32(len(p.files)) {
+		if step.NodeStep.Node < uint32(len(p.outcome.nodes)) {
 			return p.printStep(int(step.NodeStep.Node), &step.NodeStep.Reply)
 		}
 	case *greppb.QueryReply_Groups:
 		return p.printGroups(step.Groups)
 	case *greppb.QueryReply_End:
 		for _, path := range p.outcome.nowhere() {
-			if err := p.record("error", errorData{Path: textOfPath(path), Message: nowhereMessage(len(p.files) > 1)}); err != nil {
+			if err := p.record("error", errorData{Path: textOfPath(path), Message: nowhereMessage(len(p.outcome.nodes) > 1)}); err != nil {
 				return err
 			}
 		}
@@ -167,7 +171,7 @@ func (p *JSON) printStep(target int, reply *greppb.SearchReply) error {
 	addr := p.outcome.nodes[target].addr
 	switch step := reply.Step.(type) {
 	case *greppb.SearchReply_FileBegin:
-		p.files[target] = &jsonFile{fileData: fileData{addr, textOfPath(step.FileBegin.Path)}}
+		p.files.begin(target, step.FileBegin, &jsonFile{fileData: fileData{addr, textOfPath(step.FileBegin.Path)}})
 	case *greppb.SearchReply_Chunk:
 		return p.printChunk(target, step.Chunk)
 	case *greppb.SearchReply_FileEnd:
@@ -181,7 +185,7 @@ func (p *JSON) printStep(target int, reply *greppb.SearchReply) error {
 }
 
 func (p *JSON) printChunk(target int, chunk *greppb.Chunk) error {
-	file := p.files[target]
+	file := p.files.file(target, chunk.File)
 	if file == nil {
 		return p.malformed(target)
 	}
@@ -232,7 +236,7 @@ func (p *JSON) printLine(file *jsonFile, line *lines) error {
 
 // printEnd ends a file that was begun, or that has something to say at last.
 func (p *JSON) printEnd(target int, end *greppb.FileEnd) error {
-	file := p.files[target]
+	file := p.files.end(target, end)
 	if file == nil {
 		return p.malformed(target)
 	}
@@ -255,14 +259,19 @@ func (p *JSON) summary() summaryData {
 			Required: o.Require.String(), Sufficient: o.Sufficient(), Nodes: []nodeCoverage{},
 		},
 	}
+	if slowest := o.slowest(); p.stats && len(slowest) > 0 {
+		s.Stats.Elapsed = durationOf(slowest[0].elapsed())
+	}
 	for i := range o.nodes {
-		end := o.nodes[i].end
-		if end == nil {
+		n := &o.nodes[i]
+		if n.end == nil {
 			continue
 		}
-		s.Coverage.Nodes = append(s.Coverage.Nodes, nodeCoverage{
-			o.nodes[i].addr, outcomeNames[end.Outcome], end.Message, end.Partial,
-		})
+		c := nodeCoverage{Node: n.addr, Outcome: outcomeNames[n.end.Outcome], Message: n.end.Message, Partial: n.end.Partial}
+		if p.stats && n.searched != nil {
+			c.Stats = statsOf(n.searched)
+		}
+		s.Coverage.Nodes = append(s.Coverage.Nodes, c)
 	}
 	return s
 }

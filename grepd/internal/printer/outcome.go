@@ -55,9 +55,10 @@ type Outcome struct {
 
 // node is what the outcome knows of one target.
 type node struct {
-	addr    string
-	end     *greppb.NodeEnd // nil until it came
-	missing []string
+	addr     string
+	end      *greppb.NodeEnd // nil until it came
+	missing  []string
+	searched *greppb.SearchEnd // nil until it came
 }
 
 // Observe takes in one step. Printers do it for what they print.
@@ -103,6 +104,7 @@ func (o *Outcome) observeNode(n *node, reply *greppb.SearchReply) {
 		o.Matches += step.SearchEnd.Matches
 		o.Files += step.SearchEnd.Files
 		o.Bytes += step.SearchEnd.Bytes
+		n.searched = step.SearchEnd
 	}
 }
 

@@ -346,7 +346,7 @@ func TestJSON(t *testing.T) {
 	c := lines("xay", "\xff")
 	c.Kinds, c.Spans = []byte{0, 1}, []uint32{1, 1, 1}
 	var out bytes.Buffer
-	p := printer.NewJSON(&out)
+	p := printer.NewJSON(&out, false)
 	for _, reply := range []*greppb.QueryReply{
 		begin("n1", "n2"), file(0, "logs/<a>"), chunk(0, c), fileEnd(0, 1, false), file(0, "logs/b"), fileEnd(0, 0, false),
 		fileError(0, "logs/c", "Permission denied", false), fileError(1, "logs/c", "Permission denied", false), nodeEnd(0, greppb.NodeEnd_ANSWERED, ""),
@@ -399,7 +399,7 @@ func FuzzMalformedChunk(f *testing.F) {
 		if sum != len(data) && !outcome.Failed {
 			t.Errorf("lengths of %d bytes for data of %d, and no error", sum, len(data))
 		}
-		p := printer.NewJSON(io.Discard)
+		p := printer.NewJSON(io.Discard, false)
 		for _, reply := range []*greppb.QueryReply{begin("n1"), file(0, "logs/a"), chunk(0, c)} {
 			if err := p.Print(reply); err != nil {
 				t.Fatal(err)

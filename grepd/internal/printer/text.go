@@ -43,11 +43,11 @@ type Text struct {
 	messages io.Writer
 	options  TextOptions
 	outcome  Outcome
-	multiple bool        // more than one target
-	named    bool        // names stand before lines
-	files    []*textFile // the file that each target is at
-	printed  bool        // some line was
-	errors   fileErrors  // that have not been told
+	multiple bool // more than one target
+	named    bool // names stand before lines
+	files    openFiles[textFile]
+	printed  bool       // some line was
+	errors   fileErrors // that have not been told
 }
 
 // textFile is the file that a target is at.
@@ -77,7 +77,7 @@ func (t *Text) Print(reply *greppb.QueryReply) error {
 	case *greppb.QueryReply_Begin:
 		t.begin(step.Begin)
 	case *greppb.QueryReply_NodeStep:
-		if step.NodeStep.Node < uint32(len(t.files)) {
+		if step.NodeStep.Node < uint32(len(t.outcome.nodes)) {
 			return t.printStep(int(step.NodeStep.Node), &step.NodeStep.Reply)
 		}
 	case *greppb.QueryReply_Groups:
@@ -105,14 +105,14 @@ func (t *Text) begin(begin *greppb.QueryBegin) {
 	t.multiple = len(begin.Nodes) > 1
 	t.named = t.options.Names == NamesAlways ||
 		t.options.Names == NamesAuto && (t.multiple || !t.options.OneFile)
-	t.files = make([]*textFile, len(begin.Nodes))
+	t.files = newOpenFiles[textFile](len(begin.Nodes))
 }
 
 // printStep shows a step of one target.
 func (t *Text) printStep(target int, reply *greppb.SearchReply) error {
 	switch step := reply.Step.(type) {
 	case *greppb.SearchReply_FileBegin:
-		t.files[target] = t.newFile(t.outcome.nodes[target].addr, step.FileBegin)
+		t.files.begin(target, step.FileBegin, t.newFile(t.outcome.nodes[target].addr, step.FileBegin))
 	case *greppb.SearchReply_Chunk:
 		return t.printChunk(target, step.Chunk)
 	case *greppb.SearchReply_FileEnd:
@@ -135,7 +135,7 @@ func (t *Text) printError(target int, e *greppb.FileError) error {
 	switch {
 	case !t.multiple:
 		return t.message(nameOf(t.outcome.nodes[target].addr, text))
-	case t.options.NoMessages || t.errors.add(text, target, len(t.files)):
+	case t.options.NoMessages || t.errors.add(text, target, len(t.outcome.nodes)):
 		return nil
 	}
 	return t.tellErrors()
@@ -202,7 +202,7 @@ func (t *Text) sgr() *Colors {
 
 // printChunk prints lines. Bare lines are not even looked at.
 func (t *Text) printChunk(target int, chunk *greppb.Chunk) error {
-	file := t.files[target]
+	file := t.files.file(target, chunk.File)
 	if file == nil {
 		return t.malformed(target)
 	}
@@ -314,7 +314,7 @@ func (t *Text) lineColor(context bool) string {
 
 // printEnd prints what is said of a file as a whole.
 func (t *Text) printEnd(target int, end *greppb.FileEnd) error {
-	file := t.files[target]
+	file := t.files.end(target, end)
 	if file == nil {
 		return t.malformed(target)
 	}

@@ -171,7 +171,9 @@ func (b *block) read(size int64, ends terminators) error {
 	return nil
 }
 
-func (b *block) setData(data []byte, offset int64) { b.data, b.size, b.offset = data, len(data), offset }
+func (b *block) setData(data []byte, offset int64) {
+	b.data, b.size, b.offset = data, len(data), offset
+}
 
 // lastLineEnd gives where the line ends that holds the byte at index in the buffer, the first after the block. It
 // reads on as far as needed.

@@ -331,9 +331,10 @@ func (c *contextWalk) earlier(n int) error {
 	g.drop(len(g.earlierLengths) - n)
 	offset := uint64(c.b.offset) - uint64(len(g.earlier))
 	number := c.e.line + 1 - uint64(len(g.earlierLengths))
-	pos := 0
+	pos, nanos := 0, c.e.last
 	for _, l := range g.earlierLengths {
-		if err := c.add(g.earlier[pos:pos+l], lineData{KindContext, number, offset, c.e.last}); err != nil {
+		nanos = c.e.w.timeOf(c.b.times, g.earlier[pos:pos+l], nanos)
+		if err := c.add(g.earlier[pos:pos+l], lineData{KindContext, number, offset, nanos}); err != nil {
 			return err
 		}
 		pos, offset, number = pos+l, offset+uint64(l), number+1

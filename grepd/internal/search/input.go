@@ -27,9 +27,10 @@ func inBlocks(r io.Reader) (f *os.File, size int64, ok bool) {
 
 // searchInput searches f as Reader does, and leaves it as if it had been read to its end.
 func searchInput(ctx context.Context, f *os.File, label string, size int64, e *emitter) error {
-	p := startPipeline(ctx, e.o, func(p *pipeline) error {
-		return p.cut(&file{path: label, f: f, size: size, progress: e.o.Progress, borrowed: true})
-	})
+	p := startPipeline(ctx, func(p *pipeline) {
+		// An error is the end of the search, of which drain knows.
+		_ = p.cutBlocks(&file{path: label, f: f, size: size, progress: e.o.Progress, borrowed: true})
+	}, e.o)
 	err := p.drain(e)
 	if ctx.Err() != nil {
 		go p.stop() // a read that hangs keeps its worker, but nobody who waits

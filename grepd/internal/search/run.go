@@ -31,13 +31,19 @@ func Run(ctx context.Context, m *Mounts, paths []string, o Options, sink Sink) (
 	if o.selectsNothing() {
 		return e.stats, nil
 	}
-	p := startPipeline(ctx, &o, func(p *pipeline) error { return p.open(m, paths) })
+	err := e.run(ctx, func(p *pipeline) { p.open(m, paths) })
+	return e.stats, err
+}
+
+// run searches the files that open gives to a pipeline.
+func (e *emitter) run(ctx context.Context, open func(*pipeline)) error {
+	p := startPipeline(ctx, open, e.o)
 	err := p.drain(e)
 	p.stop()
 	if errors.Is(err, errStop) {
 		err = nil
 	}
-	return e.stats, err
+	return err
 }
 
 func (o *Options) check() error {
@@ -82,8 +88,7 @@ type item struct {
 	opened bool
 }
 
-// startPipeline searches the blocks of the files that open cuts. open has ended when it returns.
-func startPipeline(ctx context.Context, o *Options, open func(*pipeline) error) *pipeline {
+func startPipeline(ctx context.Context, open func(*pipeline), o *Options) *pipeline {
 	workers := o.Workers
 	if workers <= 0 {
 		workers = runtime.GOMAXPROCS(0)
@@ -97,7 +102,7 @@ func startPipeline(ctx context.Context, o *Options, open func(*pipeline) error) 
 	p.wg.Go(func() {
 		defer close(p.order)
 		defer close(p.todo)
-		_ = open(p) // it ends early only where nobody waits for more
+		open(p)
 	})
 	for range workers {
 		p.wg.Go(p.work)
@@ -117,22 +122,18 @@ func (p *pipeline) stop() {
 }
 
 // open goes through the paths.
-func (p *pipeline) open(m *Mounts, paths []string) error {
+func (p *pipeline) open(m *Mounts, paths []string) {
 	f := finder{
-		mounts: m, o: p.o,
-		file: func(f *os.File, path string, size int64) error {
-			return p.cut(&file{path: path, f: f, size: size, progress: p.o.Progress})
-		},
+		mounts: m, o: p.o, file: p.cut,
 		fail:       func(e FileError) error { return p.send(item{fail: e}) },
 		unreadable: func(e FileError) error { return p.send(item{fail: e, opened: true}) },
 		files:      p.o.Files.scanner(), excludeDirs: p.o.ExcludeDirs.scanner(),
 	}
 	for _, path := range paths {
-		if err := f.find(p.ctx, path); err != nil {
-			return err
+		if f.find(p.ctx, path) != nil {
+			return
 		}
 	}
-	return nil
 }
 
 func (p *pipeline) send(it item) error {
@@ -144,8 +145,12 @@ func (p *pipeline) send(it item) error {
 	}
 }
 
-// cut gives the blocks of a file to the workers.
-func (p *pipeline) cut(shared *file) error {
+// cut gives the blocks of a file to the workers, the last of which closes it.
+func (p *pipeline) cut(f *os.File, path string, size int64) error {
+	return p.cutBlocks(&file{path: path, f: f, size: size, progress: p.o.Progress})
+}
+
+func (p *pipeline) cutBlocks(shared *file) error {
 	shared.users.Store(1)
 	defer shared.release()
 	plan := p.plan(shared)

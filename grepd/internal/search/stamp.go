@@ -32,6 +32,17 @@ func (w *worker) stamp(b *block) {
 	}
 }
 
+// timeOf reads the time of one line, if times are wanted. A line without one has that of the line before.
+func (w *worker) timeOf(times *fileTimes, line []byte, before int64) int64 {
+	if !w.o.Times || times == nil {
+		return before
+	}
+	if nanos, ok := w.parser(times).Time(line); ok {
+		return nanos
+	}
+	return before
+}
+
 // detect finds out how times are written, where that is not known of the file.
 func (w *worker) detect(b *block) {
 	if b.times == nil {

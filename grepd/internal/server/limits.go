@@ -136,7 +136,8 @@ func searchOptions(request *greppb.SearchRequest) (search.Options, error) {
 	if o.Invert && matchesAll(&request.Pattern) {
 		o.MaxCount = 0 // as in grep, which does not even begin then
 	}
-	return o, fieldOptions(request, &o)
+	err = fieldOptions(request, &o)
+	return o, err
 }
 
 // fieldOptions checks what a request asks of times and fields, and puts it into o.
@@ -170,8 +171,7 @@ func fieldOptions(request *greppb.SearchRequest, o *search.Options) error {
 		if o.Where, err = fields.NewFilter(request.Where); err != nil {
 			return err
 		}
-		p := &request.Pattern
-		o.All = len(p.Patterns) == 1 && p.Patterns[0] == "" && !p.Word && !p.Line && !request.Invert
+		o.All = matchesAll(&request.Pattern) && !request.Invert
 	}
 	return nil
 }

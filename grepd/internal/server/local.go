@@ -57,7 +57,13 @@ func (l *local) Search(ctx context.Context, request *greppb.SearchRequest, send 
 	defer stopProgress()
 	results := sink.results(request)
 	return l.run(ctx, func() error {
-		stats, err := search.Run(ctx, l.mounts, request.Paths, o, results)
+		var stats search.Stats
+		var err error
+		if request.ByTime {
+			stats, err = runByTime(ctx, l.mounts, request.Paths, o, sink)
+		} else {
+			stats, err = search.Run(ctx, l.mounts, request.Paths, o, results)
+		}
 		if err != nil {
 			return err
 		}
@@ -254,10 +260,15 @@ func (s *sink) Chunk(c *search.Chunk) error {
 	if err := s.begin(); err != nil {
 		return err
 	}
-	return s.say(&greppb.SearchReply{Step: &greppb.SearchReply_Chunk{Chunk: &greppb.Chunk{
+	return s.say(&greppb.SearchReply{Step: &greppb.SearchReply_Chunk{Chunk: chunkOf(c)}})
+}
+
+// chunkOf gives a chunk as it is sent, which shares the search's memory.
+func chunkOf(c *search.Chunk) *greppb.Chunk {
+	return &greppb.Chunk{
 		Data: c.Data, Lengths: c.Lengths, LineNumbers: c.LineNumbers, ByteOffsets: c.ByteOffsets,
-		Kinds: c.Kinds, Spans: c.Spans, More: c.More,
-	}}})
+		Kinds: c.Kinds, Spans: c.Spans, More: c.More, Times: c.Times,
+	}
 }
 
 // End finishes the current file.

@@ -191,10 +191,10 @@ type pieces struct {
 	line, bytes, spans int // what was taken
 }
 
-// take gives the next lines up to end, without their times.
+// take gives the next lines up to end.
 func (p *pieces) take(end int) *greppb.Chunk {
 	c := p.chunk
-	piece := &greppb.Chunk{Lengths: c.Lengths[p.line:end], File: c.File, More: c.More}
+	piece := &greppb.Chunk{Lengths: c.Lengths[p.line:end], Times: c.Times[p.line:end], File: c.File, More: c.More}
 	firstByte, firstSpan := p.bytes, p.spans
 	for i := p.line; i < end; i++ {
 		p.bytes += int(c.Lengths[i])

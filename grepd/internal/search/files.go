@@ -1,0 +1,102 @@
+package search
+
+import (
+	"bytes"
+	"context"
+	"fmt"
+	"os"
+	"time"
+
+	"github.com/aksinghdce/cluster-membership-service/grepd/internal/linetime"
+)
+
+// FilesMax bounds what Files opens.
+const FilesMax = 1_000
+
+// File is an open file that is to be searched.
+type File struct {
+	Path string // mount/name
+	// Begins is the time of the first line that has one, in Unix nanoseconds, as far as the file's head tells;
+	// else math.MinInt64.
+	Begins int64
+
+	f    *os.File
+	size int64
+}
+
+// Files opens the files that paths name, in that order. What is wrong with a path goes to fail, whose
+// errors end it. All must be closed.
+func Files(ctx context.Context, m *Mounts, paths []string, o Options, fail func(FileError) error) ([]*File, error) {
+	if err := o.check(); err != nil {
+		return nil, err
+	}
+	var files []*File
+	f := finder{
+		mounts: m, o: &o, fail: fail, unreadable: fail,
+		files: o.Files.scanner(), excludeDirs: o.ExcludeDirs.scanner(),
+	}
+	f.file = func(file *os.File, path string, size int64) error {
+		if len(files) == FilesMax {
+			file.Close()
+			return fmt.Errorf("more than %d files to be searched together: name fewer", FilesMax)
+		}
+		files = append(files, &File{Path: path, Begins: begins(file), f: file, size: size})
+		return nil
+	}
+	for _, path := range paths {
+		if err := f.find(ctx, path); err != nil {
+			return files, err
+		}
+	}
+	return files, nil
+}
+
+// begins gives the time of the first line that has one.
+func begins(f *os.File) int64 {
+	info, err := f.Stat()
+	if err != nil {
+		return noTime
+	}
+	head := make([]byte, min(headBytes, info.Size()))
+	n, _ := f.ReadAt(head, 0)
+	times := detectTimes(head[:n], info.ModTime())
+	if times == nil {
+		return noTime
+	}
+	parser := linetime.NewParser(times.format, time.Local, times.written)
+	for line := range bytes.Lines(head[:n]) {
+		if nanos, ok := parser.Time(line); ok {
+			return nanos
+		}
+	}
+	return noTime
+}
+
+// Close closes the file, unless a search has.
+func (f *File) Close() error {
+	if f.f == nil {
+		return nil
+	}
+	return f.f.Close()
+}
+
+// Run searches the file as [Run] does, and closes it.
+func (f *File) Run(ctx context.Context, o Options, sink Sink) (Stats, error) {
+	if err := o.check(); err != nil {
+		return Stats{}, err
+	}
+	if o.blockBytes == 0 {
+		o.blockBytes = BlockBytes
+	}
+	e := &emitter{o: &o, sink: o.sink(sink), w: newWorker(ctx, &o)}
+	if o.selectsNothing() {
+		return e.stats, nil
+	}
+	file := f.f
+	f.f = nil
+	err := e.run(ctx, func(p *pipeline) {
+		// An error is the end of the search, of which drain knows.
+		_ = p.cut(file, f.Path, f.size)
+	})
+	return e.stats, err
+}
