@@ -317,7 +317,10 @@ type stream struct {
 	pos, end int
 	line     int // no match ends before it in its line; a line starts there
 	state    uint32
-	found    []Range
+	met      uint32  // the table's entry at which lockstep ended; below special, the part was not the reason
+	count    int     // of matching lines
+	found    []Range // those lines, where they are wanted
+	listed   bool
 }
 
 // streams finds all matching lines of b, which starts with a line, in up to four parts at once: a
@@ -327,7 +330,7 @@ func (d *dfa) streams(b []byte, parts *[4]stream, offset int, lines *[]Range) (c
 	end := 0
 	for k := range parts {
 		p := &parts[k]
-		*p = stream{pos: end, line: end, state: d.start, found: p.found[:0]}
+		*p = stream{pos: end, line: end, state: d.start, found: p.found[:0], listed: lines != nil}
 		if end = max(end, (k+1)*len(b)/4); k == 3 || end == len(b) {
 			end = len(b)
 		} else {
@@ -349,10 +352,15 @@ func (d *dfa) streams(b []byte, parts *[4]stream, offset int, lines *[]Range) (c
 		if k == n {
 			continue
 		}
-		// Some part has met something special. Each does one step by itself.
 		for i := range parts {
-			if d.single(b, &parts[i]); d.generation != generation {
-				return 0, false
+			switch p := &parts[i]; {
+			case p.met < special:
+			case p.met == matched:
+				p.finish(b, p.pos, d.start)
+			default:
+				if d.single(b, p); d.generation != generation {
+					return 0, false
+				}
 			}
 		}
 	}
@@ -364,15 +372,13 @@ func (d *dfa) streams(b []byte, parts *[4]stream, offset int, lines *[]Range) (c
 			}
 		}
 		if p.line < p.end && b[p.end-1] != '\n' && d.next(p.state, endOfLine) == matched {
-			p.found = append(p.found, lineAt(b, p.line, p.end))
+			p.finish(b, p.end, d.start)
 		}
 	}
 	for k := range parts {
-		count += len(parts[k].found)
+		count += parts[k].count
 		for _, r := range parts[k].found {
-			if lines != nil {
-				*lines = append(*lines, Range{r.Start + offset, r.End + offset})
-			}
+			*lines = append(*lines, Range{r.Start + offset, r.End + offset})
 		}
 	}
 	return count, true
@@ -383,37 +389,56 @@ func (d *dfa) single(b []byte, p *stream) {
 	at := p.pos
 	switch p.state, p.pos = d.step(p.state, b, at); p.state {
 	case matched:
-		line := lineAt(b, p.line, at)
-		p.found = append(p.found, line)
-		p.pos, p.line, p.state = line.End, line.End, d.start
+		p.finish(b, at, d.start)
 	case dead:
 		p.pos = endOfLineAt(b, p.pos)
 		p.line, p.state = p.pos, d.start
 	}
 }
 
+// finish notes that the line around b[at] matches, and goes on with the next.
+func (p *stream) finish(b []byte, at int, start uint32) {
+	end := endOfLineAt(b, at)
+	if p.count++; p.listed {
+		p.found = append(p.found, Range{p.line + lastNewline(b[p.line:at]) + 1, end})
+	}
+	p.pos, p.line, p.state = end, end, start
+}
+
 // lockstep takes all parts on by up to n bytes, as long as none meets anything special, and tells by
 // how many. All have n bytes left.
 func (d *dfa) lockstep(b []byte, parts *[4]stream, n int) int {
-	// Without bounds checks: a state is an index of a row of 256 entries in the table, and i is below n.
-	table, text := unsafe.Pointer(unsafe.SliceData(d.table)), unsafe.Pointer(unsafe.SliceData(b))
-	entry := func(state uint32, p unsafe.Pointer, i int) uint32 {
-		return *(*uint32)(unsafe.Add(table, uintptr(state+uint32(*(*byte)(unsafe.Add(p, i))))*4))
+	var texts [4]*byte
+	var states, met [4]uint32
+	for k, p := range parts {
+		texts[k], states[k] = &b[p.pos], p.state
 	}
-	p0, p1, p2, p3 := unsafe.Add(text, parts[0].pos), unsafe.Add(text, parts[1].pos), unsafe.Add(text, parts[2].pos), unsafe.Add(text, parts[3].pos)
-	s0, s1, s2, s3 := parts[0].state, parts[1].state, parts[2].state, parts[3].state
+	i := lockstepLoop(unsafe.SliceData(d.table), &texts, &states, &met, n)
+	for k := range parts {
+		p := &parts[k]
+		p.pos, p.state, p.met = p.pos+i, states[k], met[k]
+	}
+	return i
+}
+
+// lockstepPortable is lockstepLoop in Go. It has no bounds checks: a state is the index of a row of 256 entries in
+// the table, and each text has n bytes.
+func lockstepPortable(table *uint32, texts *[4]*byte, states, met *[4]uint32, n int) int {
+	entry := func(state uint32, text *byte, i int) uint32 {
+		c := *(*byte)(unsafe.Add(unsafe.Pointer(text), i))
+		return *(*uint32)(unsafe.Add(unsafe.Pointer(table), uintptr(state+uint32(c))*4))
+	}
+	s0, s1, s2, s3 := states[0], states[1], states[2], states[3]
+	var x0, x1, x2, x3 uint32
 	i := 0
 	for ; i < n; i++ {
-		x0, x1, x2, x3 := entry(s0, p0, i), entry(s1, p1, i), entry(s2, p2, i), entry(s3, p3, i)
+		x0, x1, x2, x3 = entry(s0, texts[0], i), entry(s1, texts[1], i), entry(s2, texts[2], i), entry(s3, texts[3], i)
 		if x0|x1|x2|x3 >= special {
 			break
 		}
 		s0, s1, s2, s3 = x0, x1, x2, x3
 	}
-	for k, s := range [...]uint32{s0, s1, s2, s3} {
-		parts[k].state = s
-		parts[k].pos += i
-	}
+	*states, *met = [4]uint32{s0, s1, s2, s3}, [4]uint32{x0, x1, x2, x3}
 	return i
 }
 

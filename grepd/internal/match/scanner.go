@@ -135,17 +135,10 @@ func endOfLineAt(block []byte, at int) int {
 
 // lastNewline gives the index of the last newline of b, or -1.
 func lastNewline(b []byte) int {
-	if !hasAVX2 {
+	if !hasAVX2 || len(b) < 32 {
 		return bytes.LastIndexByte(b, '\n')
 	}
-	for len(b) >= 32 {
-		vectors := len(b) &^ 31
-		if n := lastNewlineIndex(&b[len(b)-vectors], vectors); n >= 0 {
-			return len(b) - vectors + n
-		}
-		b = b[:len(b)-vectors]
-	}
-	return bytes.LastIndexByte(b, '\n')
+	return lastNewlineIndex(&b[0], len(b))
 }
 
 func trimNewline(line []byte) []byte { return bytes.TrimSuffix(line, []byte{'\n'}) }

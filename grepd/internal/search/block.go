@@ -264,7 +264,11 @@ func (w *worker) searchLines(b *block) {
 	}
 	b.lines, b.count, b.newlines, b.binary = b.lines[:0], 0, 0, false
 	b.out.reset()
-	if w.o.Binary != BinaryText && !w.o.NullData && bytes.IndexByte(b.data, 0) >= 0 {
+	null, ascii := false, true
+	if w.o.Binary != BinaryText {
+		null, ascii = match.Survey(b.data)
+	}
+	if null && !w.o.NullData {
 		b.binary = true
 		for i := range b.data {
 			if b.data[i] == 0 {
@@ -282,6 +286,7 @@ func (w *worker) searchLines(b *block) {
 	b.lines = w.selectLines(b.data, b.lines)
 	b.count = uint64(len(b.lines))
 	if !w.o.context() && !b.binary {
+		b.out.valid = ascii
 		w.copyLines(b, b.lines)
 	}
 }
@@ -374,7 +379,7 @@ const validateMin = 32
 
 // copyLines puts lines of b into b.out as they are to be handed out, their numbers counted from b's start.
 func (w *worker) copyLines(b *block, lines []match.Range) {
-	b.out.valid = w.o.Binary == BinaryText || len(lines) >= validateMin && utf8.Valid(b.data)
+	b.out.valid = b.out.valid || w.o.Binary == BinaryText || len(lines) >= validateMin && utf8.Valid(b.data)
 	if b.out.valid && w.o.plain() {
 		b.out.addRuns(b.data, lines)
 		return

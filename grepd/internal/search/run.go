@@ -196,7 +196,7 @@ func (p *pipeline) work() {
 
 // handsOutData tells whether lines of b.data may be needed when b is reported.
 func (o *Options) handsOutData(b *block) bool {
-	return o.listsLines() && (o.context() || o.MaxCount >= 0) || o.ranged() && b.use == searched
+	return b.out.lent || o.listsLines() && (o.context() || o.MaxCount >= 0) || o.ranged() && b.use == searched
 }
 
 // drop gives the text of a block back.
@@ -272,7 +272,7 @@ func (p *pipeline) recycle(b *block) {
 	b.file.release()
 	b.file = nil
 	p.drop(b)
-	if cap(b.out.chunk.Data) > bufferKeptMax {
+	if b.out.reset(); cap(b.out.chunk.Data) > bufferKeptMax {
 		b.out = lineBuffer{}
 	}
 	if cap(b.runs) > runsKeptMax {
