@@ -29,20 +29,28 @@ const (
 	dead    = special | 3 // the line cannot match any more
 )
 
+// endsBefore is added to an entry in the table of a dfa with bounds where a match ends before the symbol.
+const endsBefore = 1 << 30
+
 // dfa runs a program as a deterministic automaton whose states, sets of steps, are made as they are
 // reached and kept in a bounded cache. It finds whether and where a line matches first, not where a match
 // starts. It serves one goroutine.
 //
 // A state holds the steps that may read the next symbol, and the assertions that wait for that
 // symbol to be decided.
+//
+// With bounds it does not stop at a match, but tells of all the places where one ends; see [dfa.ends].
 type dfa struct {
-	program *program
-	table   []uint32 // by state + byte, where a state is 256 times its number
-	states  []dfaState
-	ids     map[string]uint32
-	wides   map[wideKey]uint32
-	items   int
-	start   uint32 // the state in which a line begins, or matched, or dead
+	program  *program
+	bounds   bool
+	anchored bool      // with bounds: a match begins only where the dfa does
+	starts   [3]uint32 // with bounds: the states to begin in after each kind of symbol
+	table    []uint32  // by state + byte, where a state is 256 times its number
+	states   []dfaState
+	ids      map[string]uint32
+	wides    map[wideKey]uint32
+	items    int
+	start    uint32 // the state in which a line begins, or matched, or dead
 
 	generation uint32 // counts how often the cache was emptied
 	served     int    // bytes since then, roughly
@@ -60,7 +68,7 @@ type dfa struct {
 type dfaState struct {
 	steps   []int32
 	before  symbol // one of its kind, where an assertion is among the steps
-	asserts bool
+	asserts bool   // some of the steps are assertions or, with bounds, a match
 }
 
 type wideKey struct {
@@ -68,10 +76,14 @@ type wideKey struct {
 	symbol symbol
 }
 
-func newDFA(p *program) *dfa {
-	d := &dfa{program: p, mark: make([]uint32, len(p.steps)), ids: make(map[string]uint32), wides: make(map[wideKey]uint32)}
+func newDFA(p *program) *dfa { return newDFAWith(dfa{program: p}) }
+
+// newDFAWith makes a dfa of which the program and what is to be found are given.
+func newDFAWith(d dfa) *dfa {
+	p := d.program
+	d = dfa{program: p, bounds: d.bounds, anchored: d.anchored, mark: make([]uint32, len(p.steps)), ids: make(map[string]uint32), wides: make(map[wideKey]uint32)}
 	d.reset()
-	return d
+	return &d
 }
 
 // reset empties the cache, all but the start.
@@ -80,6 +92,9 @@ func (d *dfa) reset() {
 	d.table, d.states, d.items, d.served = d.table[:0], d.states[:0], 0, 0
 	clear(d.ids)
 	clear(d.wides)
+	if d.starts = [3]uint32{unknown, unknown, unknown}; d.bounds {
+		return
+	}
 	d.begin()
 	if d.close(d.program.start, endOfLine) {
 		d.start = matched
@@ -98,7 +113,7 @@ func (d *dfa) begin() {
 }
 
 // close adds the steps that are reached from i without reading, up to assertions. It tells whether one of them
-// is a match.
+// is a match; with bounds, that is a step like any other.
 func (d *dfa) close(i int32, before symbol) bool {
 	d.stack = append(d.stack[:0], i)
 	for len(d.stack) > 0 {
@@ -110,7 +125,10 @@ func (d *dfa) close(i int32, before symbol) bool {
 		d.mark[i] = d.round
 		switch s := &d.program.steps[i]; s.op {
 		case stepMatch:
-			return true
+			if !d.bounds {
+				return true
+			}
+			d.steps = append(d.steps, i)
 		case stepSplit:
 			d.stack = append(d.stack, s.other, s.next)
 		case stepAssert:
@@ -132,7 +150,10 @@ func (d *dfa) state(before symbol) uint32 {
 		return dead
 	}
 	slices.Sort(d.steps)
-	asserts := slices.ContainsFunc(d.steps, func(i int32) bool { return d.program.steps[i].op == stepAssert })
+	asserts := slices.ContainsFunc(d.steps, func(i int32) bool {
+		op := d.program.steps[i].op
+		return op == stepAssert || op == stepMatch
+	})
 	d.key = d.key[:0]
 	if asserts {
 		d.key = binary.LittleEndian.AppendUint32(d.key, uint32(before))
@@ -170,16 +191,27 @@ func (d *dfa) kindOf(r symbol) symbol {
 // all states but the given one become void.
 func (d *dfa) next(s uint32, r symbol) uint32 {
 	from := &d.states[s/256]
-	steps := from.steps
+	steps, before := from.steps, uint32(0)
 	if from.asserts {
 		var match bool
 		if steps, match = d.settle(from, r); match {
-			return matched
+			if !d.bounds {
+				return matched
+			}
+			before = endsBefore
 		}
 	}
 	if r == endOfLine {
+		if d.bounds {
+			return dead | before
+		}
 		return d.start
 	}
+	return d.read(steps, r) | before
+}
+
+// read gives the state after some steps of a state that can read r have done so.
+func (d *dfa) read(steps []int32, r symbol) uint32 {
 	d.begin()
 	before := d.kindOf(r)
 	for _, i := range steps {
@@ -188,7 +220,7 @@ func (d *dfa) next(s uint32, r symbol) uint32 {
 		}
 	}
 	// A match may begin after any symbol. Its steps are added even where a dead end is all they lead to.
-	if d.close(d.program.start, before) {
+	if !d.anchored && d.close(d.program.start, before) {
 		return matched
 	}
 	if len(d.states) >= dfaStatesMax || d.items > dfaItemsMax || len(d.wides) > dfaWideMax {
@@ -198,7 +230,7 @@ func (d *dfa) next(s uint32, r symbol) uint32 {
 }
 
 // settle decides the assertions among the steps of a state, now that the symbol after them is
-// known. It gives the steps that can read that symbol.
+// known. It gives the steps that can read that symbol, and tells whether a match ends before it.
 func (d *dfa) settle(from *dfaState, after symbol) (steps []int32, match bool) {
 	d.begin()
 	d.settled = d.settled[:0]
@@ -212,7 +244,9 @@ func (d *dfa) settle(from *dfaState, after symbol) (steps []int32, match bool) {
 		d.mark[i] = d.round
 		switch s := &d.program.steps[i]; s.op {
 		case stepMatch:
-			return nil, true
+			if match = true; !d.bounds {
+				return nil, true
+			}
 		case stepSplit:
 			d.stack = append(d.stack, s.other, s.next)
 		case stepAssert:
@@ -223,7 +257,7 @@ func (d *dfa) settle(from *dfaState, after symbol) (steps []int32, match bool) {
 			d.settled = append(d.settled, i)
 		}
 	}
-	return d.settled, false
+	return d.settled, match
 }
 
 // flush empties the full cache, but for the steps that are being collected.

@@ -220,6 +220,77 @@ func scannerEqualsMachine(t *testing.T) {
 	}
 }
 
+func TestPartsEqualMachine(t *testing.T) {
+	for _, vectors := range []bool{hasAVX2, false} {
+		t.Run(fmt.Sprintf("AVX2 %v", vectors), func(t *testing.T) {
+			defer func(v bool) { hasAVX2 = v }(hasAVX2)
+			hasAVX2 = vectors
+			partsEqualMachine(t)
+		})
+	}
+}
+
+func partsEqualMachine(t *testing.T) {
+	s := seed(t)
+	ways := make(map[string]int)
+	for i := range *trialsFlag {
+		r := source(s, i)
+		o := Options{Syntax: Syntax(r.IntN(4)), IgnoreCase: r.IntN(3) == 0, Word: r.IntN(6) == 0, Line: r.IntN(8) == 0}
+		var patterns []string
+		for range 1 + r.IntN(3) {
+			patterns = append(patterns, randomPattern(r, o.Syntax))
+		}
+		m, err := Compile(patterns, o)
+		if err != nil {
+			continue
+		}
+		scanner, machine := m.NewScanner(nil), m.NewScanner(nil)
+		for line := range bytes.Lines(randomBlock(r)) {
+			line = trimNewline(line)
+			got, want := scanner.Parts(line, nil), machine.partsByMachine(line, nil)
+			if !slices.Equal(got, want) {
+				t.Fatalf("trial %d: %+v %q on %q:\ngot  %v\nwant %v", i, o, patterns, line, got, want)
+			}
+			if len(got) > 0 {
+				ways[fmt.Sprintf("literals %v automata %v", m.exact, scanner.finder != nil)]++
+			}
+		}
+	}
+	if ways["literals false automata true"] == 0 || hasAVX2 && ways["literals true automata false"] == 0 {
+		t.Errorf("parts were found %v times, so that some way was not tried", ways)
+	}
+}
+
+// TestPartsOfAThrashingScannerAreStillRight uses a pattern with far more states than the caches hold.
+func TestPartsOfAThrashingScannerAreStillRight(t *testing.T) {
+	r := source(seed(t), 0)
+	m := mustCompile(t, Options{Syntax: Extended}, `(a|b)*a(a|b){14}c|c(a|b){14}a(a|b)*`)
+	scanner, machine := m.NewScanner(nil), m.NewScanner(nil)
+	found := 0
+	for range 1500 {
+		line := randomText(r, 200, "cab"[r.IntN(2):])
+		got, want := scanner.Parts(line, nil), machine.partsByMachine(line, nil)
+		if !slices.Equal(got, want) {
+			t.Fatalf("%q: got %v, want %v", line, got, want)
+		}
+		found += len(want)
+	}
+	if f := scanner.finder; found == 0 || !f.backward.thrashing && !f.forward.thrashing {
+		t.Errorf("%d parts, and no cache thrashed, so that the test shows nothing", found)
+	}
+}
+
+func TestDoneEndsALongSearchForParts(t *testing.T) {
+	m := mustCompile(t, Options{Syntax: Extended}, `a.*b|a`)
+	done := make(chan struct{})
+	close(done)
+	s := m.NewScanner(done)
+	line := bytes.Repeat([]byte("a"), 4<<20) // each of these begins a search to the line's end
+	if parts := s.Parts(line, nil); len(parts) > 2 {
+		t.Errorf("found %d parts though nobody waits", len(parts))
+	}
+}
+
 // randomPattern writes a pattern in which literals are frequent.
 func randomPattern(r *rand.Rand, syntax Syntax) string {
 	words := []string{"FAIL", "fail", "skip", "é", "10", "a", "Ab", "\xff", "日本", "mask"}

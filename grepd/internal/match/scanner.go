@@ -13,6 +13,7 @@ type Scanner struct {
 	dfa     *dfa
 	retried []*vm
 	parts   [4]stream
+	finder  *partFinder // nil until it is needed
 
 	literals *literalSearch // m's, tuned to the first large block
 	tuned    bool
@@ -157,6 +158,17 @@ func (s *Scanner) Match(line []byte) bool {
 
 // Parts appends to parts those of line, without its newline, that match. Empty matches are none.
 func (s *Scanner) Parts(line []byte, parts []Range) []Range {
+	if s.m.exact && s.literals != nil && (s.m.longest || s.literals.teddy == nil) {
+		return s.partsByLiterals(line, parts)
+	}
+	if found, ok := s.partsByAutomata(line, parts); ok {
+		return found
+	}
+	return s.partsByMachine(line, parts)
+}
+
+// partsByMachine is Parts for any pattern.
+func (s *Scanner) partsByMachine(line []byte, parts []Range) []Range {
 	for pos := 0; pos < len(line); {
 		r, ok := s.next(line, pos)
 		if !ok {

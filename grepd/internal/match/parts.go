@@ -1,0 +1,189 @@
+package match
+
+// partFinder finds where in a line the matches are, by automata: one that reads the line backwards and tells where
+// matches start, and one that reads from such a place on and tells where the longest ends. It serves one goroutine.
+type partFinder struct {
+	backward *dfa
+	forward  *dfa
+	starts   []int // of the matches in a line, the last one first
+	stepped  int   // symbols read since anybody looked whether to go on
+}
+
+// partsUnchecked is how many symbols are read between two looks at whether to go on.
+const partsUnchecked = 1 << 20
+
+func newPartFinder(forward, backward *program) *partFinder {
+	return &partFinder{
+		backward: newDFAWith(dfa{program: backward, bounds: true}),
+		forward:  newDFAWith(dfa{program: forward, bounds: true, anchored: true}),
+	}
+}
+
+// startIn gives the state to begin in after a symbol of the kind of before.
+func (d *dfa) startIn(before symbol) uint32 {
+	kind := &d.starts[0]
+	if before != endOfLine {
+		kind = &d.starts[1]
+		if before = d.kindOf(before); before == 'a' {
+			kind = &d.starts[2]
+		}
+	}
+	if *kind == unknown {
+		d.begin()
+		d.close(d.program.start, before)
+		*kind = d.state(before)
+	}
+	return *kind
+}
+
+// compute gives the table's entry for r in state s, which is not in the table yet. c is r's byte, or a newline for the
+// end of the line, if it has a single one.
+func (d *dfa) compute(s uint32, r symbol, c byte) uint32 {
+	generation := d.generation
+	x := d.next(s, r)
+	if d.generation == generation {
+		d.table[s+uint32(c)] = x
+	}
+	return x
+}
+
+// computeWide is compute for a symbol beyond ASCII.
+func (d *dfa) computeWide(s uint32, r symbol) uint32 {
+	key := wideKey{s, r}
+	x, ok := d.wides[key]
+	if !ok {
+		generation := d.generation
+		if x = d.next(s, r); d.generation == generation {
+			d.wides[key] = x
+		}
+	}
+	return x
+}
+
+// entryAtEnd gives the entry for the end of the line. No line holds a newline, so that its place in the table is free.
+func (d *dfa) entryAtEnd(s uint32) uint32 {
+	x := d.table[s+'\n']
+	if x == unknown {
+		x = d.compute(s, endOfLine, '\n')
+	}
+	return x
+}
+
+// findStarts finds all places in line at which a match starts. It fails where the automaton does not pay.
+func (f *partFinder) findStarts(line []byte) (ok bool) {
+	d := f.backward
+	f.starts = f.starts[:0]
+	f.stepped += len(line)
+	d.served += len(line)
+	s := d.startIn(endOfLine)
+	for i := len(line); s != dead; {
+		if i == 0 {
+			if d.entryAtEnd(s)&endsBefore != 0 {
+				f.starts = append(f.starts, 0)
+			}
+			break
+		}
+		c, size := line[i-1], 1
+		x := d.table[s+uint32(c)]
+		switch x {
+		case unknown:
+			x = d.compute(s, symbol(c), c)
+		case wide:
+			var r symbol
+			r, size = decodeLast(line[:i])
+			x = d.computeWide(s, r)
+		}
+		if x&endsBefore != 0 {
+			f.starts = append(f.starts, i)
+		}
+		s = x &^ endsBefore
+		i -= size
+	}
+	return !d.thrashing
+}
+
+// longest gives the end of the longest match that starts at start, where one does. It fails where the automaton does
+// not pay.
+func (f *partFinder) longest(line []byte, start int) (end int, ok bool) {
+	d := f.forward
+	end = start
+	s := d.startIn(symbolBefore(line, start))
+	i := start
+	for s != dead {
+		if i == len(line) {
+			if d.entryAtEnd(s)&endsBefore != 0 {
+				end = i
+			}
+			break
+		}
+		c, size := line[i], 1
+		x := d.table[s+uint32(c)]
+		switch x {
+		case unknown:
+			x = d.compute(s, symbol(c), c)
+		case wide:
+			var r symbol
+			r, size = decode(line[i:])
+			x = d.computeWide(s, r)
+		}
+		if x&endsBefore != 0 {
+			end = i
+		}
+		s = x &^ endsBefore
+		i += size
+	}
+	f.stepped += i - start
+	d.served += i - start
+	return end, !d.thrashing
+}
+
+// partsByAutomata is Parts where that is possible: for the longest matches, and unless an automaton does not pay.
+func (s *Scanner) partsByAutomata(line []byte, parts []Range) (_ []Range, ok bool) {
+	f := s.partFinder()
+	if f == nil || f.backward.thrashing || f.forward.thrashing || !f.findStarts(line) {
+		return nil, false
+	}
+	for pos := 0; len(f.starts) > 0; f.starts = f.starts[:len(f.starts)-1] {
+		start := f.starts[len(f.starts)-1]
+		if start < pos {
+			continue
+		}
+		end, ok := f.longest(line, start)
+		if !ok {
+			return nil, false
+		}
+		if pos = end; start < end {
+			parts = append(parts, Range{start, end})
+		}
+		if f.stepped >= partsUnchecked {
+			if f.stepped = 0; s.vm.look() {
+				break
+			}
+		}
+	}
+	return parts, true
+}
+
+// partFinder gives the scanner's, which is made when it is needed, or nil where there can be none.
+func (s *Scanner) partFinder() *partFinder {
+	if s.finder == nil && s.m.longest && len(s.retried) == 0 {
+		if backward := s.m.backward(); backward != nil {
+			s.finder = newPartFinder(s.m.program, backward)
+		}
+	}
+	return s.finder
+}
+
+// partsByLiterals is Parts where the pattern is literals and nothing else.
+func (s *Scanner) partsByLiterals(line []byte, parts []Range) []Range {
+	for pos := 0; pos < len(line); {
+		at := s.literals.index(line[pos:])
+		if at < 0 {
+			break
+		}
+		start := pos + at
+		pos = start + s.literals.length(line[start:])
+		parts = append(parts, Range{start, pos})
+	}
+	return parts
+}
