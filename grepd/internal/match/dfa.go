@@ -12,7 +12,7 @@ const (
 	// them together. A full cache is emptied.
 	dfaStatesMax = 2048
 	dfaItemsMax  = 1 << 20
-	// dfaWideMax bounds the cached transitions on symbols beyond ASCII.
+	// dfaWideMax bounds the cached transitions on symbols beyond ASCII that are not in the table.
 	dfaWideMax = 1 << 16
 	// dfaPayBytes is how many bytes a state must have served, on average, for the cache to
 	// pay; dfaPoorMax times in a row it may fail to before the dfa is given up.
@@ -24,7 +24,7 @@ const (
 const (
 	special = 1 << 31
 	unknown = special     // not computed yet
-	wide    = special | 1 // a byte beyond ASCII: the whole symbol must be decoded
+	wide    = special | 1 // not computed yet, for a byte of a symbol of several; see stepWide
 	matched = special | 2 // the line matches
 	dead    = special | 3 // the line cannot match any more
 )
@@ -39,7 +39,7 @@ const endsBefore = 1 << 30
 // A state holds the steps that may read the next symbol, and the assertions that wait for that
 // symbol to be decided.
 //
-// With bounds it does not stop at a match, but tells of all the places where one ends; see [dfa.ends].
+// With bounds it does not stop at a match, but tells of all the places where one ends; see partFinder.
 type dfa struct {
 	program  *program
 	bounds   bool
@@ -49,6 +49,7 @@ type dfa struct {
 	states   []dfaState
 	ids      map[string]uint32
 	wides    map[wideKey]uint32
+	nodes    map[node]uint32
 	items    int
 	start    uint32 // the state in which a line begins, or matched, or dead
 
@@ -69,6 +70,7 @@ type dfaState struct {
 	steps   []int32
 	before  symbol // one of its kind, where an assertion is among the steps
 	asserts bool   // some of the steps are assertions or, with bounds, a match
+	node    node   // where count is above 0 there are no steps
 }
 
 type wideKey struct {
@@ -81,7 +83,7 @@ func newDFA(p *program) *dfa { return newDFAWith(dfa{program: p}) }
 // newDFAWith makes a dfa of which the program and what is to be found are given.
 func newDFAWith(d dfa) *dfa {
 	p := d.program
-	d = dfa{program: p, bounds: d.bounds, anchored: d.anchored, mark: make([]uint32, len(p.steps)), ids: make(map[string]uint32), wides: make(map[wideKey]uint32)}
+	d = dfa{program: p, bounds: d.bounds, anchored: d.anchored, mark: make([]uint32, len(p.steps)), ids: make(map[string]uint32), wides: make(map[wideKey]uint32), nodes: make(map[node]uint32)}
 	d.reset()
 	return &d
 }
@@ -92,6 +94,7 @@ func (d *dfa) reset() {
 	d.table, d.states, d.items, d.served = d.table[:0], d.states[:0], 0, 0
 	clear(d.ids)
 	clear(d.wides)
+	clear(d.nodes)
 	if d.starts = [3]uint32{unknown, unknown, unknown}; d.bounds {
 		return
 	}
@@ -164,11 +167,9 @@ func (d *dfa) state(before symbol) uint32 {
 	if id, ok := d.ids[string(d.key)]; ok {
 		return id
 	}
-	id := uint32(len(d.states)) * 256
+	id := d.addState(dfaState{steps: slices.Clone(d.steps), before: before, asserts: asserts})
 	d.ids[string(d.key)] = id
-	d.states = append(d.states, dfaState{slices.Clone(d.steps), before, asserts})
 	d.items += len(d.steps)
-	d.table = slices.Grow(d.table, 256)[:len(d.table)+256]
 	row := d.table[id:]
 	for b := range row {
 		row[b] = unknown
@@ -176,6 +177,14 @@ func (d *dfa) state(before symbol) uint32 {
 			row[b] = wide
 		}
 	}
+	return id
+}
+
+// addState makes room for a state in the table.
+func (d *dfa) addState(s dfaState) uint32 {
+	id := uint32(len(d.states)) * 256
+	d.states = append(d.states, s)
+	d.table = slices.Grow(d.table, 256)[:len(d.table)+256]
 	return id
 }
 
@@ -223,7 +232,7 @@ func (d *dfa) read(steps []int32, r symbol) uint32 {
 	if !d.anchored && d.close(d.program.start, before) {
 		return matched
 	}
-	if len(d.states) >= dfaStatesMax || d.items > dfaItemsMax || len(d.wides) > dfaWideMax {
+	if len(d.states)-len(d.nodes) >= dfaStatesMax || d.items > dfaItemsMax || len(d.wides) > dfaWideMax {
 		d.flush()
 	}
 	return d.state(before)
@@ -278,17 +287,7 @@ func (d *dfa) step(s uint32, b []byte, i int) (uint32, int) {
 	x := d.table[s+uint32(c)]
 	switch x {
 	case wide:
-		r, n := decode(b[i:])
-		key := wideKey{s, r}
-		x, ok := d.wides[key]
-		if !ok {
-			generation := d.generation
-			x = d.next(s, r)
-			if d.generation == generation {
-				d.wides[key] = x
-			}
-		}
-		return x, i + n
+		return d.stepWide(s, b, i)
 	case unknown:
 		r, generation := symbol(c), d.generation
 		if c == '\n' {
@@ -330,6 +329,10 @@ func (d *dfa) find(b []byte) int {
 			i++
 		}
 		d.served += i - from
+		if i == len(b) && d.within(s) {
+			s, i = d.cutShort(s, b)
+			continue
+		}
 		if i == len(b) {
 			if d.next(s, endOfLine) == matched && i > 0 && b[i-1] != '\n' {
 				return i
@@ -400,7 +403,7 @@ func (d *dfa) streams(b []byte, parts *[4]stream, offset int, lines *[]Range) (c
 	}
 	for k := range parts {
 		p := &parts[k]
-		for p.pos < p.end {
+		for p.pos < p.end || d.within(p.state) {
 			if d.single(b, p); d.generation != generation {
 				return 0, false
 			}
@@ -418,10 +421,15 @@ func (d *dfa) streams(b []byte, parts *[4]stream, offset int, lines *[]Range) (c
 	return count, true
 }
 
-// single takes one part one symbol on, or to its next line where that symbol decides this one.
+// single takes one part one step on, or to its next line where that decides this one.
 func (d *dfa) single(b []byte, p *stream) {
 	at := p.pos
-	switch p.state, p.pos = d.step(p.state, b, at); p.state {
+	if at == p.end {
+		p.state, p.pos = d.cutShort(p.state, b[:at])
+	} else {
+		p.state, p.pos = d.step(p.state, b, at)
+	}
+	switch p.state {
 	case matched:
 		p.finish(b, at, d.start)
 	case dead:

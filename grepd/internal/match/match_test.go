@@ -280,6 +280,33 @@ func TestPartsOfAThrashingScannerAreStillRight(t *testing.T) {
 	}
 }
 
+// TestMoreCharactersThanTheCacheHasNodesFor is about scripts with thousands of characters.
+func TestMoreCharactersThanTheCacheHasNodesFor(t *testing.T) {
+	r := source(seed(t), 0)
+	m := mustCompile(t, Options{Syntax: Extended}, `[一-俿]..?[倀-峿]|[嶀-床].*[刀-匿]`)
+	scanner, machine := m.NewScanner(nil), m.NewScanner(nil)
+	found := 0
+	for range 1000 {
+		var b bytes.Buffer
+		for range 40 {
+			b.WriteRune('一' + r.Int32N('龥'-'一'))
+		}
+		b.WriteString([]string{"", "\xe4", "\xe4\xb8"}[r.IntN(3)])
+		line := b.Bytes()
+		got, want := scanner.Parts(line, nil), machine.partsByMachine(line, nil)
+		if !slices.Equal(got, want) {
+			t.Fatalf("%q: got %v, want %v", line, got, want)
+		}
+		if matches := scanner.Match(line); matches != (len(want) > 0) {
+			t.Fatalf("%q: matches %v", line, matches)
+		}
+		found += len(want)
+	}
+	if n := len(scanner.dfa.nodes); found == 0 || n != nodesMax {
+		t.Errorf("%d parts, %d nodes, so that the test shows nothing", found, n)
+	}
+}
+
 func TestDoneEndsALongSearchForParts(t *testing.T) {
 	m := mustCompile(t, Options{Syntax: Extended}, `a.*b|a`)
 	done := make(chan struct{})
@@ -300,7 +327,7 @@ func randomPattern(r *rand.Rand, syntax Syntax) string {
 		case n < 7 || syntax == Fixed:
 			b.WriteString(words[r.IntN(len(words))])
 		case n == 7:
-			b.WriteString([]string{".*", "[0-9]", "[a-f]", "[^a]", ".", "x*"}[r.IntN(6)])
+			b.WriteString([]string{".*", "[0-9]", "[a-f]", "[^a]", ".", "x*", "[а-я]", "[^ -~]"}[r.IntN(8)])
 		case n == 8:
 			b.WriteString([]string{"^", "$", `\b`, `\B`}[r.IntN(4)])
 		case n == 9 && syntax != Basic:
@@ -318,7 +345,8 @@ func randomPattern(r *rand.Rand, syntax Syntax) string {
 
 func randomBlock(r *rand.Rand) []byte {
 	words := []string{"FAIL", "fail", "Fail", "SKIP", "ſkip", "sKip", "é", "É", "10", "a", "ab", " ", ".", "x", "\xff", "\xc3", "日本", "\n", "\n",
-		"a long stretch of text between one thing and another, so that vectors are used", "maſK"}
+		"a long stretch of text between one thing and another, so that vectors are used", "maſK",
+		"\xe6\x97", "\xe6", "\xf0\x9f\x98", "😀", "\x97", "ж"}
 	var b bytes.Buffer
 	for range r.IntN(60) {
 		b.WriteString(words[r.IntN(len(words))])

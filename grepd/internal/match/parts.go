@@ -47,19 +47,6 @@ func (d *dfa) compute(s uint32, r symbol, c byte) uint32 {
 	return x
 }
 
-// computeWide is compute for a symbol beyond ASCII.
-func (d *dfa) computeWide(s uint32, r symbol) uint32 {
-	key := wideKey{s, r}
-	x, ok := d.wides[key]
-	if !ok {
-		generation := d.generation
-		if x = d.next(s, r); d.generation == generation {
-			d.wides[key] = x
-		}
-	}
-	return x
-}
-
 // entryAtEnd gives the entry for the end of the line. No line holds a newline, so that its place in the table is free.
 func (d *dfa) entryAtEnd(s uint32) uint32 {
 	x := d.table[s+'\n']
@@ -77,27 +64,33 @@ func (f *partFinder) findStarts(line []byte) (ok bool) {
 	d.served += len(line)
 	s := d.startIn(endOfLine)
 	for i := len(line); s != dead; {
-		if i == 0 {
+		if i == 0 && !d.within(s) {
 			if d.entryAtEnd(s)&endsBefore != 0 {
 				f.starts = append(f.starts, 0)
 			}
 			break
 		}
-		c, size := line[i-1], 1
-		x := d.table[s+uint32(c)]
-		switch x {
-		case unknown:
-			x = d.compute(s, symbol(c), c)
-		case wide:
-			var r symbol
-			r, size = decodeLast(line[:i])
-			x = d.computeWide(s, r)
+		// Where the symbol ends is asked before the step, which may empty the cache.
+		x, end, next := uint32(wide), i, i-1
+		if i > 0 {
+			x = d.table[s+uint32(line[i-1])]
+		}
+		switch {
+		case i == 0:
+			_, end = d.symbolBackwards(s, i)
+			x, next = d.cutShortBackwards(s, line)
+		case x == wide:
+			_, end = d.symbolBackwards(s, i)
+			x, next = d.stepWideBackwards(s, line, i)
+		case x == unknown:
+			x = d.compute(s, symbol(line[i-1]), line[i-1])
+		case x&endsBefore != 0:
+			_, end = d.symbolBackwards(s, i)
 		}
 		if x&endsBefore != 0 {
-			f.starts = append(f.starts, i)
+			f.starts = append(f.starts, end)
 		}
-		s = x &^ endsBefore
-		i -= size
+		s, i = x&^endsBefore, next
 	}
 	return !d.thrashing
 }
@@ -110,27 +103,32 @@ func (f *partFinder) longest(line []byte, start int) (end int, ok bool) {
 	s := d.startIn(symbolBefore(line, start))
 	i := start
 	for s != dead {
-		if i == len(line) {
+		if i == len(line) && !d.within(s) {
 			if d.entryAtEnd(s)&endsBefore != 0 {
 				end = i
 			}
 			break
 		}
-		c, size := line[i], 1
-		x := d.table[s+uint32(c)]
-		switch x {
-		case unknown:
-			x = d.compute(s, symbol(c), c)
-		case wide:
-			var r symbol
-			r, size = decode(line[i:])
-			x = d.computeWide(s, r)
+		x, begin, next := uint32(wide), i, i+1
+		if i < len(line) {
+			x = d.table[s+uint32(line[i])]
+		}
+		switch {
+		case i == len(line):
+			_, begin = d.symbolAt(s, i)
+			x, next = d.cutShort(s, line)
+		case x == wide:
+			_, begin = d.symbolAt(s, i)
+			x, next = d.stepWide(s, line, i)
+		case x == unknown:
+			x = d.compute(s, symbol(line[i]), line[i])
+		case x&endsBefore != 0:
+			_, begin = d.symbolAt(s, i)
 		}
 		if x&endsBefore != 0 {
-			end = i
+			end = begin
 		}
-		s = x &^ endsBefore
-		i += size
+		s, i = x&^endsBefore, next
 	}
 	f.stepped += i - start
 	d.served += i - start
