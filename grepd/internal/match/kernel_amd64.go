@@ -21,12 +21,12 @@ func teddyIndex(b *byte, n int, masks *[6][32]byte) int
 //go:noescape
 func lastNewlineIndex(b *byte, n int) int
 
-// lockstepLoop lets four automata read n bytes each, n above 0, and stops where one meets an entry of the table that
-// is special. It gives how many bytes were read before, and leaves the states that were
-// reached, and the entries met last.
+// lockstepLoop lets four automata read n bytes of text each, n above 0, and stops where one meets an entry of the
+// table that is special. It gives how many bytes were read before, by which it moves the positions, and leaves the
+// states that were reached, and the entries met last.
 //
 //go:noescape
-func lockstepLoop(table *uint32, texts *[4]*byte, states, met *[4]uint32, n int) int
+func lockstepLoop(table *uint32, text *byte, pos *[4]int, states, met *[4]uint32, n int) int
 
 // surveyVectors is Survey of n bytes, a multiple of 64 above 0.
 //

@@ -178,20 +178,25 @@ absent:
 	VZEROUPPER
 	RET
 
-// func lockstepLoop(table *uint32, texts *[4]*byte, states, met *[4]uint32, n int) int
-TEXT ·lockstepLoop(SB), NOSPLIT, $0-48
+// func lockstepLoop(table *uint32, text *byte, pos *[4]int, states, met *[4]uint32, n int) int
+TEXT ·lockstepLoop(SB), NOSPLIT, $0-56
 	MOVQ table+0(FP), SI
-	MOVQ texts+8(FP), AX
+	MOVQ text+8(FP), DI
+	MOVQ pos+16(FP), AX
 	MOVQ 0(AX), R8
 	MOVQ 8(AX), R9
 	MOVQ 16(AX), R10
 	MOVQ 24(AX), R11
-	MOVQ states+16(FP), AX
+	ADDQ DI, R8
+	ADDQ DI, R9
+	ADDQ DI, R10
+	ADDQ DI, R11
+	MOVQ states+24(FP), AX
 	MOVL 0(AX), R12
 	MOVL 4(AX), R13
 	MOVL 8(AX), R14
 	MOVL 12(AX), R15
-	MOVQ n+32(FP), DI
+	MOVQ n+40(FP), DI
 	ADDQ DI, R8
 	ADDQ DI, R9
 	ADDQ DI, R10
@@ -228,18 +233,23 @@ step:
 	JNZ     step
 
 meets:
-	MOVQ met+24(FP), R8
+	MOVQ met+32(FP), R8
 	MOVL AX, 0(R8)
 	MOVL BX, 4(R8)
 	MOVL CX, 8(R8)
 	MOVL DX, 12(R8)
-	MOVQ states+16(FP), R8
+	MOVQ states+24(FP), R8
 	MOVL R12, 0(R8)
 	MOVL R13, 4(R8)
 	MOVL R14, 8(R8)
 	MOVL R15, 12(R8)
-	ADDQ n+32(FP), DI
-	MOVQ DI, ret+40(FP)
+	ADDQ n+40(FP), DI
+	MOVQ DI, ret+48(FP)
+	MOVQ pos+16(FP), R8
+	ADDQ DI, 0(R8)
+	ADDQ DI, 8(R8)
+	ADDQ DI, 16(R8)
+	ADDQ DI, 24(R8)
 	RET
 
 // func surveyVectors(b *byte, n int) (null, ascii bool)

@@ -16,8 +16,8 @@ func lastNewlineIndex(b *byte, n int) int {
 	panic("match: lastNewlineIndex without AVX2")
 }
 
-func lockstepLoop(table *uint32, texts *[4]*byte, states, met *[4]uint32, n int) int {
-	return lockstepPortable(table, texts, states, met, n)
+func lockstepLoop(table *uint32, text *byte, pos *[4]int, states, met *[4]uint32, n int) int {
+	return lockstepPortable(table, text, pos, states, met, n)
 }
 
 func surveyVectors(b *byte, n int) (null, ascii bool) {

@@ -5,7 +5,6 @@ import (
 	"math/rand/v2"
 	"testing"
 	"unicode/utf8"
-	"unsafe"
 )
 
 func TestLockstepLoopEqualsPortable(t *testing.T) {
@@ -21,20 +20,20 @@ func TestLockstepLoopEqualsPortable(t *testing.T) {
 			}
 		}
 		n := 1 + r.IntN(200)
-		var texts [4]*byte
-		var start [4]uint32
-		for k := range texts {
-			text := make([]byte, n)
-			for j := range text {
-				text[j] = byte(r.Uint32())
-			}
-			texts[k], start[k] = unsafe.SliceData(text), uint32(r.IntN(states))*256
+		text := make([]byte, 300)
+		for j := range text {
+			text[j] = byte(r.Uint32())
 		}
-		gotStates, wantStates := start, start
+		var pos [4]int
+		var start [4]uint32
+		for k := range pos {
+			pos[k], start[k] = r.IntN(len(text)-n+1), uint32(r.IntN(states))*256
+		}
+		gotPos, wantPos, gotStates, wantStates := pos, pos, start, start
 		var gotMet, wantMet [4]uint32
-		got := lockstepLoop(&table[0], &texts, &gotStates, &gotMet, n)
-		want := lockstepPortable(&table[0], &texts, &wantStates, &wantMet, n)
-		if got != want || gotStates != wantStates || gotMet != wantMet {
+		got := lockstepLoop(&table[0], &text[0], &gotPos, &gotStates, &gotMet, n)
+		want := lockstepPortable(&table[0], &text[0], &wantPos, &wantStates, &wantMet, n)
+		if got != want || gotPos != wantPos || gotStates != wantStates || gotMet != wantMet {
 			t.Fatalf("trial %d: %d bytes, states %v, met %v; want %d, %v, %v", i, got, gotStates, gotMet, want, wantStates, wantMet)
 		}
 	}

@@ -12,7 +12,7 @@ type Scanner struct {
 	vm      *vm
 	dfa     *dfa
 	retried []*vm
-	parts   [4]stream
+	lanes   lanes
 	finder  *partFinder // nil until it is needed
 
 	literals *literalSearch // m's, tuned to the first large block
@@ -91,7 +91,7 @@ func (s *Scanner) scan(block []byte, max int, lines *[]Range) int {
 // scanAll is scan from a line's start on, without the help of literals.
 func (s *Scanner) scanAll(block []byte, pos, max int, lines *[]Range) int {
 	if max < 0 && s.streamable(block[pos:]) {
-		if n, ok := s.dfa.streams(block[pos:], &s.parts, pos, lines); ok {
+		if n, ok := s.dfa.streams(block[pos:], &s.lanes, pos, lines); ok {
 			return n
 		}
 	}
