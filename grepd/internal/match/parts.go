@@ -135,7 +135,7 @@ func (f *partFinder) longest(line []byte, start int) (end int, ok bool) {
 	return end, !d.thrashing
 }
 
-// partsByAutomata is Parts where that is possible: for the longest matches, and unless an automaton does not pay.
+// partsByAutomata is Parts unless an automaton does not pay.
 func (s *Scanner) partsByAutomata(line []byte, parts []Range) (_ []Range, ok bool) {
 	f := s.partFinder()
 	if f == nil || f.backward.thrashing || f.forward.thrashing || !f.findStarts(line) {
@@ -146,7 +146,7 @@ func (s *Scanner) partsByAutomata(line []byte, parts []Range) (_ []Range, ok boo
 		if start < pos {
 			continue
 		}
-		end, ok := f.longest(line, start)
+		end, ok := s.endOf(line, start)
 		if !ok {
 			return nil, false
 		}
@@ -162,9 +162,18 @@ func (s *Scanner) partsByAutomata(line []byte, parts []Range) (_ []Range, ok boo
 	return parts, true
 }
 
+// endOf gives the end of the match that starts at start, where one does. It fails where the automaton does not pay.
+func (s *Scanner) endOf(line []byte, start int) (end int, ok bool) {
+	if s.m.longest {
+		return s.finder.longest(line, start)
+	}
+	r, _ := s.vm.run(line, start, true, nil)
+	return r.End, true
+}
+
 // partFinder gives the scanner's, which is made when it is needed, or nil where there can be none.
 func (s *Scanner) partFinder() *partFinder {
-	if s.finder == nil && s.m.longest && len(s.retried) == 0 {
+	if s.finder == nil && len(s.retried) == 0 {
 		if backward := s.m.backward(); backward != nil {
 			s.finder = newPartFinder(s.m.program, backward)
 		}
