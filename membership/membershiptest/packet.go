@@ -33,6 +33,9 @@ func (s *Sim) send(h *host, envelope *membership.Envelope) {
 	if h.secondPackets == s.options.PacketsMax+1 {
 		s.checker.violate(RuleTraffic, "%s sends more than %d packets in a second", nodeName(h.index), s.options.PacketsMax)
 	}
+	if s.options.Observer != nil {
+		s.options.Observer.Sent(h.id, envelope.To, m)
+	}
 	if s.options.Messages && m.Kind != membership.Heartbeat {
 		s.transcribe("%s > %s %s", nodeName(h.index), nodeName(packet.to), s.checker.readable(m.String()))
 	}
@@ -104,6 +107,9 @@ func (s *Sim) deliver(h *host, p int32) {
 		s.record(packet)
 	}
 	s.freePacket(p)
+	if s.options.Observer != nil {
+		s.options.Observer.Received(h.id, from, &s.message)
+	}
 	h.node.Step(h.clock.now(s.now), from, &s.message)
 	s.afterStep(h)
 }

@@ -26,6 +26,8 @@ type Options struct {
 	Configure func(index int, cfg *membership.Config)
 	// Drop loses the messages for which it returns true, if not nil.
 	Drop func(from, to int, m *membership.Message) bool
+	// Observer is told what the nodes do, if not nil.
+	Observer Observer
 	// Transcript receives a line for each event and fault, if not nil, and Messages adds
 	// one for each message but heartbeats.
 	Transcript io.Writer
@@ -37,6 +39,13 @@ type Options struct {
 	Unbounded bool
 	// Record keeps the last packets for Sim.Replay.
 	Record bool
+}
+
+// Observer is told what the nodes of a simulation do, as a driver's is. Messages are only lent.
+type Observer interface {
+	Sent(self membership.ID, to netip.AddrPort, m *membership.Message)
+	Received(self membership.ID, from netip.AddrPort, m *membership.Message)
+	Event(self membership.ID, e membership.Event)
 }
 
 // Defaults of Options.
@@ -287,6 +296,9 @@ func (s *Sim) afterStep(h *host) {
 	ready := h.node.Ready()
 	for i := range ready.Events {
 		s.checker.event(h, &ready.Events[i])
+		if s.options.Observer != nil {
+			s.options.Observer.Event(h.id, ready.Events[i])
+		}
 	}
 	for i := range ready.Messages {
 		s.send(h, &ready.Messages[i])

@@ -11,6 +11,7 @@ import (
 
 	"github.com/aksinghdce/cluster-membership-service/membership"
 	"github.com/aksinghdce/cluster-membership-service/membership/udp"
+	"github.com/aksinghdce/cluster-membership-service/plugins/membership/recorder"
 	"github.com/aksinghdce/cluster-membership-service/shared/eventlog"
 	"github.com/aksinghdce/cluster-membership-service/shared/pluginapi"
 	"github.com/aksinghdce/cluster-membership-service/shared/proto/pluginpb"
@@ -57,7 +58,7 @@ func (s *service) Start(ctx context.Context, request *pluginpb.StartRequest) (st
 	board := newBoard()
 	driver, err := udp.Start(udp.Config{
 		Node: node, Conn: s.conn, Snapshot: request.Snapshot, Crashed: request.Crashed,
-		StateFile: request.Config.StateFile, Observer: &recorder{log: log, board: board},
+		StateFile: request.Config.StateFile, Observer: recorder.New(log, board.post),
 	})
 	if err != nil {
 		log.Close()

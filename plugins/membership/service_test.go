@@ -15,6 +15,7 @@ import (
 	"time"
 
 	"github.com/aksinghdce/cluster-membership-service/membership"
+	"github.com/aksinghdce/cluster-membership-service/plugins/membership/recorder"
 	"github.com/aksinghdce/cluster-membership-service/shared/eventlog"
 	"github.com/aksinghdce/cluster-membership-service/shared/proto/pluginpb"
 )
@@ -204,15 +205,6 @@ func TestStartRefusesWhatCannotWork(t *testing.T) {
 	}
 }
 
-// Every kind of event has a line of its own.
-func TestEveryEventHasALine(t *testing.T) {
-	for kind := membership.EventKind(0); !strings.HasPrefix(kind.String(), "event("); kind++ {
-		if line := eventLines[kind]; string(line.event) != kind.String() {
-			t.Errorf("%v is logged as %q", kind, line.event)
-		}
-	}
-}
-
 // TestRecorderNamesPeersByTheirId is about heartbeats, which do not carry it.
 func TestRecorderNamesPeersByTheirId(t *testing.T) {
 	n := &node{config: pluginpb.Config{LogDir: t.TempDir()}}
@@ -221,7 +213,7 @@ func TestRecorderNamesPeersByTheirId(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer log.Close()
-	r := &recorder{log: log, board: newBoard()}
+	r := recorder.New(log, newBoard().post)
 	self, known := row(1, 10, membership.Alive), row(2, 20, membership.Alive)
 	view := viewOf(self, known)
 	r.Changed(view)

@@ -131,6 +131,8 @@ type Config struct {
 	BytesMax int64
 	// RotatedMax is how many rotated files are kept, the oldest going first. Zero means 32.
 	RotatedMax int
+	// Now gives the times of lines. Nil means time.Now.
+	Now func() time.Time
 }
 
 const (
@@ -148,16 +150,17 @@ type Log struct {
 
 // Open opens the log for appending. It fails where the directory cannot be made or
 // written to, so that nobody runs without a log unawares.
-func Open(cfg Config) (*Log, error) { return open(cfg, time.Now) }
-
-func open(cfg Config, now func() time.Time) (*Log, error) {
+func Open(cfg Config) (*Log, error) {
+	if cfg.Now == nil {
+		cfg.Now = time.Now
+	}
 	if cfg.BytesMax == 0 {
 		cfg.BytesMax = bytesMaxDefault
 	}
 	if cfg.RotatedMax == 0 {
 		cfg.RotatedMax = rotatedMaxDefault
 	}
-	file, err := openFile(cfg, now)
+	file, err := openFile(cfg)
 	if err != nil {
 		return nil, fmt.Errorf("open the event log: %w", err)
 	}
@@ -165,7 +168,7 @@ func open(cfg Config, now func() time.Time) (*Log, error) {
 		Level:       slog.LevelDebug,
 		ReplaceAttr: replaceBuiltin,
 	})
-	return &Log{file: file, handler: handler, now: now}, nil
+	return &Log{file: file, handler: handler, now: cfg.Now}, nil
 }
 
 // Write appends a line. An empty peer leaves the key out. A line that cannot be written

@@ -67,7 +67,7 @@ func openTest(t *testing.T, cfg Config) *Log {
 func TestText(t *testing.T) {
 	dir := t.TempDir()
 	c := &clock{times: []time.Time{at("2026-11-22T06:40:00.1+02:00")}}
-	l, err := open(Config{Dir: dir, Name: MembershipLog}, c.now)
+	l, err := Open(Config{Dir: dir, Name: MembershipLog, Now: c.now})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -311,7 +311,7 @@ func TestOldestRotatedFilesGo(t *testing.T) {
 func TestWriterFollowsAFileThatWasMovedAway(t *testing.T) {
 	dir := t.TempDir()
 	c := &clock{times: []time.Time{at("2026-11-22T06:40:00Z")}}
-	l, err := open(Config{Dir: dir, Name: GrepdLog}, c.now)
+	l, err := Open(Config{Dir: dir, Name: GrepdLog, Now: c.now})
 	if err != nil {
 		t.Fatal(err)
 	}

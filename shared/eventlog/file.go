@@ -51,11 +51,11 @@ type file struct {
 
 var _ io.WriteCloser = (*file)(nil)
 
-func openFile(cfg Config, now func() time.Time) (*file, error) {
+func openFile(cfg Config) (*file, error) {
 	if err := os.MkdirAll(cfg.Dir, dirMode); err != nil {
 		return nil, err
 	}
-	w := &file{path: filepath.Join(cfg.Dir, cfg.Name), bytesMax: cfg.BytesMax, now: now}
+	w := &file{path: filepath.Join(cfg.Dir, cfg.Name), bytesMax: cfg.BytesMax, now: cfg.Now}
 	if err := w.reopen(); err != nil {
 		return nil, err
 	}

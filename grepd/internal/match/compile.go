@@ -3,6 +3,7 @@ package match
 import (
 	"fmt"
 	"strings"
+	"sync"
 )
 
 // PatternBytesMax bounds the length of all patterns together.
@@ -15,6 +16,8 @@ type Matcher struct {
 	program  *program
 	// retried are the programs of those patterns that need grep's way of looking for words.
 	retried []*program
+	// backward gives the program that reads from a match's end to its start, or nil where that would be too big.
+	backward func() *program
 	// literals are searched for first where they can be; with exact they decide.
 	literals *literalSearch
 	exact    bool
@@ -57,6 +60,13 @@ func Compile(patterns []string, o Options) (*Matcher, error) {
 	if m.program, err = compileProgram(all, asciiWords, false); err != nil {
 		return nil, &Error{Pattern: strings.Join(lines, "\n"), Message: err.Error()}
 	}
+	m.backward = sync.OnceValue(func() *program {
+		p, err := compileProgram(all, asciiWords, true)
+		if err != nil {
+			return nil
+		}
+		return p
+	})
 	if len(m.retried) == 0 {
 		l := literalsOf(all, o.IgnoreCase)
 		m.literals, m.exact = newLiteralSearch(l), l.exact

@@ -12,7 +12,7 @@ const (
 	// them together. A full cache is emptied.
 	dfaStatesMax = 2048
 	dfaItemsMax  = 1 << 20
-	// dfaWideMax bounds the cached transitions on symbols beyond ASCII.
+	// dfaWideMax bounds the cached transitions on symbols beyond ASCII that are not in the table.
 	dfaWideMax = 1 << 16
 	// dfaPayBytes is how many bytes a state must have served, on average, for the cache to
 	// pay; dfaPoorMax times in a row it may fail to before the dfa is given up.
@@ -24,10 +24,13 @@ const (
 const (
 	special = 1 << 31
 	unknown = special     // not computed yet
-	wide    = special | 1 // a byte beyond ASCII: the whole symbol must be decoded
+	wide    = special | 1 // not computed yet, for a byte of a symbol of several; see stepWide
 	matched = special | 2 // the line matches
 	dead    = special | 3 // the line cannot match any more
 )
+
+// endsBefore is added to an entry in the table of a dfa with bounds where a match ends before the symbol.
+const endsBefore = 1 << 30
 
 // dfa runs a program as a deterministic automaton whose states, sets of steps, are made as they are
 // reached and kept in a bounded cache. It finds whether and where a line matches first, not where a match
@@ -35,14 +38,20 @@ const (
 //
 // A state holds the steps that may read the next symbol, and the assertions that wait for that
 // symbol to be decided.
+//
+// With bounds it does not stop at a match, but tells of all the places where one ends; see partFinder.
 type dfa struct {
-	program *program
-	table   []uint32 // by state + byte, where a state is 256 times its number
-	states  []dfaState
-	ids     map[string]uint32
-	wides   map[wideKey]uint32
-	items   int
-	start   uint32 // the state in which a line begins, or matched, or dead
+	program  *program
+	bounds   bool
+	anchored bool      // with bounds: a match begins only where the dfa does
+	starts   [3]uint32 // with bounds: the states to begin in after each kind of symbol
+	table    []uint32  // by state + byte, where a state is 256 times its number
+	states   []dfaState
+	ids      map[string]uint32
+	wides    map[wideKey]uint32
+	nodes    map[node]uint32
+	items    int
+	start    uint32 // the state in which a line begins, or matched, or dead
 
 	generation uint32 // counts how often the cache was emptied
 	served     int    // bytes since then, roughly
@@ -60,7 +69,8 @@ type dfa struct {
 type dfaState struct {
 	steps   []int32
 	before  symbol // one of its kind, where an assertion is among the steps
-	asserts bool
+	asserts bool   // some of the steps are assertions or, with bounds, a match
+	node    node   // where count is above 0 there are no steps
 }
 
 type wideKey struct {
@@ -68,10 +78,14 @@ type wideKey struct {
 	symbol symbol
 }
 
-func newDFA(p *program) *dfa {
-	d := &dfa{program: p, mark: make([]uint32, len(p.steps)), ids: make(map[string]uint32), wides: make(map[wideKey]uint32)}
+func newDFA(p *program) *dfa { return newDFAWith(dfa{program: p}) }
+
+// newDFAWith makes a dfa of which the program and what is to be found are given.
+func newDFAWith(d dfa) *dfa {
+	p := d.program
+	d = dfa{program: p, bounds: d.bounds, anchored: d.anchored, mark: make([]uint32, len(p.steps)), ids: make(map[string]uint32), wides: make(map[wideKey]uint32), nodes: make(map[node]uint32)}
 	d.reset()
-	return d
+	return &d
 }
 
 // reset empties the cache, all but the start.
@@ -80,6 +94,10 @@ func (d *dfa) reset() {
 	d.table, d.states, d.items, d.served = d.table[:0], d.states[:0], 0, 0
 	clear(d.ids)
 	clear(d.wides)
+	clear(d.nodes)
+	if d.starts = [3]uint32{unknown, unknown, unknown}; d.bounds {
+		return
+	}
 	d.begin()
 	if d.close(d.program.start, endOfLine) {
 		d.start = matched
@@ -98,7 +116,7 @@ func (d *dfa) begin() {
 }
 
 // close adds the steps that are reached from i without reading, up to assertions. It tells whether one of them
-// is a match.
+// is a match; with bounds, that is a step like any other.
 func (d *dfa) close(i int32, before symbol) bool {
 	d.stack = append(d.stack[:0], i)
 	for len(d.stack) > 0 {
@@ -110,7 +128,10 @@ func (d *dfa) close(i int32, before symbol) bool {
 		d.mark[i] = d.round
 		switch s := &d.program.steps[i]; s.op {
 		case stepMatch:
-			return true
+			if !d.bounds {
+				return true
+			}
+			d.steps = append(d.steps, i)
 		case stepSplit:
 			d.stack = append(d.stack, s.other, s.next)
 		case stepAssert:
@@ -132,7 +153,10 @@ func (d *dfa) state(before symbol) uint32 {
 		return dead
 	}
 	slices.Sort(d.steps)
-	asserts := slices.ContainsFunc(d.steps, func(i int32) bool { return d.program.steps[i].op == stepAssert })
+	asserts := slices.ContainsFunc(d.steps, func(i int32) bool {
+		op := d.program.steps[i].op
+		return op == stepAssert || op == stepMatch
+	})
 	d.key = d.key[:0]
 	if asserts {
 		d.key = binary.LittleEndian.AppendUint32(d.key, uint32(before))
@@ -143,11 +167,9 @@ func (d *dfa) state(before symbol) uint32 {
 	if id, ok := d.ids[string(d.key)]; ok {
 		return id
 	}
-	id := uint32(len(d.states)) * 256
+	id := d.addState(dfaState{steps: slices.Clone(d.steps), before: before, asserts: asserts})
 	d.ids[string(d.key)] = id
-	d.states = append(d.states, dfaState{slices.Clone(d.steps), before, asserts})
 	d.items += len(d.steps)
-	d.table = slices.Grow(d.table, 256)[:len(d.table)+256]
 	row := d.table[id:]
 	for b := range row {
 		row[b] = unknown
@@ -155,6 +177,14 @@ func (d *dfa) state(before symbol) uint32 {
 			row[b] = wide
 		}
 	}
+	return id
+}
+
+// addState makes room for a state in the table.
+func (d *dfa) addState(s dfaState) uint32 {
+	id := uint32(len(d.states)) * 256
+	d.states = append(d.states, s)
+	d.table = slices.Grow(d.table, 256)[:len(d.table)+256]
 	return id
 }
 
@@ -170,16 +200,27 @@ func (d *dfa) kindOf(r symbol) symbol {
 // all states but the given one become void.
 func (d *dfa) next(s uint32, r symbol) uint32 {
 	from := &d.states[s/256]
-	steps := from.steps
+	steps, before := from.steps, uint32(0)
 	if from.asserts {
 		var match bool
 		if steps, match = d.settle(from, r); match {
-			return matched
+			if !d.bounds {
+				return matched
+			}
+			before = endsBefore
 		}
 	}
 	if r == endOfLine {
+		if d.bounds {
+			return dead | before
+		}
 		return d.start
 	}
+	return d.read(steps, r) | before
+}
+
+// read gives the state after some steps of a state that can read r have done so.
+func (d *dfa) read(steps []int32, r symbol) uint32 {
 	d.begin()
 	before := d.kindOf(r)
 	for _, i := range steps {
@@ -188,17 +229,17 @@ func (d *dfa) next(s uint32, r symbol) uint32 {
 		}
 	}
 	// A match may begin after any symbol. Its steps are added even where a dead end is all they lead to.
-	if d.close(d.program.start, before) {
+	if !d.anchored && d.close(d.program.start, before) {
 		return matched
 	}
-	if len(d.states) >= dfaStatesMax || d.items > dfaItemsMax || len(d.wides) > dfaWideMax {
+	if len(d.states)-len(d.nodes) >= dfaStatesMax || d.items > dfaItemsMax || len(d.wides) > dfaWideMax {
 		d.flush()
 	}
 	return d.state(before)
 }
 
 // settle decides the assertions among the steps of a state, now that the symbol after them is
-// known. It gives the steps that can read that symbol.
+// known. It gives the steps that can read that symbol, and tells whether a match ends before it.
 func (d *dfa) settle(from *dfaState, after symbol) (steps []int32, match bool) {
 	d.begin()
 	d.settled = d.settled[:0]
@@ -212,7 +253,9 @@ func (d *dfa) settle(from *dfaState, after symbol) (steps []int32, match bool) {
 		d.mark[i] = d.round
 		switch s := &d.program.steps[i]; s.op {
 		case stepMatch:
-			return nil, true
+			if match = true; !d.bounds {
+				return nil, true
+			}
 		case stepSplit:
 			d.stack = append(d.stack, s.other, s.next)
 		case stepAssert:
@@ -223,7 +266,7 @@ func (d *dfa) settle(from *dfaState, after symbol) (steps []int32, match bool) {
 			d.settled = append(d.settled, i)
 		}
 	}
-	return d.settled, false
+	return d.settled, match
 }
 
 // flush empties the full cache, but for the steps that are being collected.
@@ -244,17 +287,7 @@ func (d *dfa) step(s uint32, b []byte, i int) (uint32, int) {
 	x := d.table[s+uint32(c)]
 	switch x {
 	case wide:
-		r, n := decode(b[i:])
-		key := wideKey{s, r}
-		x, ok := d.wides[key]
-		if !ok {
-			generation := d.generation
-			x = d.next(s, r)
-			if d.generation == generation {
-				d.wides[key] = x
-			}
-		}
-		return x, i + n
+		return d.stepWide(s, b, i)
 	case unknown:
 		r, generation := symbol(c), d.generation
 		if c == '\n' {
@@ -296,6 +329,10 @@ func (d *dfa) find(b []byte) int {
 			i++
 		}
 		d.served += i - from
+		if i == len(b) && d.within(s) {
+			s, i = d.cutShort(s, b)
+			continue
+		}
 		if i == len(b) {
 			if d.next(s, endOfLine) == matched && i > 0 && b[i-1] != '\n' {
 				return i
@@ -312,108 +349,147 @@ func (d *dfa) find(b []byte) int {
 // streamsBytesMin is the size below which a text is not worth splitting.
 const streamsBytesMin = 4 << 10
 
-// stream is one of the parts of a text that lines steps through at once.
-type stream struct {
-	pos, end int
-	line     int // no match ends before it in its line; a line starts there
-	state    uint32
-	found    []Range
+// lanes are the parts of a text that streams steps through at once, and how far it is in each.
+type lanes struct {
+	pos, end [4]int
+	line     [4]int // no match ends before it in its line; a line starts there
+	state    [4]uint32
+	met      [4]uint32  // the table's entry at which lockstep ended; below special, the lane was not the reason
+	found    [4][]Range // the matching lines, where they are wanted
+	listed   bool
+	count    int // of matching lines
 }
 
-// streams finds all matching lines of b, which starts with a line, in up to four parts at once: a
-// processor that must wait for the table's entry of one part can load those of the others. Lines are
-// appended, moved by offset, unless lines is nil. It gives up where the cache is emptied on the way.
-func (d *dfa) streams(b []byte, parts *[4]stream, offset int, lines *[]Range) (count int, ok bool) {
+// begin cuts b, which starts with a line, between lines.
+func (l *lanes) begin(b []byte, start uint32) {
 	end := 0
-	for k := range parts {
-		p := &parts[k]
-		*p = stream{pos: end, line: end, state: d.start, found: p.found[:0]}
+	for k := range l.pos {
+		l.pos[k], l.line[k], l.state[k], l.found[k] = end, end, start, l.found[k][:0]
 		if end = max(end, (k+1)*len(b)/4); k == 3 || end == len(b) {
 			end = len(b)
 		} else {
 			end = endOfLineAt(b, end)
 		}
-		p.end = end
+		l.end[k] = end
 	}
+	l.count = 0
+}
+
+// left gives how many bytes are left in each lane at least.
+func (l *lanes) left() int {
+	return min(l.end[0]-l.pos[0], l.end[1]-l.pos[1], l.end[2]-l.pos[2], l.end[3]-l.pos[3])
+}
+
+// finish notes that the line around b[at] in lane k matches, and goes on with the next.
+func (l *lanes) finish(b []byte, k, at int, start uint32) {
+	end := endOfLineAt(b, at)
+	if l.count++; l.listed {
+		l.found[k] = append(l.found[k], Range{l.line[k] + lastNewline(b[l.line[k]:at]) + 1, end})
+	}
+	l.pos[k], l.line[k], l.state[k] = end, end, start
+}
+
+// streams finds all matching lines of b, which starts with a line, in up to four parts at once: a
+// processor that must wait for the table's entry of one part can load those of the others. Lines are
+// appended, moved by offset, unless lines is nil. It gives up where the cache is emptied on the way.
+func (d *dfa) streams(b []byte, l *lanes, offset int, lines *[]Range) (count int, ok bool) {
+	l.listed = lines != nil
+	l.begin(b, d.start)
 	generation := d.generation
-	for {
-		n := len(b)
-		for k := range parts {
-			n = min(n, parts[k].end-parts[k].pos)
-		}
-		if n == 0 {
-			break
-		}
-		k := d.lockstep(b, parts, n)
+	for n := l.left(); n > 0; n = l.left() {
+		k := lockstepLoop(unsafe.SliceData(d.table), &b[0], &l.pos, &l.state, &l.met, n)
 		d.served += 4 * k
 		if k == n {
 			continue
 		}
-		// Some part has met something special. Each does one step by itself.
-		for i := range parts {
-			if d.single(b, &parts[i]); d.generation != generation {
-				return 0, false
+		for k := range l.met {
+			switch {
+			case l.met[k] < special:
+			case l.met[k] == matched:
+				l.finish(b, k, l.pos[k], d.start)
+			default:
+				if d.single(b, l, k); d.generation != generation {
+					return 0, false
+				}
 			}
 		}
 	}
-	for k := range parts {
-		p := &parts[k]
-		for p.pos < p.end {
-			if d.single(b, p); d.generation != generation {
-				return 0, false
-			}
+	for k := range l.pos {
+		if !d.rest(b, l, k) {
+			return 0, false
 		}
-		if p.line < p.end && b[p.end-1] != '\n' && d.next(p.state, endOfLine) == matched {
-			p.found = append(p.found, lineAt(b, p.line, p.end))
+		for _, r := range l.found[k] {
+			*lines = append(*lines, Range{r.Start + offset, r.End + offset})
 		}
 	}
-	for k := range parts {
-		count += len(parts[k].found)
-		for _, r := range parts[k].found {
-			if lines != nil {
-				*lines = append(*lines, Range{r.Start + offset, r.End + offset})
-			}
-		}
-	}
-	return count, true
+	return l.count, true
 }
 
-// single takes one part one symbol on, or to its next line where that symbol decides this one.
-func (d *dfa) single(b []byte, p *stream) {
-	at := p.pos
-	switch p.state, p.pos = d.step(p.state, b, at); p.state {
+// rest takes lane k to its end, and tells whether the cache was kept on the way.
+func (d *dfa) rest(b []byte, l *lanes, k int) bool {
+	generation := d.generation
+	for l.pos[k] < l.end[k] || d.within(l.state[k]) {
+		text, s, n := b[l.pos[k]:l.end[k]], l.state[k], 0
+		for n < len(text) {
+			x := d.table[s+uint32(text[n])]
+			if x >= special {
+				break
+			}
+			s = x
+			n++
+		}
+		d.served += n
+		l.state[k], l.pos[k] = s, l.pos[k]+n
+		if l.pos[k] == l.end[k] && !d.within(s) {
+			break
+		}
+		if d.single(b, l, k); d.generation != generation {
+			return false
+		}
+	}
+	if end := l.end[k]; l.line[k] < end && b[end-1] != '\n' && d.next(l.state[k], endOfLine) == matched {
+		l.finish(b, k, end, d.start)
+	}
+	return true
+}
+
+// single takes lane k one step on, or to its next line where that decides this one.
+func (d *dfa) single(b []byte, l *lanes, k int) {
+	at := l.pos[k]
+	if at == l.end[k] {
+		l.state[k], l.pos[k] = d.cutShort(l.state[k], b[:at])
+	} else {
+		l.state[k], l.pos[k] = d.step(l.state[k], b, at)
+	}
+	switch l.state[k] {
 	case matched:
-		line := lineAt(b, p.line, at)
-		p.found = append(p.found, line)
-		p.pos, p.line, p.state = line.End, line.End, d.start
+		l.finish(b, k, at, d.start)
 	case dead:
-		p.pos = endOfLineAt(b, p.pos)
-		p.line, p.state = p.pos, d.start
+		l.pos[k] = endOfLineAt(b, l.pos[k])
+		l.line[k], l.state[k] = l.pos[k], d.start
 	}
 }
 
-// lockstep takes all parts on by up to n bytes, as long as none meets anything special, and tells by
-// how many. All have n bytes left.
-func (d *dfa) lockstep(b []byte, parts *[4]stream, n int) int {
-	// Without bounds checks: a state is an index of a row of 256 entries in the table, and i is below n.
-	table, text := unsafe.Pointer(unsafe.SliceData(d.table)), unsafe.Pointer(unsafe.SliceData(b))
-	entry := func(state uint32, p unsafe.Pointer, i int) uint32 {
-		return *(*uint32)(unsafe.Add(table, uintptr(state+uint32(*(*byte)(unsafe.Add(p, i))))*4))
+// lockstepPortable is lockstepLoop in Go. It has no bounds checks: a state is the index of a row of 256 entries in
+// the table, and from each position on the text has n bytes.
+func lockstepPortable(table *uint32, text *byte, pos *[4]int, states, met *[4]uint32, n int) int {
+	entry := func(state uint32, at int) uint32 {
+		c := *(*byte)(unsafe.Add(unsafe.Pointer(text), at))
+		return *(*uint32)(unsafe.Add(unsafe.Pointer(table), uintptr(state+uint32(c))*4))
 	}
-	p0, p1, p2, p3 := unsafe.Add(text, parts[0].pos), unsafe.Add(text, parts[1].pos), unsafe.Add(text, parts[2].pos), unsafe.Add(text, parts[3].pos)
-	s0, s1, s2, s3 := parts[0].state, parts[1].state, parts[2].state, parts[3].state
+	s0, s1, s2, s3 := states[0], states[1], states[2], states[3]
+	p0, p1, p2, p3 := pos[0], pos[1], pos[2], pos[3]
+	var x0, x1, x2, x3 uint32
 	i := 0
 	for ; i < n; i++ {
-		x0, x1, x2, x3 := entry(s0, p0, i), entry(s1, p1, i), entry(s2, p2, i), entry(s3, p3, i)
+		x0, x1, x2, x3 = entry(s0, p0+i), entry(s1, p1+i), entry(s2, p2+i), entry(s3, p3+i)
 		if x0|x1|x2|x3 >= special {
 			break
 		}
 		s0, s1, s2, s3 = x0, x1, x2, x3
 	}
-	for k, s := range [...]uint32{s0, s1, s2, s3} {
-		parts[k].state = s
-		parts[k].pos += i
-	}
+	*states, *met = [4]uint32{s0, s1, s2, s3}, [4]uint32{x0, x1, x2, x3}
+	*pos = [4]int{p0 + i, p1 + i, p2 + i, p3 + i}
 	return i
 }
 

@@ -16,7 +16,19 @@ func pairIndex(b *byte, n, first, second int, a, c, maskA, maskB byte) int
 //go:noescape
 func teddyIndex(b *byte, n int, masks *[6][32]byte) int
 
-// lastNewlineIndex gives the last i below n with a newline at b[i], or -1. n is a multiple of 32.
+// lastNewlineIndex gives the last i below n with a newline at b[i], or -1. n is 32 or more.
 //
 //go:noescape
 func lastNewlineIndex(b *byte, n int) int
+
+// lockstepLoop lets four automata read n bytes of text each, n above 0, and stops where one meets an entry of the
+// table that is special. It gives how many bytes were read before, by which it moves the positions, and leaves the
+// states that were reached, and the entries met last.
+//
+//go:noescape
+func lockstepLoop(table *uint32, text *byte, pos *[4]int, states, met *[4]uint32, n int) int
+
+// surveyVectors is Survey of n bytes, a multiple of 64 above 0.
+//
+//go:noescape
+func surveyVectors(b *byte, n int) (null, ascii bool)

@@ -149,18 +149,140 @@ TEXT ·lastNewlineIndex(SB), NOSPLIT, $0-24
 
 backward:
 	SUBQ      $32, CX
-	JLT       absent
+	JLT       head
 	VPCMPEQB  (SI)(CX*1), Y0, Y1
 	VPMOVMSKB Y1, BX
 	TESTL     BX, BX
 	JZ        backward
-	BSRL      BX, BX
-	ADDQ      BX, CX
-	MOVQ      CX, ret+16(FP)
+	JMP       there
+
+head:
+	// Up to 31 bytes are left. They are looked at together with some that have been already.
+	CMPQ      CX, $-32
+	JEQ       absent
+	XORQ      CX, CX
+	VPCMPEQB  (SI), Y0, Y1
+	VPMOVMSKB Y1, BX
+	TESTL     BX, BX
+	JZ        absent
+
+there:
+	BSRL BX, BX
+	ADDQ BX, CX
+	MOVQ CX, ret+16(FP)
 	VZEROUPPER
 	RET
 
 absent:
 	MOVQ $-1, ret+16(FP)
+	VZEROUPPER
+	RET
+
+// func lockstepLoop(table *uint32, text *byte, pos *[4]int, states, met *[4]uint32, n int) int
+TEXT ·lockstepLoop(SB), NOSPLIT, $0-56
+	MOVQ table+0(FP), SI
+	MOVQ text+8(FP), DI
+	MOVQ pos+16(FP), AX
+	MOVQ 0(AX), R8
+	MOVQ 8(AX), R9
+	MOVQ 16(AX), R10
+	MOVQ 24(AX), R11
+	ADDQ DI, R8
+	ADDQ DI, R9
+	ADDQ DI, R10
+	ADDQ DI, R11
+	MOVQ states+24(FP), AX
+	MOVL 0(AX), R12
+	MOVL 4(AX), R13
+	MOVL 8(AX), R14
+	MOVL 12(AX), R15
+	MOVQ n+40(FP), DI
+	ADDQ DI, R8
+	ADDQ DI, R9
+	ADDQ DI, R10
+	ADDQ DI, R11
+	NEGQ DI
+
+	// Each byte is added to its part's state, which gives the place of the next state in the table.
+step:
+	MOVBLZX (R8)(DI*1), AX
+	MOVBLZX (R9)(DI*1), BX
+	MOVBLZX (R10)(DI*1), CX
+	MOVBLZX (R11)(DI*1), DX
+	ADDL    R12, AX
+	ADDL    R13, BX
+	ADDL    R14, CX
+	ADDL    R15, DX
+	MOVL    (SI)(AX*4), AX
+	MOVL    (SI)(BX*4), BX
+	MOVL    (SI)(CX*4), CX
+	MOVL    (SI)(DX*4), DX
+	TESTL   AX, AX
+	JS      meets
+	TESTL   BX, BX
+	JS      meets
+	TESTL   CX, CX
+	JS      meets
+	TESTL   DX, DX
+	JS      meets
+	MOVL    AX, R12
+	MOVL    BX, R13
+	MOVL    CX, R14
+	MOVL    DX, R15
+	INCQ    DI
+	JNZ     step
+
+meets:
+	MOVQ met+32(FP), R8
+	MOVL AX, 0(R8)
+	MOVL BX, 4(R8)
+	MOVL CX, 8(R8)
+	MOVL DX, 12(R8)
+	MOVQ states+24(FP), R8
+	MOVL R12, 0(R8)
+	MOVL R13, 4(R8)
+	MOVL R14, 8(R8)
+	MOVL R15, 12(R8)
+	ADDQ n+40(FP), DI
+	MOVQ DI, ret+48(FP)
+	MOVQ pos+16(FP), R8
+	ADDQ DI, 0(R8)
+	ADDQ DI, 8(R8)
+	ADDQ DI, 16(R8)
+	ADDQ DI, 24(R8)
+	RET
+
+// func surveyVectors(b *byte, n int) (null, ascii bool)
+TEXT ·surveyVectors(SB), NOSPLIT, $0-18
+	MOVQ     b+0(FP), SI
+	MOVQ     n+8(FP), CX
+	VPCMPEQB Y0, Y0, Y0
+	VPXOR    Y1, Y1, Y1
+	VMOVDQU  Y0, Y2
+	VMOVDQU  Y1, Y3
+	ADDQ     CX, SI
+	NEGQ     CX
+
+	// Two registers collect the least of the bytes, two the bits that any of them has.
+pair:
+	VMOVDQU (SI)(CX*1), Y4
+	VMOVDQU 32(SI)(CX*1), Y5
+	VPMINUB Y4, Y0, Y0
+	VPMINUB Y5, Y2, Y2
+	VPOR    Y4, Y1, Y1
+	VPOR    Y5, Y3, Y3
+	ADDQ    $64, CX
+	JNZ     pair
+
+	VPMINUB      Y2, Y0, Y0
+	VPOR         Y3, Y1, Y1
+	VPXOR        Y2, Y2, Y2
+	VPCMPEQB     Y2, Y0, Y0
+	VPMOVMSKB    Y0, AX
+	TESTL        AX, AX
+	SETNE        null+16(FP)
+	VPMOVMSKB    Y1, AX
+	TESTL        AX, AX
+	SETEQ        ascii+17(FP)
 	VZEROUPPER
 	RET

@@ -15,3 +15,11 @@ func teddyIndex(b *byte, n int, masks *[6][32]byte) int {
 func lastNewlineIndex(b *byte, n int) int {
 	panic("match: lastNewlineIndex without AVX2")
 }
+
+func lockstepLoop(table *uint32, text *byte, pos *[4]int, states, met *[4]uint32, n int) int {
+	return lockstepPortable(table, text, pos, states, met, n)
+}
+
+func surveyVectors(b *byte, n int) (null, ascii bool) {
+	panic("match: surveyVectors without AVX2")
+}

@@ -227,6 +227,20 @@ func (f *literalSearch) index(b []byte) int {
 	return bytes.Index(b, f.pair.literal)
 }
 
+// length gives the length of the longest literal at the start of b, where index has found one.
+func (f *literalSearch) length(b []byte) int {
+	if f.teddy == nil {
+		return len(f.pair.literal)
+	}
+	longest := 0
+	for _, literal := range f.teddy.literals {
+		if len(literal) > longest && literalAt(b, literal, f.fold) {
+			longest = len(literal)
+		}
+	}
+	return longest
+}
+
 // literalSearch finds literals in a block.
 type literalSearch struct {
 	fold  bool

@@ -28,8 +28,13 @@
 // single bytes that are not UTF-8. Lines are found in whole blocks by the cheapest means that
 // the pattern allows: by literals that each selected line must hold (their two rarest bytes, or several by
 // the nibble tables of Hyperscan's Teddy, with AVX2 where there is it); by a DFA made as it is needed in a
-// bounded cache, which takes four parts of the block in lock-step; or, where that cache does not pay, by
-// a Pike machine. Only the last finds where in a line a match is.
+// bounded cache, which reads characters of several bytes byte by byte too, and takes four parts of the block in
+// lock-step; or, where that cache does not pay, by a Pike machine.
+//
+// Where in a line the matches are is known from the literals if the pattern is nothing else. Otherwise a DFA that
+// reads the line backwards finds where matches start, and from there another finds where the longest ends, as in
+// RE2. What Perl prefers to the longest only the Pike machine can tell, which is also asked where a cache does
+// not pay.
 //
 // # Concurrency
 //

@@ -220,6 +220,104 @@ func scannerEqualsMachine(t *testing.T) {
 	}
 }
 
+func TestPartsEqualMachine(t *testing.T) {
+	for _, vectors := range []bool{hasAVX2, false} {
+		t.Run(fmt.Sprintf("AVX2 %v", vectors), func(t *testing.T) {
+			defer func(v bool) { hasAVX2 = v }(hasAVX2)
+			hasAVX2 = vectors
+			partsEqualMachine(t)
+		})
+	}
+}
+
+func partsEqualMachine(t *testing.T) {
+	s := seed(t)
+	ways := make(map[string]int)
+	for i := range *trialsFlag {
+		r := source(s, i)
+		o := Options{Syntax: Syntax(r.IntN(4)), IgnoreCase: r.IntN(3) == 0, Word: r.IntN(6) == 0, Line: r.IntN(8) == 0}
+		var patterns []string
+		for range 1 + r.IntN(3) {
+			patterns = append(patterns, randomPattern(r, o.Syntax))
+		}
+		m, err := Compile(patterns, o)
+		if err != nil {
+			continue
+		}
+		scanner, machine := m.NewScanner(nil), m.NewScanner(nil)
+		for line := range bytes.Lines(randomBlock(r)) {
+			line = trimNewline(line)
+			got, want := scanner.Parts(line, nil), machine.partsByMachine(line, nil)
+			if !slices.Equal(got, want) {
+				t.Fatalf("trial %d: %+v %q on %q:\ngot  %v\nwant %v", i, o, patterns, line, got, want)
+			}
+			if len(got) > 0 {
+				ways[fmt.Sprintf("literals %v automata %v", m.exact, scanner.finder != nil)]++
+			}
+		}
+	}
+	if ways["literals false automata true"] == 0 || hasAVX2 && ways["literals true automata false"] == 0 {
+		t.Errorf("parts were found %v times, so that some way was not tried", ways)
+	}
+}
+
+// TestPartsOfAThrashingScannerAreStillRight uses a pattern with far more states than the caches hold.
+func TestPartsOfAThrashingScannerAreStillRight(t *testing.T) {
+	r := source(seed(t), 0)
+	m := mustCompile(t, Options{Syntax: Extended}, `(a|b)*a(a|b){14}c|c(a|b){14}a(a|b)*`)
+	scanner, machine := m.NewScanner(nil), m.NewScanner(nil)
+	found := 0
+	for range 1500 {
+		line := randomText(r, 200, "cab"[r.IntN(2):])
+		got, want := scanner.Parts(line, nil), machine.partsByMachine(line, nil)
+		if !slices.Equal(got, want) {
+			t.Fatalf("%q: got %v, want %v", line, got, want)
+		}
+		found += len(want)
+	}
+	if f := scanner.finder; found == 0 || !f.backward.thrashing && !f.forward.thrashing {
+		t.Errorf("%d parts, and no cache thrashed, so that the test shows nothing", found)
+	}
+}
+
+// TestMoreCharactersThanTheCacheHasNodesFor is about scripts with thousands of characters.
+func TestMoreCharactersThanTheCacheHasNodesFor(t *testing.T) {
+	r := source(seed(t), 0)
+	m := mustCompile(t, Options{Syntax: Extended}, `[一-俿]..?[倀-峿]|[嶀-床].*[刀-匿]`)
+	scanner, machine := m.NewScanner(nil), m.NewScanner(nil)
+	found := 0
+	for range 1000 {
+		var b bytes.Buffer
+		for range 40 {
+			b.WriteRune('一' + r.Int32N('龥'-'一'))
+		}
+		b.WriteString([]string{"", "\xe4", "\xe4\xb8"}[r.IntN(3)])
+		line := b.Bytes()
+		got, want := scanner.Parts(line, nil), machine.partsByMachine(line, nil)
+		if !slices.Equal(got, want) {
+			t.Fatalf("%q: got %v, want %v", line, got, want)
+		}
+		if matches := scanner.Match(line); matches != (len(want) > 0) {
+			t.Fatalf("%q: matches %v", line, matches)
+		}
+		found += len(want)
+	}
+	if n := len(scanner.dfa.nodes); found == 0 || n != nodesMax {
+		t.Errorf("%d parts, %d nodes, so that the test shows nothing", found, n)
+	}
+}
+
+func TestDoneEndsALongSearchForParts(t *testing.T) {
+	m := mustCompile(t, Options{Syntax: Extended}, `a.*b|a`)
+	done := make(chan struct{})
+	close(done)
+	s := m.NewScanner(done)
+	line := bytes.Repeat([]byte("a"), 4<<20) // each of these begins a search to the line's end
+	if parts := s.Parts(line, nil); len(parts) > 2 {
+		t.Errorf("found %d parts though nobody waits", len(parts))
+	}
+}
+
 // randomPattern writes a pattern in which literals are frequent.
 func randomPattern(r *rand.Rand, syntax Syntax) string {
 	words := []string{"FAIL", "fail", "skip", "é", "10", "a", "Ab", "\xff", "日本", "mask"}
@@ -229,7 +327,7 @@ func randomPattern(r *rand.Rand, syntax Syntax) string {
 		case n < 7 || syntax == Fixed:
 			b.WriteString(words[r.IntN(len(words))])
 		case n == 7:
-			b.WriteString([]string{".*", "[0-9]", "[a-f]", "[^a]", ".", "x*"}[r.IntN(6)])
+			b.WriteString([]string{".*", "[0-9]", "[a-f]", "[^a]", ".", "x*", "[а-я]", "[^ -~]"}[r.IntN(8)])
 		case n == 8:
 			b.WriteString([]string{"^", "$", `\b`, `\B`}[r.IntN(4)])
 		case n == 9 && syntax != Basic:
@@ -247,7 +345,8 @@ func randomPattern(r *rand.Rand, syntax Syntax) string {
 
 func randomBlock(r *rand.Rand) []byte {
 	words := []string{"FAIL", "fail", "Fail", "SKIP", "ſkip", "sKip", "é", "É", "10", "a", "ab", " ", ".", "x", "\xff", "\xc3", "日本", "\n", "\n",
-		"a long stretch of text between one thing and another, so that vectors are used", "maſK"}
+		"a long stretch of text between one thing and another, so that vectors are used", "maſK",
+		"\xe6\x97", "\xe6", "\xf0\x9f\x98", "😀", "\x97", "ж"}
 	var b bytes.Buffer
 	for range r.IntN(60) {
 		b.WriteString(words[r.IntN(len(words))])

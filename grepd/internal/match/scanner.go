@@ -12,7 +12,8 @@ type Scanner struct {
 	vm      *vm
 	dfa     *dfa
 	retried []*vm
-	parts   [4]stream
+	lanes   lanes
+	finder  *partFinder // nil until it is needed
 
 	literals *literalSearch // m's, tuned to the first large block
 	tuned    bool
@@ -90,7 +91,7 @@ func (s *Scanner) scan(block []byte, max int, lines *[]Range) int {
 // scanAll is scan from a line's start on, without the help of literals.
 func (s *Scanner) scanAll(block []byte, pos, max int, lines *[]Range) int {
 	if max < 0 && s.streamable(block[pos:]) {
-		if n, ok := s.dfa.streams(block[pos:], &s.parts, pos, lines); ok {
+		if n, ok := s.dfa.streams(block[pos:], &s.lanes, pos, lines); ok {
 			return n
 		}
 	}
@@ -135,17 +136,10 @@ func endOfLineAt(block []byte, at int) int {
 
 // lastNewline gives the index of the last newline of b, or -1.
 func lastNewline(b []byte) int {
-	if !hasAVX2 {
+	if !hasAVX2 || len(b) < 32 {
 		return bytes.LastIndexByte(b, '\n')
 	}
-	for len(b) >= 32 {
-		vectors := len(b) &^ 31
-		if n := lastNewlineIndex(&b[len(b)-vectors], vectors); n >= 0 {
-			return len(b) - vectors + n
-		}
-		b = b[:len(b)-vectors]
-	}
-	return bytes.LastIndexByte(b, '\n')
+	return lastNewlineIndex(&b[0], len(b))
 }
 
 func trimNewline(line []byte) []byte { return bytes.TrimSuffix(line, []byte{'\n'}) }
@@ -164,6 +158,17 @@ func (s *Scanner) Match(line []byte) bool {
 
 // Parts appends to parts those of line, without its newline, that match. Empty matches are none.
 func (s *Scanner) Parts(line []byte, parts []Range) []Range {
+	if s.m.exact && s.literals != nil && (s.m.longest || s.literals.teddy == nil) {
+		return s.partsByLiterals(line, parts)
+	}
+	if found, ok := s.partsByAutomata(line, parts); ok {
+		return found
+	}
+	return s.partsByMachine(line, parts)
+}
+
+// partsByMachine is Parts for any pattern.
+func (s *Scanner) partsByMachine(line []byte, parts []Range) []Range {
 	parts, _ = s.PartsFrom(line, 0, parts, -1)
 	return parts
 }

@@ -23,17 +23,23 @@ type vm struct {
 // turnsUnchecked is how many symbols are read between two looks at done: a step may be as dear as the program is long.
 const turnsUnchecked = 1 << 7
 
-// stop tells whether the work is to end.
+// stop tells whether the work is to end. It looks from time to time only.
 func (v *vm) stop() bool {
 	if v.turns++; v.turns%turnsUnchecked == 0 {
-		if v.work != nil {
-			v.work.Add(1)
-		}
-		select {
-		case <-v.done:
-			v.stopped = true
-		default:
-		}
+		return v.look()
+	}
+	return v.stopped
+}
+
+// look tells whether the work is to end, and others that it goes on.
+func (v *vm) look() bool {
+	if v.work != nil {
+		v.work.Add(1)
+	}
+	select {
+	case <-v.done:
+		v.stopped = true
+	default:
 	}
 	return v.stopped
 }

@@ -29,6 +29,8 @@ type file struct {
 	size int64
 	// progress counts what is read.
 	progress *Progress
+	// borrowed says that f is not to be closed.
+	borrowed bool
 	// users are the blocks that refer to f, and whoever makes them; the last one closes it.
 	users atomic.Int32
 	// finished says that no more blocks are wanted.
@@ -36,7 +38,7 @@ type file struct {
 }
 
 func (f *file) release() {
-	if f.users.Add(-1) == 0 {
+	if f.users.Add(-1) == 0 && !f.borrowed {
 		f.f.Close()
 	}
 }
@@ -63,7 +65,8 @@ type block struct {
 	damage error // why what comes after data cannot be read
 
 	buffer []byte // owned, data is part of it
-	data   []byte // whole lines; only the file's last may lack its newline
+	data   []byte // whole lines; only the file's last may lack its newline. nil once nobody needs it
+	size   int    // of data
 	offset int64  // of data in the file
 
 	lines    []match.Range // selected, unless they were only counted
@@ -145,7 +148,7 @@ func (t terminators) lastIndex(b []byte) int {
 func (b *block) read(size int64, ends terminators) error {
 	begin := b.index * size
 	end := min(begin+size, b.file.size)
-	b.data, b.offset = nil, begin
+	b.setData(nil, begin)
 	if err := b.fill(begin, int(min(end+blockSlackBytes, b.file.size)-begin), 0); err != nil {
 		return err
 	}
@@ -167,8 +170,12 @@ func (b *block) read(size int64, ends terminators) error {
 	if stop-start > LineBytesMax && ends.index(b.buffer[start:stop-1]) < 0 {
 		return errLineTooLong
 	}
-	b.data, b.offset = b.buffer[start:stop], begin+int64(start)
+	b.setData(b.buffer[start:stop], begin+int64(start))
 	return nil
+}
+
+func (b *block) setData(data []byte, offset int64) {
+	b.data, b.size, b.offset = data, len(data), offset
 }
 
 // lastLineEnd gives where the line ends that holds the byte at index in the buffer, the first after the block. It
@@ -260,7 +267,11 @@ func (w *worker) searchLines(b *block) {
 	}
 	b.lines, b.count, b.newlines, b.binary = b.lines[:0], 0, 0, false
 	b.out.reset()
-	if w.o.Binary != BinaryText && !w.o.NullData && bytes.IndexByte(b.data, 0) >= 0 {
+	null, ascii := false, true
+	if w.o.Binary != BinaryText {
+		null, ascii = match.Survey(b.data)
+	}
+	if null && !w.o.NullData {
 		b.binary = true
 		for i := range b.data {
 			if b.data[i] == 0 {
@@ -277,7 +288,8 @@ func (w *worker) searchLines(b *block) {
 	}
 	b.lines = w.selectLines(b.data, b.lines)
 	b.count = uint64(len(b.lines))
-	if !w.o.context() && !b.binary && !w.copiedLate(b) {
+	if !w.o.context() && !b.binary && !w.o.copiedLate(b) {
+		b.out.valid = ascii
 		_ = w.copyLines(b, b.lines, nil) // which cannot fail
 	}
 }
@@ -373,12 +385,12 @@ const validateMin = 32
 const lateBytes = 1 << 20
 
 // copiedLate tells whether the lines of b are for the emitter to copy.
-func (w *worker) copiedLate(b *block) bool { return len(b.data) > lateBytes && w.o.Report == Parts }
+func (o *Options) copiedLate(b *block) bool { return len(b.data) > lateBytes && o.Report == Parts }
 
 // copyLines puts lines of b into b.out as they are to be handed out, their numbers counted from b's start. It
 // calls full, unless that is nil, whenever there is enough for a chunk, to have b.out emptied.
 func (w *worker) copyLines(b *block, lines []match.Range, full func() error) error {
-	b.out.valid = w.o.Binary == BinaryText || len(lines) >= validateMin && utf8.Valid(b.data)
+	b.out.valid = b.out.valid || w.o.Binary == BinaryText || len(lines) >= validateMin && utf8.Valid(b.data)
 	if b.out.valid && w.o.plain() {
 		b.out.addRuns(b.data, lines)
 		return nil

@@ -8,6 +8,7 @@ import (
 	"io"
 	"io/fs"
 	"os"
+	"slices"
 	"strings"
 
 	"github.com/klauspost/compress/gzip"
@@ -180,7 +181,8 @@ func (s *stream) fill(b *block, size int64) {
 			s.err, b.buffer = errLineTooLong, b.buffer[:0]
 			break
 		}
-		b.buffer = append(b.buffer, make([]byte, max(int(size)-have, have/2, 1))...)
+		room := max(int(size)-have, have/2, 1)
+		b.buffer = slices.Grow(b.buffer, room)[:have+room]
 		var n int
 		n, s.err = io.ReadFull(s.r, b.buffer[have:])
 		b.buffer = b.buffer[:have+n]
@@ -197,15 +199,18 @@ func (s *stream) fill(b *block, size int64) {
 		b.damage = s.err // whole lines before it count
 	}
 	b.last = s.err != nil
-	b.data, b.offset = b.buffer[:stop], s.offset
+	b.setData(b.buffer[:stop], s.offset)
 	s.rest = append(s.rest[:0], b.buffer[stop:]...)
 	s.offset += int64(stop)
 }
 
 // cutCompressed gives the blocks of a compressed file to the workers. It is expanded here, since that can only be done from
 // start to end.
-func (p *pipeline) cutCompressed(shared *file, c compression, size int64) error {
-	r, err := p.expander.open(shared.f, size, c)
+func (p *pipeline) cutCompressed(shared *file, c compression) error {
+	shared.users.Store(1)
+	defer shared.release()
+	r, err := p.expander.open(shared.f, shared.size, c)
+	shared.size = -1
 	s := &stream{r: r, ends: p.o.terminators(), err: err}
 	plan := p.streamPlan(shared)
 	for i := int64(0); ; i++ {
@@ -214,6 +219,7 @@ func (p *pipeline) cutCompressed(shared *file, c compression, size int64) error 
 			return err
 		}
 		b.first, b.use, b.times = i == 0, searched, plan.times
+		b.buffer = p.buffers.take()
 		s.fill(b, p.o.blockBytes)
 		if plan.empty {
 			b.use, b.last, b.damage = nothing, true, nil

@@ -125,13 +125,13 @@ func (e *emitter) add(b *block, flush bool) error {
 
 // addLines takes the next lines of the file.
 func (e *emitter) addLines(b *block, flush bool) error {
-	if len(b.data) > 0 { // there is none where a line goes on
+	if b.size > 0 { // there is none where a line goes on
 		if e.o.context() && e.o.ranged() && b.offset != e.next {
 			if err := e.breakGroup(); err != nil {
 				return err
 			}
 		}
-		e.next = b.offset + int64(len(b.data))
+		e.next = b.offset + int64(b.size)
 	}
 	if b.binary && !e.binary {
 		e.binary = true
@@ -140,7 +140,7 @@ func (e *emitter) addLines(b *block, flush bool) error {
 			return e.end()
 		}
 	}
-	e.file.Bytes += uint64(len(b.data))
+	e.file.Bytes += uint64(b.size)
 	before := e.file.Matches
 	count := b.count
 	if left := e.left(); left >= 0 {
@@ -167,7 +167,7 @@ func (e *emitter) lines(b *block, count int, before uint64, flush bool) error {
 		return nil
 	case e.o.context():
 		return e.addGroups(b, count, flush)
-	case count < len(b.lines) || e.w.copiedLate(b):
+	case count < len(b.lines) || e.w.o.copiedLate(b):
 		b.out.reset()
 		if err := e.w.copyLines(b, b.lines[:count], func() error { return e.sendLines(b) }); err != nil {
 			return err

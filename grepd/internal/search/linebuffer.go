@@ -13,23 +13,35 @@ type lineBuffer struct {
 	withheld bool
 	// valid says that no line needs to be looked at for that.
 	valid bool
+	// lent says that the chunk's data is part of a block, and own is the buffer's own memory for it meanwhile.
+	lent bool
+	own  []byte
 }
 
 func (l *lineBuffer) reset() {
 	c := &l.chunk
+	if l.lent {
+		c.Data, l.own, l.lent = l.own, nil, false
+	}
 	*c = Chunk{Data: c.Data[:0], Lengths: c.Lengths[:0], LineNumbers: c.LineNumbers[:0],
 		ByteOffsets: c.ByteOffsets[:0], Kinds: c.Kinds[:0], Spans: c.Spans[:0], Times: c.Times[:0]}
 	l.withheld, l.valid = false, false
 }
 
-// addRuns adds lines of data of which only the text is wanted. Neighbours are copied together.
+// addRuns adds lines of data of which only the text is wanted, to an empty buffer. Neighbours are copied together, and
+// where all are neighbours nothing is copied: then the data must stay as it is until the buffer is reset.
 func (l *lineBuffer) addRuns(data []byte, lines []match.Range) {
 	c := &l.chunk
 	for i := 0; i < len(lines); {
-		from, to := lines[i].Start, lines[i].Start
+		from, to, first := lines[i].Start, lines[i].Start, i
 		for ; i < len(lines) && lines[i].Start == to; i++ {
 			to = lines[i].End
 			c.Lengths = append(c.Lengths, uint32(to-lines[i].Start))
+		}
+		if first == 0 && i == len(lines) && data[to-1] == '\n' {
+			l.own, l.lent = c.Data, true
+			c.Data = data[from:to]
+			return
 		}
 		c.Data = append(c.Data, data[from:to]...)
 	}

@@ -8,7 +8,8 @@ import (
 )
 
 // Reader searches r, whose name is label, to its end. Lines are handed out as they arrive. When ctx
-// ends Reader returns at once, although a Read that hangs goes on until it returns.
+// ends Reader returns at once, although a Read that hangs goes on until it returns. A large file from which
+// nothing has been read yet is searched as by Run.
 func Reader(ctx context.Context, r io.Reader, label string, o Options, sink Sink) (Stats, error) {
 	if err := o.check(); err != nil {
 		return Stats{}, err
@@ -16,6 +17,16 @@ func Reader(ctx context.Context, r io.Reader, label string, o Options, sink Sink
 	e := &emitter{o: &o, sink: o.sink(sink), w: newWorker(ctx, &o)}
 	if o.selectsNothing() {
 		return e.stats, nil
+	}
+	if o.blockBytes == 0 {
+		o.blockBytes = BlockBytes
+	}
+	if f, size, ok := inBlocks(r); ok {
+		err := searchInput(ctx, f, label, size, e)
+		if errors.Is(err, errStop) {
+			err = nil
+		}
+		return e.stats, err
 	}
 	size := int64(-1)
 	if file, ok := r.(interface{ Stat() (fs.FileInfo, error) }); ok {
@@ -75,7 +86,7 @@ func readAll(ctx context.Context, r io.Reader, label string, e *emitter) error {
 
 // searchPart searches the first bytes of b.buffer, and drops them.
 func searchPart(ctx context.Context, e *emitter, b *block, size int) error {
-	b.data = b.buffer[:size]
+	b.setData(b.buffer[:size], b.offset)
 	if size > 0 {
 		e.w.search(b)
 		if err := ctx.Err(); err != nil {

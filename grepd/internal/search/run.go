@@ -83,6 +83,7 @@ type pipeline struct {
 	// expander belongs to the goroutine that opens files.
 	expander expander
 	marks    []FileMark
+	buffers  buffers
 }
 
 // item is the next thing to report: a block, or a path that cannot be searched.
@@ -152,20 +153,23 @@ func (p *pipeline) send(it item) error {
 	}
 }
 
-// cut gives the blocks of a file to the workers.
+// cut gives the blocks of a file to the workers, the last of which closes it.
 func (p *pipeline) cut(f *os.File, path string, size int64) error {
-	shared := &file{path: path, f: f, size: size, progress: p.o.Progress}
-	shared.users.Store(1)
-	defer shared.release()
 	if len(p.marks) < marksMax {
 		if m := mark(f); m != 0 {
 			p.marks = append(p.marks, FileMark{path, m})
 		}
 	}
+	shared := &file{path: path, f: f, size: size, progress: p.o.Progress}
 	if c := compressionOf(f, path); c != uncompressed {
-		shared.size = -1
-		return p.cutCompressed(shared, c, size)
+		return p.cutCompressed(shared, c)
 	}
+	return p.cutBlocks(shared)
+}
+
+func (p *pipeline) cutBlocks(shared *file) error {
+	shared.users.Store(1)
+	defer shared.release()
 	plan := p.plan(shared)
 	for i := plan.from; ; i++ {
 		b, err := p.take(shared, i)
@@ -173,7 +177,7 @@ func (p *pipeline) cut(f *os.File, path string, size int64) error {
 			return err
 		}
 		b.first, b.last, b.filled, b.damage = i == plan.from, i >= plan.last, false, nil
-		b.use, b.times = plan.use(i, p.o.blockBytes, size), plan.times
+		b.use, b.times = plan.use(i, p.o.blockBytes, shared.size), plan.times
 		if last, err := p.give(b); last || err != nil {
 			return err
 		}
@@ -210,15 +214,30 @@ func (p *pipeline) work() {
 	for b := range p.todo {
 		if b.err = p.ctx.Err(); b.err == nil && b.use != nothing && !b.file.finished.Load() {
 			if !b.filled {
+				b.buffer = p.buffers.take()
 				b.err = b.read(p.o.blockBytes, p.o.terminators())
 			}
 			if b.err == nil {
 				w.search(b)
 				b.err = p.ctx.Err()
 			}
+			if !p.o.handsOutData(b) {
+				p.drop(b)
+			}
 		}
 		b.done <- struct{}{}
 	}
+}
+
+// handsOutData tells whether lines of b.data may be needed when b is reported.
+func (o *Options) handsOutData(b *block) bool {
+	return b.out.lent || o.copiedLate(b) || o.listsLines() && (o.context() || o.MaxCount >= 0) || o.ranged() && b.use == searched
+}
+
+// drop gives the text of a block back.
+func (p *pipeline) drop(b *block) {
+	p.buffers.give(b.buffer)
+	b.buffer, b.data = nil, nil
 }
 
 // drain reports everything in order.
@@ -286,14 +305,12 @@ func (p *pipeline) add(e *emitter, b *block) error {
 	return err
 }
 
-// recycle makes a block that was reported ready for the next use.
+// recycle makes a block that was reported ready for its next use.
 func (p *pipeline) recycle(b *block) {
 	b.file.release()
 	b.file = nil
-	if cap(b.buffer) > bufferKeptMax {
-		b.buffer, b.data = nil, nil
-	}
-	if cap(b.out.chunk.Data) > bufferKeptMax {
+	p.drop(b)
+	if b.out.reset(); cap(b.out.chunk.Data) > bufferKeptMax {
 		b.out = lineBuffer{}
 	}
 	if cap(b.runs) > runsKeptMax {

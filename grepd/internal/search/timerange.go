@@ -306,7 +306,7 @@ func (w *worker) addRun(b *block, next run, start, end int) {
 	}
 	r := &b.runs[len(b.runs)-1]
 	r.state, r.before, r.times = next.state, next.before, b.times
-	r.data, r.offset = b.data[start:end:end], b.offset+int64(start)
+	r.setData(b.data[start:end:end], b.offset+int64(start))
 	w.searchLines(&r.block)
 }
 

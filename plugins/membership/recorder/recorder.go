@@ -1,4 +1,12 @@
-package main
+// Package recorder writes what the membership protocol's driver tells into the event log.
+//
+//	log, err := eventlog.Open(eventlog.Config{Dir: "logs", Name: eventlog.MembershipLog})
+//	driver, err := udp.Start(udp.Config{Observer: recorder.New(log, board.post)})
+//
+// # Concurrency
+//
+// A Recorder belongs to one goroutine, the driver's.
+package recorder
 
 import (
 	"cmp"
@@ -12,12 +20,11 @@ import (
 	"github.com/aksinghdce/cluster-membership-service/shared/eventlog"
 )
 
-// recorder writes what the driver tells into the event log, and puts its views on the
-// board. The driver's goroutine alone calls it, several times for each heartbeat, so it
-// remembers the texts that it needs again.
-type recorder struct {
-	log   *eventlog.Log
-	board *board
+// Recorder is an observer of the driver. It is called several times for each heartbeat, so
+// it remembers the texts that it needs again.
+type Recorder struct {
+	log  *eventlog.Log
+	post func(udp.View)
 
 	rows  []*membership.Member             // of the newest view, in ring order
 	ids   map[netip.AddrPort]membership.ID // looked up in rows
@@ -25,16 +32,21 @@ type recorder struct {
 	addrs map[netip.AddrPort]string        // AddrPort.String, of those who are in no list
 }
 
-var _ udp.Observer = (*recorder)(nil)
+var _ udp.Observer = (*Recorder)(nil)
 
-// textsMax bounds what a recorder remembers; beyond, it begins anew.
+// New returns a Recorder that writes into log, and hands each view to post.
+func New(log *eventlog.Log, post func(udp.View)) *Recorder { return &Recorder{log: log, post: post} }
+
+// textsMax bounds what a Recorder remembers; beyond, it begins anew.
 const textsMax = 4096
 
-func (r *recorder) Sent(self membership.ID, to netip.AddrPort, m *membership.Message) {
+// Sent writes the line of a message that was sent.
+func (r *Recorder) Sent(self membership.ID, to netip.AddrPort, m *membership.Message) {
 	r.message(self, r.peerAt(to), eventlog.Sent, m)
 }
 
-func (r *recorder) Received(self membership.ID, from netip.AddrPort, m *membership.Message) {
+// Received writes the line of a message that was received.
+func (r *Recorder) Received(self membership.ID, from netip.AddrPort, m *membership.Message) {
 	peer := m.Sender
 	if m.Kind == membership.Heartbeat { // which says in short who sends it
 		if id, ok := r.idAt(from); ok && id.Short() == m.Short {
@@ -49,7 +61,7 @@ func (r *recorder) Received(self membership.ID, from netip.AddrPort, m *membersh
 }
 
 // message writes the line of a message.
-func (r *recorder) message(self membership.ID, peer, dir string, m *membership.Message) {
+func (r *Recorder) message(self membership.ID, peer, dir string, m *membership.Message) {
 	event, kind := eventlog.Message, slog.String(eventlog.KeyKind, m.Kind.String())
 	switch m.Kind {
 	case membership.Heartbeat:
@@ -85,7 +97,8 @@ var eventLines = map[membership.EventKind]struct {
 	membership.EventWaiting: {eventlog.Waiting, slog.LevelWarn},
 }
 
-func (r *recorder) Event(self membership.ID, e membership.Event) {
+// Event writes the line of an event.
+func (r *Recorder) Event(self membership.ID, e membership.Event) {
 	line := eventLines[e.Kind]
 	var attrs []slog.Attr
 	if e.Via != membership.ViaNone {
@@ -106,21 +119,22 @@ func (r *recorder) Event(self membership.ID, e membership.Event) {
 	r.log.Write(line.level, line.event, r.text(self), r.text(e.Peer), attrs...)
 }
 
-func (r *recorder) Changed(view udp.View) {
+// Changed takes the names of members from the view, and hands it on.
+func (r *Recorder) Changed(view udp.View) {
 	r.rows = view.Rows
 	clear(r.ids)
-	r.board.post(view)
+	r.post(view)
 }
 
 // peerAt names the member at an address: by its id where the list has it.
-func (r *recorder) peerAt(addr netip.AddrPort) string {
+func (r *Recorder) peerAt(addr netip.AddrPort) string {
 	if id, ok := r.idAt(addr); ok {
 		return r.text(id)
 	}
 	return r.addrText(addr)
 }
 
-func (r *recorder) idAt(addr netip.AddrPort) (membership.ID, bool) {
+func (r *Recorder) idAt(addr netip.AddrPort) (membership.ID, bool) {
 	if id, ok := r.ids[addr]; ok {
 		return id, true
 	}
@@ -134,7 +148,7 @@ func (r *recorder) idAt(addr netip.AddrPort) (membership.ID, bool) {
 	return r.rows[i].ID, true
 }
 
-func (r *recorder) text(id membership.ID) string {
+func (r *Recorder) text(id membership.ID) string {
 	text, ok := r.texts[id]
 	if !ok {
 		text = id.String()
@@ -143,7 +157,7 @@ func (r *recorder) text(id membership.ID) string {
 	return text
 }
 
-func (r *recorder) addrText(addr netip.AddrPort) string {
+func (r *Recorder) addrText(addr netip.AddrPort) string {
 	text, ok := r.addrs[addr]
 	if !ok {
 		text = addr.String()

@@ -1,0 +1,78 @@
+package match
+
+import (
+	"bytes"
+	"math/rand/v2"
+	"testing"
+	"unicode/utf8"
+)
+
+func TestLockstepLoopEqualsPortable(t *testing.T) {
+	s := seed(t)
+	for i := range *trialsFlag {
+		r := source(s, i)
+		const states = 5
+		table := make([]uint32, states*256)
+		specials := r.IntN(40)
+		for j := range table {
+			if table[j] = uint32(r.IntN(states)) * 256; r.IntN(1000) < specials {
+				table[j] = special | uint32(r.IntN(4))
+			}
+		}
+		n := 1 + r.IntN(200)
+		text := make([]byte, 300)
+		for j := range text {
+			text[j] = byte(r.Uint32())
+		}
+		var pos [4]int
+		var start [4]uint32
+		for k := range pos {
+			pos[k], start[k] = r.IntN(len(text)-n+1), uint32(r.IntN(states))*256
+		}
+		gotPos, wantPos, gotStates, wantStates := pos, pos, start, start
+		var gotMet, wantMet [4]uint32
+		got := lockstepLoop(&table[0], &text[0], &gotPos, &gotStates, &gotMet, n)
+		want := lockstepPortable(&table[0], &text[0], &wantPos, &wantStates, &wantMet, n)
+		if got != want || gotPos != wantPos || gotStates != wantStates || gotMet != wantMet {
+			t.Fatalf("trial %d: %d bytes, states %v, met %v; want %d, %v, %v", i, got, gotStates, gotMet, want, wantStates, wantMet)
+		}
+	}
+}
+
+func TestLastNewlineEqualsPortable(t *testing.T) {
+	s := seed(t)
+	for i := range *trialsFlag {
+		r := source(s, i)
+		b := randomText(r, r.IntN(200), "\n\n\x00\x0bab"[r.IntN(2):])
+		if got, want := lastNewline(b), bytes.LastIndexByte(b, '\n'); got != want {
+			t.Fatalf("trial %d: %q: got %d, want %d", i, b, got, want)
+		}
+	}
+}
+
+// randomText draws bytes of alphabet, each later one more often than those before it together.
+func randomText(r *rand.Rand, n int, alphabet string) []byte {
+	b := make([]byte, n)
+	for i := range b {
+		j := len(alphabet) - 1
+		for j > 0 && r.IntN(8) == 0 {
+			j--
+		}
+		b[i] = alphabet[j]
+	}
+	return b
+}
+
+func TestSurveySeesEveryByte(t *testing.T) {
+	s := seed(t)
+	for i := range *trialsFlag {
+		r := source(s, i)
+		b := randomText(r, r.IntN(700), []string{"ab", "\x00ab", "\x7f\x80a", "\xffa\x00", "\x00\xff\x01"}[r.IntN(5)])
+		wantNull, wantASCII := bytes.IndexByte(b, 0) >= 0, bytes.IndexFunc(b, func(c rune) bool { return c >= utf8.RuneSelf }) < 0
+		for name, survey := range map[string]func([]byte) (null, ascii bool){"Survey": Survey, "surveyPortable": surveyPortable} {
+			if null, ascii := survey(b); null != wantNull || ascii != wantASCII {
+				t.Fatalf("trial %d: %s of %q: got %v %v, want %v %v", i, name, b, null, ascii, wantNull, wantASCII)
+			}
+		}
+	}
+}
