@@ -461,7 +461,8 @@ func tortureHangingProgram(t *testing.T, n *node) {
 func tortureCrashingProgram(t *testing.T, n *node) {
 	good := n.plugin()
 	script("(/bin/sleep 1; kill -ABRT $$) & exec " + filepath.Join(bin, "plugins", "membership"))(n)
-	if r := n.reload(); r.status != 0 {
+	// On a slow machine a second is over before the reload is.
+	if r := n.reload(); r.status != 0 && !strings.Contains(r.stderr, "it was put to work, and then: exit status 2") {
 		t.Errorf("reload: %v", r)
 	}
 	await(t, joinLimit, "the good one is back", func() error {
