@@ -25,13 +25,14 @@ type Handed struct {
 // host has refused or rolled back: the other host runs that, and has none to go back to. In
 // the first case the plugin is ended, without being retired, and of the host's
 // methods only Stop and Info are of use any more. In the second it resumes, and HandOver
-// returns give's error, or its own. Whatever else the host is asked to do waits meanwhile.
+// returns give's error, or its own. Reloads under way are answered
+// with ErrHandOver; whatever else the host is asked to do waits meanwhile.
 func (h *Host) HandOver(give func(Handed) error) error {
 	return h.do(context.Background(), func() error { return h.handOver(give) })
 }
 
 func (h *Host) handOver(give func(Handed) error) error {
-	h.settle()
+	h.settle(ErrHandOver)
 	old := h.current
 	if err := h.checkBan(); err != nil {
 		if old == nil && h.Info().State != Stopped {

@@ -141,6 +141,26 @@ func TestBannedProgramIsNotHandedOverTo(t *testing.T) {
 	}
 }
 
+func TestReloadUnderWayIsToldOfTheHandOver(t *testing.T) {
+	r := newRig(t, works)
+	before := r.Info()
+	r.install(hangsMute)
+	reloaded := r.reloadInBackground()
+	r.eventually("the new program hangs", func() bool {
+		return r.owner(func(h *Host) bool { return h.reloading != nil })
+	})
+	refused := errors.New("no mood to take over")
+	if err := r.HandOver(func(Handed) error { return refused }); !errors.Is(err, refused) {
+		t.Errorf("%v, want %v", err, refused)
+	}
+	if err := <-reloaded; !errors.Is(err, ErrHandOver) {
+		t.Errorf("the reload ends with %v, want %v", err, ErrHandOver)
+	}
+	if after := r.Info(); after != before {
+		t.Errorf("before %+v\nafter %+v", before, after)
+	}
+}
+
 func TestPluginThatDoesNotFreezeIsHandedOverFromItsSnapshot(t *testing.T) {
 	r := prepare(t)
 	r.install(hangsAtFreeze)
