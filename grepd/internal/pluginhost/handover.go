@@ -23,10 +23,10 @@ type Handed struct {
 // another host's process is at work in its place, and an error when none is and none will
 // be. It does not come to that while the program in the plugin directory is one that this
 // host has refused or rolled back: the other host runs that, and has none to go back to. In
-// the first case the plugin is ended, without being retired, and of the host's
-// methods only Stop and Info are of use any more. In the second it resumes, and HandOver
-// returns give's error, or its own. Reloads under way are answered
-// with ErrHandOver; whatever else the host is asked to do waits meanwhile.
+// the first case the plugin is ended, without being retired, and of the host's methods only
+// Stop and Info are of use any more. In the second it resumes, and HandOver returns give's
+// error, or its own. Reloads under way are answered with ErrHandOver; whatever else the host
+// is asked to do waits meanwhile.
 func (h *Host) HandOver(give func(Handed) error) error {
 	return h.do(context.Background(), func() error { return h.handOver(give) })
 }
