@@ -146,6 +146,16 @@ func TestUpgradeThatHangs(t *testing.T) {
 			if r := n.tryUpgrade(); r.status != 2 || !strings.Contains(r.stderr, "under way already") {
 				t.Errorf("a second upgrade: %v", r)
 			}
+			refused := len(n.upgradeEvents("refuse"))
+			if err := n.process.os.Signal(syscall.SIGUSR2); err != nil {
+				t.Fatal(err)
+			}
+			await(t, upgradeLimit, "the log says that a third one was refused", func() error {
+				if now := len(n.upgradeEvents("refuse")); now != refused+1 {
+					return fmt.Errorf("%d refusals, and %d before", now, refused)
+				}
+				return nil
+			})
 			if r := command(t, "dgrep", "--via", n.addr, "-c", "JOIN", "logs/*"); r.status != 0 {
 				t.Errorf("a query meanwhile: %v", r)
 			}

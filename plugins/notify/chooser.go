@@ -7,6 +7,7 @@ import (
 
 	"github.com/cespare/xxhash/v2"
 
+	"github.com/aksinghdce/cluster-membership-service/shared/eventlog"
 	"github.com/aksinghdce/cluster-membership-service/shared/proto/notifypb"
 )
 
@@ -59,6 +60,21 @@ func (c *chooser) gone(id string, left bool, now time.Time) (due []event) {
 		})
 	}
 	return c.decide(func(w *waiting) bool { return w.chosen == id }, now)
+}
+
+// joined takes note of a member that joins, and returns what this node has to tell by that:
+// its failure a moment ago, where this node found that out. A chosen one that hears of the
+// new incarnation first takes the failure for old news, and never logs it.
+func (c *chooser) joined(id string, now time.Time) (due []event) {
+	c.recent = slices.DeleteFunc(c.recent, func(w waiting) bool {
+		back := w.event.Event == string(eventlog.Fail) && w.event.Via == viaMonitor && w.event.Peer != id &&
+			addrOf(w.event.Peer) == addrOf(id) && now.Sub(w.seen) < heardWithin
+		if back {
+			due = append(due, w.event)
+		}
+		return back
+	})
+	return due
 }
 
 // take decides about an event of the whole group: it returns it where this node has to tell
@@ -131,8 +147,12 @@ func (c *chooser) young(since, now time.Time) bool {
 
 // scoreOf goes by the address, which outlives a rejoin.
 func scoreOf(id, key string) uint64 {
+	return xxhash.Sum64String(addrOf(id) + " " + key)
+}
+
+func addrOf(id string) string {
 	addr, _, _ := strings.Cut(id, "@")
-	return xxhash.Sum64String(addr + " " + key)
+	return addr
 }
 
 // forget drops what no longer matters. Before there is a list, nothing can be decided.

@@ -19,14 +19,17 @@
 //   - twice or more, where they do not: within youngFor of a member's arrival, since it may
 //     not have heard of the event and so others do not count on it; where the chosen member
 //     dies within takeOverFor of the event, or leaves within heardWithin, having told; in
-//     each of the groups that a partition leaves; and where a node logs it twice, since its
-//     membership plugin crashed in that half second;
+//     each of the groups that a partition leaves; where the member is back within
+//     heardWithin, since the chosen one may have heard of the new incarnation first and
+//     then never logs the failure, so that who found it out tells of it as well; and where
+//     a node logs it twice, since its membership plugin crashed in that half second;
 //   - not at all, where the chosen member cannot deliver though it lives: its way to the
 //     webhook is cut for longer than the attempts last, or it runs without this plugin. So
 //     all members have to run it with the same options, or each of a few with
 //     --notify-all.
 //
-// A leave is dealt with in the same way. A join is told by the gateway that admitted
+// A leave is dealt with in the same way, but that nobody steps in where the member is back
+// before the chosen one has heard that it left: then it is not told. A join is told by the gateway that admitted
 // the member, what is about one node alone (REJOIN, WAITING, PLUGIN, MEMBERSHIP) by that
 // node. With --notify-all every member tells whatever it logs.
 //

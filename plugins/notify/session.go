@@ -176,6 +176,9 @@ func (s *session) take(line []byte, now time.Time) {
 	if id, left := e.departed(); id != "" {
 		s.enqueue(now, s.chooser.gone(id, left, now)...)
 	}
+	if name == eventlog.Join {
+		s.enqueue(now, s.chooser.joined(e.Peer, now)...)
+	}
 	if !wanted {
 		return
 	}

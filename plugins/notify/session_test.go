@@ -202,6 +202,50 @@ func TestJoinsAreToldByTheirGatewayAndTheRestByItsNode(t *testing.T) {
 	}, eventlog.Join, eventlog.Rejoin)
 }
 
+// TestFailureOfOneThatIsBackIsToldByWhoFoundItOut: the chosen one may have heard of the new
+// incarnation first, and then never logs the failure.
+func TestFailureOfOneThatIsBackIsToldByWhoFoundItOut(t *testing.T) {
+	inBubble(t, func(t *testing.T, r *rig) {
+		var c chooser
+		c.members(listOf(1, numbers(4)...), start.Add(time.Hour))
+		others := -1 // a failure that another member is to tell of
+		for peer := 100; others < 0; peer++ {
+			if len(c.take(fail(1, peer), start.Add(time.Hour))) == 0 {
+				others = peer
+			}
+		}
+		again := strings.Replace(memberID(others), "@", "@9", 1)
+		back := func() {
+			r.log.Write(slog.LevelInfo, eventlog.Join, memberID(1), again, slog.String(eventlog.KeyVia, "update"))
+		}
+		for _, test := range []struct {
+			name, via string
+			after     time.Duration
+			want      map[string]int
+		}{
+			{"it was found out elsewhere", "update", time.Second, nil},
+			{"the chosen one has long heard of it", viaMonitor, heardWithin + pollEvery, nil},
+			{"soon", viaMonitor, time.Second, map[string]int{failKey(others): 1}},
+		} {
+			r.start(nil)
+			if err := r.session.members(context.Background(), listOf(1, numbers(4)...)); err != nil {
+				t.Fatal(err)
+			}
+			r.write(eventlog.Fail, others, slog.String(eventlog.KeyVia, test.via))
+			r.after(test.after, nil)
+			r.start(r.stop()) // it is in the state
+			r.log.Write(slog.LevelInfo, eventlog.Join, memberID(1), memberID(3), slog.String(eventlog.KeyVia, "update"))
+			back()
+			back()
+			synctestSleep(pollEvery + batchFor)
+			if got := r.pager.delivered(); !maps.Equal(got, test.want) {
+				t.Errorf("%s: delivered %v, want %v", test.name, got, test.want)
+			}
+			r.stop()
+		}
+	}, eventlog.Fail)
+}
+
 func TestAllMeansWhateverOthersDo(t *testing.T) {
 	inBubble(t, func(t *testing.T, r *rig) {
 		r.all = true

@@ -95,7 +95,9 @@ func sameFile(a, b string) bool {
 func (d *daemon) upgrade() (handover.Successor, error) {
 	s := d.succession
 	if !s.mu.TryLock() {
-		return handover.Successor{}, errors.New("an upgrade is under way already")
+		err := errors.New("an upgrade is under way already")
+		s.logRefusal(err) // whoever sent a signal gets no answer
+		return handover.Successor{}, err
 	}
 	defer s.mu.Unlock()
 	if s.closed {
@@ -104,7 +106,7 @@ func (d *daemon) upgrade() (handover.Successor, error) {
 	successor, err := s.replace()
 	if err != nil {
 		err = fmt.Errorf("upgrade: %w", err)
-		s.log(slog.LevelWarn, actionRefuse, slog.String(eventlog.KeyError, err.Error()))
+		s.logRefusal(err)
 		fmt.Fprintf(os.Stderr, "grepd: %v; process %d goes on\n", err, os.Getpid())
 		tellSystemd(systemd.SdNotifyReady) // again, after RELOADING
 		return handover.Successor{}, err
@@ -267,6 +269,10 @@ func (d *daemon) drain(signals <-chan os.Signal) {
 	}
 	d.succession.log(slog.LevelInfo, actionEnd, slog.Int(eventlog.KeyPID, os.Getpid()),
 		slog.String(eventlog.KeyDetail, fmt.Sprintf("%s, after %v", detail, time.Since(began).Round(time.Millisecond))))
+}
+
+func (s *succession) logRefusal(err error) {
+	s.log(slog.LevelWarn, actionRefuse, slog.String(eventlog.KeyError, err.Error()))
 }
 
 func (s *succession) log(level slog.Level, action string, attrs ...slog.Attr) {

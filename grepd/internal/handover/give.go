@@ -248,10 +248,19 @@ func (s *successor) describe(err error) error {
 	return err
 }
 
-// end kills the new process and waits until nothing of its side is left.
+// deathTimeout is how long the end of the new process is waited for once it was killed. It
+// runs no more from then on, but the system keeps it while it waits for a disk, and that may
+// be seconds for which nobody of either side is at work.
+const deathTimeout = 200 * time.Millisecond
+
+// end kills the new process and waits until nothing of its side is left, or until it is only
+// the system that keeps it.
 func (s *successor) end() error {
 	s.killGroup(s.cmd.Process.Pid)
-	<-s.exited
+	select {
+	case <-s.exited:
+	case <-time.After(deathTimeout):
+	}
 	if s.gone() {
 		return nil
 	}

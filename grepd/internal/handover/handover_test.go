@@ -287,6 +287,33 @@ func TestGiveIsGivenUpWithItsContext(t *testing.T) {
 	}
 }
 
+// TestProcessThatTheSystemKeepsHoldsNobodyUp has a process that was killed and that nobody
+// reaps: for whoever waits it is like one that waits for a disk.
+func TestProcessThatTheSystemKeepsHoldsNobodyUp(t *testing.T) {
+	cmd := exec.Command("sleep", "600")
+	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	defer cmd.Wait() // which says that it was killed
+	for _, held := range []bool{false, true} {
+		presence, present, err := os.Pipe()
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer presence.Close()
+		if held {
+			defer present.Close()
+		} else {
+			present.Close()
+		}
+		s := &successor{cmd: cmd, timing: Timing{End: time.Millisecond}, presence: presence, exited: make(chan struct{})}
+		if err := s.end(); (err != nil) != held {
+			t.Errorf("the other end of the pipe is held: %t; end: %v", held, err)
+		}
+	}
+}
+
 func TestHandOverThatCannotFreeze(t *testing.T) {
 	t.Setenv(envHeirDoes, works)
 	listener, socket := sockets(t)

@@ -21,16 +21,25 @@ type Handed struct {
 
 // HandOver freezes the plugin and calls give with what it knows, which returns nil when
 // another host's process is at work in its place, and an error when none is and none will
-// be. In the first case the plugin is ended, without being retired, and of the host's
-// methods only Stop and Info are of use any more. In the second it resumes, and HandOver
-// returns give's error. Whatever else the host is asked to do waits meanwhile.
+// be. It does not come to that while the program in the plugin directory is one that this
+// host has refused or rolled back: the other host runs that, and has none to go back to. In
+// the first case the plugin is ended, without being retired, and of the host's methods only
+// Stop and Info are of use any more. In the second it resumes, and HandOver returns give's
+// error, or its own. Reloads under way are answered with ErrHandOver; whatever else the host
+// is asked to do waits meanwhile.
 func (h *Host) HandOver(give func(Handed) error) error {
 	return h.do(context.Background(), func() error { return h.handOver(give) })
 }
 
 func (h *Host) handOver(give func(Handed) error) error {
-	h.settle()
+	h.settle(ErrHandOver)
 	old := h.current
+	if err := h.checkBan(); err != nil {
+		if old == nil && h.Info().State != Stopped {
+			h.retry.Reset(0)
+		}
+		return fmt.Errorf("plugin %q: %w", h.cfg.Kind.Name, err)
+	}
 	handed := Handed{State: h.snapshot, Crashed: true, Retired: h.Info().State == Stopped, Frozen: time.Now()}
 	frozen := false
 	if old != nil {
@@ -52,6 +61,23 @@ func (h *Host) handOver(give func(Handed) error) error {
 		h.log(slog.LevelInfo, actionHandOver, slog.Int(eventlog.KeyPID, old.process.pid))
 	}
 	return nil
+}
+
+// checkBan says what is wrong with the program in the plugin directory, if it is the banned
+// one. One that is at work since it was tried again by hand may be handed over.
+func (h *Host) checkBan() error {
+	if h.banned == (ban{}) || h.banned.checksum == h.program.checksum {
+		return nil
+	}
+	checksum, err := checksumOf(h.ctx, h.path)
+	if err != nil {
+		return err
+	}
+	if checksum != h.banned.checksum {
+		return nil
+	}
+	return fmt.Errorf("%s, checksum %x, was refused or rolled back: %s; put another program there, or try it with grepd plugin reload",
+		h.path, checksum[:6], h.banned.reason)
 }
 
 // Prepared is a plugin that has been launched and does nothing yet.

@@ -99,6 +99,68 @@ func TestHandOverThatFailsResumes(t *testing.T) {
 	r.reload()
 }
 
+// TestBannedProgramIsNotHandedOverTo: the new host would run what this one has refused, and
+// have nothing to go back to.
+func TestBannedProgramIsNotHandedOverTo(t *testing.T) {
+	r := newRig(t, works)
+	try := func() (given bool, err error) {
+		over := errors.New("no mood to take over")
+		err = r.HandOver(func(Handed) error { given = true; return over })
+		if given && !errors.Is(err, over) {
+			t.Errorf("%v, want %v", err, over)
+		}
+		return given, err
+	}
+	for _, test := range []struct{ what, action, reason string }{
+		{exitsAtOnce, "action=refuse", "no mood to work"}, {panicsLater, "action=rollback", "exit status 2"},
+	} {
+		before := r.count(test.action)
+		r.install(test.what)
+		_, _ = r.Reload(context.Background()) // which may see it crash
+		r.eventually("it is no good", func() bool { return r.count(test.action) > before })
+		r.eventually("the old one is at work alone", func() bool {
+			return r.owner(func(h *Host) bool { return h.asked == nil && h.current != nil && h.program.hex() != r.checksum() })
+		})
+		info := r.Info()
+		given, err := try()
+		if given || err == nil {
+			t.Fatalf("%s: handed over all the same", test.what)
+		}
+		for _, want := range []string{`plugin "membership"`, r.checksum()[:12], test.reason} {
+			if !strings.Contains(err.Error(), want) || strings.Contains(err.Error(), "\n") {
+				t.Errorf("%v, want one line with %q", err, want)
+			}
+		}
+		if after := r.Info(); after != info {
+			t.Errorf("before %+v\nafter %+v", info, after)
+		}
+	}
+	r.install(works) // with another program there, before the watch has seen it
+	if given, err := try(); !given {
+		t.Error(err)
+	}
+}
+
+func TestReloadUnderWayIsToldOfTheHandOver(t *testing.T) {
+	r := newRig(t, works)
+	before := r.Info()
+	r.install(hangsMute)
+	reloaded := r.reloadInBackground()
+	r.eventually("the new program hangs", func() bool {
+		return r.owner(func(h *Host) bool { return h.reloading != nil })
+	})
+	refused := errors.New("no mood to take over")
+	if err := r.HandOver(func(Handed) error { return refused }); !errors.Is(err, refused) {
+		t.Errorf("%v, want %v", err, refused)
+	}
+	if err := <-reloaded; !errors.Is(err, ErrHandOver) {
+		t.Errorf("the reload ends with %v, want %v", err, ErrHandOver)
+	}
+	if after := r.Info(); after != before {
+		t.Errorf("before %+v\nafter %+v", before, after)
+	}
+}
+
 func TestPluginThatDoesNotFreezeIsHandedOverFromItsSnapshot(t *testing.T) {
 	r := prepare(t)
 	r.install(hangsAtFreeze)

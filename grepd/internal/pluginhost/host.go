@@ -218,6 +218,10 @@ var ErrStopped = errors.New("the plugin host is stopped")
 // ErrEnded says that the plugin was ended while a reload was under way.
 var ErrEnded = errors.New("the plugin was ended meanwhile")
 
+// ErrHandOver says that another daemon was to take over while a reload was under way.
+// Whether it has is for others to say.
+var ErrHandOver = errors.New("given up for an upgrade of grepd itself; reload again when that is over")
+
 // Host runs one plugin.
 type Host struct {
 	cfg    Config

@@ -46,9 +46,15 @@ type reloads struct {
 	lastGood *fallback
 	// rolledBack tells what was rolled back until the last good program is at work.
 	rolledBack *rollback
-	// banned is the checksum of what was refused or rolled back last, for as long as no other
-	// program has been in the plugin directory.
-	banned [sha256.Size]byte
+	// banned is what was refused or rolled back last, for as long as no other program has
+	// been in the plugin directory.
+	banned ban
+}
+
+// ban is a program that is not taken up by itself, and why. The zero one bans none.
+type ban struct {
+	checksum [sha256.Size]byte
+	reason   string // one line
 }
 
 // fallback is a program that worked well, and the last state that was handed over in good
@@ -101,7 +107,7 @@ func (h *Host) beginReload() {
 		return
 	}
 	h.asked, h.waiting = h.waiting, nil
-	current, banned, staged := h.program.checksum, h.banned, new(program)
+	current, banned, staged := h.program.checksum, h.banned.checksum, new(program)
 	h.staged = staged
 	h.reloading = h.inBackground(func(ctx context.Context) (*instance, error) {
 		p, err := stage(ctx, h.path, h.runDir.path)
@@ -122,8 +128,8 @@ func (h *Host) beginReload() {
 func (h *Host) launched() {
 	l := h.reloading
 	h.reloading = nil
-	if h.staged.checksum != h.banned {
-		h.banned = [sha256.Size]byte{}
+	if h.staged.checksum != h.banned.checksum {
+		h.banned = ban{}
 	}
 	if l.instance == nil {
 		h.endReload(l.err, nil)
@@ -146,7 +152,9 @@ func (h *Host) launched() {
 // any, is gone; where the new one is by then, too, that is the answer. It begins the next one.
 func (h *Host) endReload(err error, replaced *instance) {
 	if err != nil && h.ctx.Err() == nil {
-		h.banned = h.staged.checksum // zero where it did not come to that
+		if !errors.Is(err, errBanned) { // whose reason is an older one
+			h.banned = ban{h.staged.checksum, err.Error()} // zero where it did not come to that
+		}
 		h.log(slog.LevelWarn, actionRefuse, failure(err)...)
 	}
 	asked := h.asked
@@ -285,7 +293,7 @@ func (h *Host) rollBack(i *instance) {
 	h.lastExit = fmt.Sprintf("%s, after %v at work; rolled back from checksum %.12s",
 		h.lastExit, i.died.Sub(i.began).Round(time.Millisecond), bad.hex())
 	h.rolledBack = &rollback{program: bad, detail: h.lastExit, stderr: i.stderr.Line()}
-	h.banned = bad.checksum
+	h.banned = ban{bad.checksum, h.lastExit}
 	h.program, h.proven, h.snapshot = h.lastGood.program, h.lastGood.proven, h.lastGood.state
 	h.lastGood = nil
 }

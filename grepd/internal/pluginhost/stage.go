@@ -78,6 +78,21 @@ func stage(ctx context.Context, path, dir string) (program, error) {
 	return p, nil
 }
 
+// checksumOf is the checksum that the program at path would be staged with.
+func checksumOf(ctx context.Context, path string) (sum [sha256.Size]byte, err error) {
+	if err := checkBinary(path); err != nil {
+		return sum, err
+	}
+	src, err := os.Open(path)
+	if err != nil {
+		return sum, err
+	}
+	defer src.Close()
+	hash := sha256.New()
+	_, err = io.Copy(hash, &stoppable{ctx, io.LimitReader(src, binaryBytesMax)})
+	return [sha256.Size]byte(hash.Sum(nil)), err
+}
+
 var errWritten = errors.New("it is being written; wait until it is complete, and reload again")
 
 // copyProgram writes src to a new executable file and returns its checksum. The file can

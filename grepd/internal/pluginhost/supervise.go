@@ -348,8 +348,9 @@ func failure(err error) []slog.Attr {
 }
 
 // settle ends all that is under way: launches, and the end of a process. A restart that
-// has just come through counts. Nothing but the current instance is left then.
-func (h *Host) settle() {
+// has just come through counts. Nothing but the current instance is left then. Reloads that
+// wait are answered with why.
+func (h *Host) settle(why error) {
 	if h.starting != nil && isClosed(h.starting.done) {
 		h.started()
 	}
@@ -366,12 +367,12 @@ func (h *Host) settle() {
 	h.retry.Stop()
 	h.waiting = append(h.asked, h.waiting...)
 	h.asked = nil
-	h.dismiss(ErrEnded)
+	h.dismiss(why)
 }
 
 // retire tells the current instance, if any, that it is over, and ends it.
 func (h *Host) retire() error {
-	h.settle()
+	h.settle(ErrEnded)
 	h.trial.Stop()
 	var err error
 	if i := h.current; i != nil {
