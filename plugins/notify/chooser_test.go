@@ -1,9 +1,11 @@
 package main
 
 import (
+	"context"
 	"flag"
 	"fmt"
 	"math/rand/v2"
+	"os"
 	"testing"
 	"time"
 
@@ -14,7 +16,18 @@ import (
 
 var seed = flag.Uint64("seed", rand.Uint64(), "of the random tests")
 
-func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+// commandMode in the environment makes the test's program a plugin that runs a command, to
+// be killed by a test; its value is the command.
+const commandMode = "NOTIFY_TEST_COMMAND"
+
+func TestMain(m *testing.M) {
+	if path := os.Getenv(commandMode); path != "" {
+		c := &command{argv: []string{path}, environment: []string{"PATH=" + os.Getenv("PATH")}, timeout: time.Hour}
+		c.deliver(context.Background(), memberID(1), []event{fail(1, 2)})
+		os.Exit(0)
+	}
+	goleak.VerifyTestMain(m)
+}
 
 func random(t *testing.T) *rand.Rand {
 	t.Logf("-seed %d", *seed)

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"os/exec"
+	"runtime"
 	"strconv"
 	"strings"
 	"syscall"
@@ -43,10 +44,14 @@ func (c *command) deliver(ctx context.Context, self string, events []event) outc
 	output := &head{max: outputBytesMax}
 	cmd.Stdout, cmd.Stderr = output, output
 	// What it has started ends with it where it runs for too long.
-	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
+	cmd.SysProcAttr = attributes()
 	cmd.Cancel = func() error { return syscall.Kill(-cmd.Process.Pid, syscall.SIGKILL) }
 	cmd.WaitDelay = pipesTimeout
+	// Where this process is killed, nobody is left to end the command, so the system does: at
+	// the end of the thread that started it, which must not come earlier.
+	runtime.LockOSThread()
 	err := cmd.Run()
+	runtime.UnlockOSThread()
 	switch {
 	case err == nil, errors.Is(err, exec.ErrWaitDelay): // it went well, and something goes on in the background
 		return outcome{}
