@@ -98,7 +98,7 @@ type Timing struct {
 	// the machine is so busy that it is not enough, the upgrade can be repeated.
 	Start time.Duration
 	// End is how long those of the new side may take to end that are not killed directly,
-	// before they are; 1 s.
+	// before they are; 300 ms. It is waited for twice at the most, with nobody at work.
 	End time.Duration
 }
 
@@ -110,7 +110,7 @@ func (t Timing) withDefaults() Timing {
 	}
 	set(&t.Ready, 40*time.Second)
 	set(&t.Start, 500*time.Millisecond)
-	set(&t.End, time.Second)
+	set(&t.End, 300*time.Millisecond)
 	return t
 }
 
