@@ -610,6 +610,9 @@ func (n *Node) relay(target ID, stamp, age time.Duration, probe uint64) {
 	for i := len(d.relays) - 1; i >= 0; i-- { // to each asker in answer to its last question
 		r := d.relays[i]
 		if r.target != target || stamp <= r.stamp || probe < r.probe {
+			if n.now.Mono >= r.until {
+				d.relays = slices.Delete(d.relays, i, i+1)
+			}
 			continue
 		}
 		if !slices.Contains(told, r.asker) {
