@@ -66,6 +66,7 @@
 package handover
 
 import (
+	"cmp"
 	"time"
 )
 
@@ -103,14 +104,9 @@ type Timing struct {
 }
 
 func (t Timing) withDefaults() Timing {
-	set := func(d *time.Duration, value time.Duration) {
-		if *d == 0 {
-			*d = value
-		}
-	}
-	set(&t.Ready, 40*time.Second)
-	set(&t.Start, 500*time.Millisecond)
-	set(&t.End, 300*time.Millisecond)
+	t.Ready = cmp.Or(t.Ready, 40*time.Second)
+	t.Start = cmp.Or(t.Start, 500*time.Millisecond)
+	t.End = cmp.Or(t.End, 300*time.Millisecond)
 	return t
 }
 

@@ -73,6 +73,7 @@
 package pluginhost
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -169,23 +170,18 @@ type Timing struct {
 }
 
 func (t Timing) withDefaults() Timing {
-	set := func(d *time.Duration, value time.Duration) {
-		if *d == 0 {
-			*d = value
-		}
-	}
-	set(&t.Launch, 30*time.Second)
-	set(&t.Call, pluginapi.CallTimeout)
-	set(&t.Retire, 3*time.Second)
-	set(&t.Grace, 2*time.Second)
-	set(&t.PingEvery, 200*time.Millisecond)
-	set(&t.Ping, 700*time.Millisecond)
-	set(&t.SnapshotEvery, 500*time.Millisecond)
-	set(&t.RestartFirst, 100*time.Millisecond)
-	set(&t.RestartMax, 30*time.Second)
-	set(&t.Steady, 5*time.Second)
-	set(&t.Stable, 30*time.Second)
-	set(&t.Settle, 200*time.Millisecond)
+	t.Launch = cmp.Or(t.Launch, 30*time.Second)
+	t.Call = cmp.Or(t.Call, pluginapi.CallTimeout)
+	t.Retire = cmp.Or(t.Retire, 3*time.Second)
+	t.Grace = cmp.Or(t.Grace, 2*time.Second)
+	t.PingEvery = cmp.Or(t.PingEvery, 200*time.Millisecond)
+	t.Ping = cmp.Or(t.Ping, 700*time.Millisecond)
+	t.SnapshotEvery = cmp.Or(t.SnapshotEvery, 500*time.Millisecond)
+	t.RestartFirst = cmp.Or(t.RestartFirst, 100*time.Millisecond)
+	t.RestartMax = cmp.Or(t.RestartMax, 30*time.Second)
+	t.Steady = cmp.Or(t.Steady, 5*time.Second)
+	t.Stable = cmp.Or(t.Stable, 30*time.Second)
+	t.Settle = cmp.Or(t.Settle, 200*time.Millisecond)
 	return t
 }
 
