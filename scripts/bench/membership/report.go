@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/aksinghdce/cluster-membership-service/scripts/bench/internal/loopback"
+	"github.com/aksinghdce/cluster-membership-service/scripts/bench/internal/sample"
 )
 
 // report collects what the turns have given.
@@ -68,7 +69,7 @@ func (r *report) printOutcomes(w io.Writer) {
 				outcomes := r.outcomes[outcomeKey{c.name(), n, crashes}]
 				first, all := times(outcomes, firstOf), times(outcomes, allOf)
 				fmt.Fprintf(t, "%s\t%d\t%d\t%d\t%.2f\t%.2f\t%.2f\t%.2f\t%d\t\n", c.name(), n, crashes, len(outcomes),
-					median(first), slices.Max(first), median(all), slices.Max(all), falseLosses(outcomes))
+					sample.Median(first), slices.Max(first), sample.Median(all), slices.Max(all), falseLosses(outcomes))
 			}
 		}
 	}
@@ -108,8 +109,8 @@ func table(w io.Writer, head string) *tabwriter.Writer {
 }
 
 func (r *report) timeRatio(n, crashes int, of func(loopback.Outcome) time.Duration) float64 {
-	return median(times(r.outcomes[outcomeKey{peer{}.name(), n, crashes}], of)) /
-		median(times(r.outcomes[outcomeKey{ours{}.name(), n, crashes}], of))
+	return sample.Median(times(r.outcomes[outcomeKey{peer{}.name(), n, crashes}], of)) /
+		sample.Median(times(r.outcomes[outcomeKey{ours{}.name(), n, crashes}], of))
 }
 
 func (r *report) meanCost(c contender, n int) (mean quietCost) {
@@ -133,15 +134,6 @@ func times(outcomes []loopback.Outcome, of func(loopback.Outcome) time.Duration)
 		seconds = append(seconds, of(o).Seconds())
 	}
 	return seconds
-}
-
-func median(values []float64) float64 {
-	sorted := slices.Sorted(slices.Values(values))
-	middle := len(sorted) / 2
-	if len(sorted)%2 == 1 {
-		return sorted[middle]
-	}
-	return (sorted[middle-1] + sorted[middle]) / 2
 }
 
 func falseLosses(outcomes []loopback.Outcome) (total int) {

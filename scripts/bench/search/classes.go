@@ -6,6 +6,8 @@ import (
 	"slices"
 	"strings"
 	"text/tabwriter"
+
+	"github.com/aksinghdce/cluster-membership-service/scripts/bench/internal/sample"
 )
 
 // class is a kind of pattern, as extended regular expression, and how many times as fast as
@@ -105,7 +107,7 @@ func (b *bench) classes(corpora []corpus) error {
 func printClass(t *tabwriter.Writer, class class, pattern string, all []*times) {
 	wall, cpu, best := map[string]float64{}, map[string]float64{}, map[string]float64{}
 	for _, times := range all {
-		wall[times.name], cpu[times.name], best[times.name] = median(times.wall), median(times.cpu), slices.Min(times.wall)
+		wall[times.name], cpu[times.name], best[times.name] = sample.Median(times.wall), sample.Median(times.cpu), slices.Min(times.wall)
 	}
 	rg, rgCPU, rgBest := math.Inf(1), math.Inf(1), math.Inf(1)
 	for _, name := range []string{nameMmap, nameNoMmap} {

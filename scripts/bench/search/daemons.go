@@ -8,6 +8,8 @@ import (
 	"path/filepath"
 	"strconv"
 	"time"
+
+	"github.com/aksinghdce/cluster-membership-service/scripts/bench/internal/sample"
 )
 
 const (
@@ -52,7 +54,7 @@ func (b *bench) daemon(corpora []corpus) (err error) {
 		if err != nil {
 			return err
 		}
-		local, through := median(all[0].wall), median(all[1].wall)
+		local, through := sample.Median(all[0].wall), sample.Median(all[1].wall)
 		target, held := "", ""
 		switch class.name {
 		case "literal":
@@ -140,7 +142,7 @@ func (b *bench) ten(corpora []corpus) error {
 			if err != nil {
 				return err
 			}
-			local, ten := median(all[0].wall), median(all[1].wall)
+			local, ten := sample.Median(all[0].wall), sample.Median(all[1].wall)
 			fmt.Fprintf(t, "%s\t%.1f\t%.1f\t%.2f\tat most %.2f\t%s\n", pattern, local, ten, ten/local, tenShareMax, verdictOf(ten <= tenShareMax*local))
 		}
 		return t.Flush()
@@ -154,9 +156,9 @@ func (b *bench) first(corpora []corpus) error {
 		if err != nil {
 			return err
 		}
-		first := median(all[0].first)
+		first := sample.Median(all[0].first)
 		fmt.Fprintf(b.w, "\nten daemons, a match in each one's first line: the first is printed after %.1f ms of %.1f (target: at most %d)  %s\n",
-			first, median(all[0].wall), firstMax, verdictOf(first <= firstMax))
+			first, sample.Median(all[0].wall), firstMax, verdictOf(first <= firstMax))
 		return nil
 	})
 }

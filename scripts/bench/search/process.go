@@ -186,12 +186,3 @@ func (b *bench) alternate(sorted bool, commands ...command) ([]*times, error) {
 	}
 	return all, nil
 }
-
-func median(values []float64) float64 {
-	sorted := slices.Sorted(slices.Values(values))
-	middle := len(sorted) / 2
-	if len(sorted)%2 == 1 {
-		return sorted[middle]
-	}
-	return (sorted[middle-1] + sorted[middle]) / 2
-}
