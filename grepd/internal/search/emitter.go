@@ -2,6 +2,8 @@ package search
 
 import (
 	"bytes"
+	"cmp"
+	"context"
 	"errors"
 )
 
@@ -29,6 +31,15 @@ type emitter struct {
 	read   bool    // some line was looked at for its time
 	timed  bool    // ... and had one
 	last   int64   // the time of the last line that has one, or noTime, where times are wanted
+}
+
+// newEmitter begins a search, if its options are valid.
+func newEmitter(ctx context.Context, o *Options, sink Sink) (*emitter, error) {
+	if err := o.check(); err != nil {
+		return nil, err
+	}
+	o.blockBytes = cmp.Or(o.blockBytes, BlockBytes)
+	return &emitter{o: o, sink: o.sink(sink), w: newWorker(ctx, o)}, nil
 }
 
 func (e *emitter) fail(err FileError) error {

@@ -91,19 +91,13 @@ func (f *File) Close() error {
 
 // Run searches the file as [Run] does, and closes it.
 func (f *File) Run(ctx context.Context, o Options, sink Sink) (Stats, error) {
-	if err := o.check(); err != nil {
+	e, err := newEmitter(ctx, &o, sink)
+	if err != nil || o.selectsNothing() {
 		return Stats{}, err
-	}
-	if o.blockBytes == 0 {
-		o.blockBytes = BlockBytes
-	}
-	e := &emitter{o: &o, sink: o.sink(sink), w: newWorker(ctx, &o)}
-	if o.selectsNothing() {
-		return e.stats, nil
 	}
 	file := f.f
 	f.f = nil
-	err := e.run(ctx, func(p *pipeline) {
+	err = e.run(ctx, func(p *pipeline) {
 		// An error is the end of the search, of which drain knows.
 		_ = p.cut(file, f.Path, f.size)
 	})

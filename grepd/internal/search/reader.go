@@ -11,15 +11,9 @@ import (
 // ends Reader returns at once, although a Read that hangs goes on until it returns. A large file from which
 // nothing has been read yet is searched as by Run.
 func Reader(ctx context.Context, r io.Reader, label string, o Options, sink Sink) (Stats, error) {
-	if err := o.check(); err != nil {
+	e, err := newEmitter(ctx, &o, sink)
+	if err != nil || o.selectsNothing() {
 		return Stats{}, err
-	}
-	e := &emitter{o: &o, sink: o.sink(sink), w: newWorker(ctx, &o)}
-	if o.selectsNothing() {
-		return e.stats, nil
-	}
-	if o.blockBytes == 0 {
-		o.blockBytes = BlockBytes
 	}
 	if f, size, ok := inBlocks(r); ok {
 		err := searchInput(ctx, f, label, size, e)
@@ -34,7 +28,7 @@ func Reader(ctx context.Context, r io.Reader, label string, o Options, sink Sink
 			size = info.Size()
 		}
 	}
-	err := e.begin(label, size)
+	err = e.begin(label, size)
 	if err == nil {
 		err = readAll(ctx, r, label, e)
 	}

@@ -21,17 +21,11 @@ const runsKeptMax = 16
 // path goes to sink.Error and does not end the search; the error that Run returns is the
 // sink's, or the context's, or says that the options are not valid.
 func Run(ctx context.Context, m *Mounts, paths []string, o Options, sink Sink) (Stats, error) {
-	if err := o.check(); err != nil {
+	e, err := newEmitter(ctx, &o, sink)
+	if err != nil || o.selectsNothing() {
 		return Stats{}, err
 	}
-	if o.blockBytes == 0 {
-		o.blockBytes = BlockBytes
-	}
-	e := &emitter{o: &o, sink: o.sink(sink), w: newWorker(ctx, &o)}
-	if o.selectsNothing() {
-		return e.stats, nil
-	}
-	err := e.run(ctx, func(p *pipeline) { p.open(m, paths) })
+	err = e.run(ctx, func(p *pipeline) { p.open(m, paths) })
 	return e.stats, err
 }
 

@@ -1,4 +1,8 @@
 // Package sample sums up what a benchmark has measured.
+//
+// # Concurrency
+//
+// The functions keep no state and may be called from any goroutine.
 package sample
 
 import "slices"
