@@ -132,6 +132,11 @@ const (
 	// baseWindow is how long the smallest (receive - send) difference of a link is
 	// remembered, at least; twice that at the most.
 	baseWindow = 30 * time.Second
+	// familiarAfter is how long a link is known before it counts as slow rather than disturbed.
+	familiarAfter = 10 * time.Second
+	// tripMax is the longest round trip that tells of a link that may be disturbed. One that
+	// always takes longer is slow.
+	tripMax = doubtWindow
 	// driftMax is how far two clocks of 200 ppm each drift apart meanwhile.
 	driftMax = 24 * time.Millisecond
 

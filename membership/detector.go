@@ -76,7 +76,7 @@ func (n *Node) takeUp(target *Member) monitor {
 }
 
 func (m *monitor) watched() Watched {
-	w := Watched{ID: m.target.ID, Stamp: m.stamp, Fresh: m.fresh, HasBase: m.base.samples > 0}
+	w := Watched{ID: m.target.ID, Stamp: m.stamp, Fresh: m.fresh, HasBase: m.base.sampled}
 	if w.HasBase {
 		w.Base = m.base.min(m.fresh)
 	}
@@ -102,8 +102,11 @@ func (m *monitor) heard(stamp, now time.Duration) (newer bool) {
 // probe was sent, which is a proof of life that no clock can spoil: where the base delay says
 // otherwise, the target's clock has stood still.
 func (m *monitor) answered(seq uint64, stamp, now time.Duration) (newer bool) {
-	if at, ok := m.asked.at(seq); ok {
-		m.base.atLeast(at-stamp, now)
+	if sent, ok := m.asked.at(seq); ok {
+		m.base.atLeast(sent-stamp, now)
+		if now-sent <= tripMax {
+			m.base.trips.take(sent-stamp+detectMargin, now)
+		}
 	}
 	return m.heard(stamp, now)
 }
@@ -148,19 +151,19 @@ func (m *monitor) told(seq uint64, stamp, age, now time.Duration) (newer bool) {
 		return false
 	}
 	at := now - age // or before, since the report has been on its way
-	if m.base.refutes(at-stamp, now) {
+	if m.base.proof.refutes(at-stamp, now) {
 		at = stamp + m.base.min(now) // the co-monitor has not noticed yet
 	} else {
-		m.base.hint(at-stamp, now)
+		m.base.reports.take(at-stamp, now)
 	}
 	if stamp == m.stamp {
-		if m.base.samples == 0 {
+		if !m.base.sampled {
 			m.fresh = min(m.fresh, at) // this report has been on its way for less time
 		}
 		return false
 	}
 	m.stamp = stamp
-	if m.base.samples > 0 {
+	if m.base.sampled {
 		m.fresh = max(m.fresh, min(at, stamp+m.base.min(now)))
 	} else {
 		// This monitor has not heard anything itself, and goes by what the others know, even
@@ -172,83 +175,6 @@ func (m *monitor) told(seq uint64, stamp, age, now time.Duration) (newer bool) {
 		m.fresh = min(m.fresh, at)
 	}
 	return true
-}
-
-// baseDelay finds the smallest difference of receive and send time over a sliding window:
-// the offset of the two clocks plus the delay of an undisturbed packet. Adding it to a
-// send stamp gives when the packet would have come at the latest, had nothing delayed it.
-//
-// A co-monitor's report gives another upper bound on the offset, by way of its own link. It
-// corrects a link of which too little is known yet, or that is as good. But a link that is
-// slow by itself is measured by itself: if it were not, each of its heartbeats would look
-// late, and with the co-monitors dead the target would be taken for dead as well.
-//
-// An answered probe gives a lower bound: the stamp was made after the question was sent. It
-// finds out that the target's clock has stood still, as that of a virtual machine that is
-// being moved: all that was known before, and what co-monitors that have not noticed report,
-// then says that each stamp is older than it is.
-type baseDelay struct {
-	began         time.Duration // of the current half of the window
-	current, past time.Duration // smallest of the current half and of the one before
-	samples       int           // in the window, up to samplesEnough
-	hinted        time.Duration // the smallest bound that reports gave
-	hintedAt      time.Duration
-	hasHint       bool
-	proven        time.Duration // the largest lower bound that answered probes gave
-	provenAt      time.Duration
-	hasProof      bool
-}
-
-// samplesEnough is how many packets show what a link is like.
-const samplesEnough = 8
-
-func (b *baseDelay) add(difference, now time.Duration) {
-	if b.refutes(difference, now) {
-		b.hasProof = false // the clock has been set forward, or this node's stood still
-	}
-	switch {
-	case b.samples == 0:
-		b.began, b.current, b.past = now, difference, never
-	case now-b.began >= baseWindow:
-		b.began, b.current, b.past = now, difference, b.current
-	default:
-		b.current = min(b.current, difference)
-	}
-	b.samples = min(b.samples+1, samplesEnough)
-}
-
-func (b *baseDelay) hint(bound, now time.Duration) {
-	if !b.hasHint || bound < b.hinted || now-b.hintedAt >= baseWindow {
-		b.hinted, b.hintedAt, b.hasHint = bound, now, true
-	}
-}
-
-// atLeast takes in a lower bound. What contradicts it is of another time, and forgotten.
-func (b *baseDelay) atLeast(bound, now time.Duration) {
-	if !b.hasProof || bound > b.proven || now-b.provenAt >= baseWindow {
-		b.proven, b.provenAt, b.hasProof = bound, now, true
-	}
-	if b.samples > 0 && b.refutes(min(b.current, b.past), now) {
-		b.samples = 0
-	}
-	if b.refutes(b.hinted, now) {
-		b.hasHint = false
-	}
-}
-
-// refutes reports whether an upper bound is too small for what answered probes have shown.
-func (b *baseDelay) refutes(bound, now time.Duration) bool {
-	return b.hasProof && now-b.provenAt < 2*baseWindow && bound < b.proven-driftMax
-}
-
-// min needs at least one sample.
-func (b *baseDelay) min(now time.Duration) time.Duration {
-	own := min(b.current, b.past)
-	if b.hasHint && now-b.hintedAt < 2*baseWindow && b.hinted < own &&
-		(b.samples < samplesEnough || own-b.hinted <= heartbeatSlack) {
-		return b.hinted
-	}
-	return own
 }
 
 // followList makes the detector watch and feed the neighbours that the list gives it now.

@@ -55,6 +55,8 @@ func TestSeedsThatBrokeAPromise(t *testing.T) {
 		57_564,    // the last monitor left, and its only link had spikes
 		69_781,    // the last monitor left, and told of it what it knew before it was known to leave
 		2_000_780, // a monitor that had heard nothing counted a delayed report as fresh
+		1_007_152, // all that two members had heard of each other was delayed
+		1_011_085, // a young link, disturbed from the first, was taken for a slow one
 	} {
 		if r := Trial(seed, FullRange); r.Broken() {
 			t.Errorf("%v\n%v", r, r.Report.Violations[0])
