@@ -1,0 +1,160 @@
+package membership
+
+import (
+	"time"
+)
+
+// monitor watches one predecessor.
+//
+//	           stamp older than Bounds.Doubt
+//	┌───────┐ ─────────────────────────────▶ ┌───────┐  stamp older than Bounds.Deadline,
+//	│ quiet │                                │ doubt │  and probes unanswered
+//	└───────┘ ◀───────────────────────────── └───────┘ ────────────────────────────────▶ FAIL
+//	           a newer stamp, from anyone
+type monitor struct {
+	target *Member
+	stamp  time.Duration // the newest of the target's, on its clock
+	fresh  time.Duration // Mono at which the stamp was made, at the latest
+	base   baseDelay
+
+	doubting  bool
+	suspected bool          // EventSuspect has been emitted, and EventTrust has not
+	since     time.Duration // the doubt began, or begins anew
+	nextProbe time.Duration
+	asked     questions
+	// ripe is when probesMin probes have gone unanswered long enough; never before.
+	ripe    time.Duration
+	probes  int
+	answers int // co-monitors' reports that knew nothing newer
+
+	// until ends the watch of a target that a newcomer has come in front of. The newcomer
+	// begins with a deadline of grace; until that is over, the relieved monitor is the one
+	// that knows how long the target has been silent. Zero: this node is a monitor by right.
+	until time.Duration
+}
+
+// takeUp begins to watch a member. It has a full deadline of grace: nobody can have told it
+// earlier whom to send its heartbeats to. It is asked at once, so that what its link is like
+// is known by a round trip, and not by a first heartbeat that may have been delayed.
+func (n *Node) takeUp(target *Member) monitor {
+	m := monitor{target: target, fresh: n.now.Mono, ripe: never}
+	if n.phase == InGroup {
+		n.probeTarget(target.ID, &m)
+	}
+	return m
+}
+
+func (m *monitor) watched() Watched {
+	w := Watched{ID: m.target.ID, Stamp: m.stamp, Fresh: m.fresh, HasBase: m.base.sampled}
+	if w.HasBase {
+		w.Base = m.base.min(m.fresh)
+	}
+	if m.doubting {
+		w.Doubt = Doubt{Probes: m.probes, Since: m.since, NextProbe: m.nextProbe, Ripe: m.ripe}
+	}
+	return w
+}
+
+// heard takes in a stamp that came straight from the target.
+func (m *monitor) heard(stamp, now time.Duration) (newer bool) {
+	m.base.add(now-stamp, now)
+	if stamp > m.stamp {
+		m.stamp = stamp
+		m.fresh = stamp + m.base.min(now)
+		return true
+	}
+	m.fresh = min(m.fresh, m.stamp+m.base.min(now))
+	return false
+}
+
+// answered takes in the stamp with which the target answered a probe. It was made after the
+// probe was sent, which is a proof of life that no clock can spoil: where the base delay says
+// otherwise, the target's clock has stood still.
+func (m *monitor) answered(seq uint64, stamp, now time.Duration) (newer bool) {
+	if sent, ok := m.asked.at(seq); ok {
+		m.base.atLeast(sent-stamp, now)
+		if now-sent <= tripMax {
+			m.base.trips.take(sent-stamp+detectMargin, now)
+		}
+	}
+	return m.heard(stamp, now)
+}
+
+// questions are the last rounds of a monitor's probes and queries: more than there are in a
+// doubt, since others' queries have this node probe as well.
+type questions struct {
+	last [32]round
+	next int
+}
+
+// round is what was asked at one instant: questions with successive numbers.
+type round struct {
+	first, last uint64
+	sent        time.Duration
+}
+
+func (q *questions) add(seq uint64, now time.Duration) {
+	latest := &q.last[(q.next+len(q.last)-1)%len(q.last)]
+	if latest.sent == now && latest.last+1 == seq {
+		latest.last = seq
+		return
+	}
+	q.last[q.next] = round{seq, seq, now}
+	q.next = (q.next + 1) % len(q.last)
+}
+
+// at is when the question with this number was sent.
+func (q *questions) at(seq uint64) (sent time.Duration, ok bool) {
+	for _, r := range q.last {
+		if r.first <= seq && seq <= r.last && seq != 0 {
+			return r.sent, true
+		}
+	}
+	return 0, false
+}
+
+// told takes in a stamp that a co-monitor reports, of which it says how old it is. The report
+// answers the question with this number, or none.
+func (m *monitor) told(seq uint64, stamp, age, now time.Duration) (newer bool) {
+	if stamp < m.stamp || stamp == 0 {
+		return false
+	}
+	at := now - age // or before, since the report has been on its way
+	if m.base.proof.refutes(at-stamp, now) {
+		at = stamp + m.base.min(now) // the co-monitor has not noticed yet
+	} else {
+		m.base.reports.take(at-stamp, now)
+	}
+	if stamp == m.stamp {
+		if !m.base.sampled {
+			m.fresh = min(m.fresh, at) // this report has been on its way for less time
+		}
+		return false
+	}
+	m.stamp = stamp
+	if m.base.sampled {
+		m.fresh = max(m.fresh, min(at, stamp+m.base.min(now)))
+	} else {
+		// This monitor has not heard anything itself, and goes by what the others know, even
+		// where that is less than the grace it gave. It is more only if it was so when the
+		// question was asked: the report may have been long on its way.
+		if sent, ok := m.asked.at(seq); ok {
+			m.fresh = max(m.fresh, sent-age)
+		}
+		m.fresh = min(m.fresh, at)
+	}
+	return true
+}
+
+func (m *monitor) due(b *Bounds) time.Duration {
+	if !m.doubting {
+		if m.until > 0 {
+			return min(m.until, m.fresh+b.Doubt)
+		}
+		return m.fresh + b.Doubt
+	}
+	if m.ripe == never {
+		return m.nextProbe
+	}
+	return min(m.nextProbe, max(m.ripe, m.fresh+b.Deadline))
+}
