@@ -14,7 +14,8 @@ type Bounds struct {
 
 	Interval time.Duration // between two heartbeats
 	Doubt    time.Duration // age of the freshest stamp at which probing begins
-	Deadline time.Duration // ... at which a monitor declares the member failed
+	Agreed   time.Duration // ... at which the monitors declare the member failed if all of them agree
+	Deadline time.Duration // ... at which any of them does
 	Margin   time.Duration // base delay of a link, and lateness of a monitor
 	Detect   time.Duration // = Deadline + Margin: a crash is in the first live list
 
@@ -61,6 +62,7 @@ func boundsOf(c Config, n int) Bounds {
 	b.Deadline = b.Detect - b.Margin
 	b.Interval = b.Deadline - doubtWindow
 	b.Doubt = b.Interval + heartbeatSlack
+	b.Agreed = b.Interval + agreedAfter
 	b.Spread = b.Rank + b.Batch + time.Duration(b.Hops)*b.Hop + time.Duration(b.MaxFailures)*b.Takeover
 	b.All = b.Detect + b.Spread
 	return b
@@ -84,7 +86,8 @@ func (b Bounds) String() string {
 	fmt.Fprintf(&s, "%d members, at most %d of them failing at once\n", b.Members, b.MaxFailures)
 	line(b.Interval, "heartbeat interval")
 	line(b.Doubt, "silence at which a member is doubted and probed")
-	line(b.Deadline, "silence at which it is declared failed")
+	line(b.Agreed, "silence at which it is declared failed if all its monitors agree")
+	line(b.Deadline, "silence at which any of them declares it failed")
 	line(b.Margin, "+ base delay of a link and lateness of a monitor")
 	line(b.Detect, "= a failure is in the first live list")
 	line(b.Rank, "+ later monitors wait for earlier ones to spread it")

@@ -116,8 +116,13 @@ const (
 	intervalMin    = 200 * time.Millisecond
 
 	probeEvery = 100 * time.Millisecond
-	probesMin  = 3 // that go unanswered before a member is declared failed
-	helpersMax = 4 // random members that are asked with each probe
+	lonesMax   = 3 // probes of a monitor whose co-monitors have heard of the target
+	roundsMin  = 3 // that are in vain before a member is declared failed
+	helpersMax = 4 // random members that are asked in each round
+	// agreedAfter is how long after its heartbeat was due a member is declared failed about whom
+	// its monitors agree: time for roundsMin rounds.
+	agreedAfter = heartbeatSlack + roundsMin*probeEvery
+	agreeingMax = 2 * maxFailuresMax
 	// heldProbeEvery is how often a node that is cut off looks whether it still is.
 	heldProbeEvery = time.Second
 	// relaysMax bounds the askers for whom a node passes a newer stamp on, relayFor how long it does.

@@ -111,7 +111,7 @@ func (d *detector) restore(s Snapshot, crashed bool) {
 			}
 			if w.Doubt.Probes > 0 && !crashed {
 				m.doubting, m.suspected, m.probes = true, true, w.Doubt.Probes
-				m.since, m.nextProbe, m.ripe = w.Doubt.Since, w.Doubt.NextProbe, w.Doubt.Ripe
+				m.rounds, m.since, m.nextProbe, m.ripe = w.Doubt.Rounds, w.Doubt.Since, w.Doubt.NextProbe, w.Doubt.Ripe
 			}
 		}
 	}
@@ -122,8 +122,7 @@ func (d *detector) restore(s Snapshot, crashed bool) {
 func (d *detector) startOver(now time.Duration) {
 	d.held = false
 	for i := range d.monitors {
-		m := &d.monitors[i]
-		m.since, m.nextProbe, m.ripe, m.probes, m.answers = now, now, never, 0, 0
+		d.monitors[i].doubtAfresh(now)
 	}
 }
 
@@ -133,7 +132,7 @@ func (n *Node) detectorDue() time.Duration {
 		due = never // until there is a successor, a round is nothing to wake for
 	}
 	for i := range n.detector.monitors {
-		due = min(due, n.detector.monitors[i].due(&n.bounds))
+		due = min(due, n.monitorDue(&n.detector.monitors[i]))
 	}
 	return due
 }

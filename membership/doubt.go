@@ -5,22 +5,28 @@ import (
 	"time"
 )
 
+// Doubt begins when the freshest stamp of a member is heartbeatSlack older than an interval.
+// If the others have heard of it since, one heartbeat was lost, or the member has crashed just
+// after the last one: the monitor goes on to probe it, alone, until it hears of something that
+// the member did after that heartbeat was due. If nobody has, there are rounds of questions, to
+// the co-monitors and to random members too.
+//
+// The verdict falls at the deadline. It falls earlier where each of the co-monitors has said, in
+// these rounds, that it knows of nothing newer either: then the freshest stamp of all is known,
+// and since a member speaks to its monitors in turns, it has been silent for longer than any
+// pause that it may make.
+
 // tickMonitor reports whether it declared its target failed.
 func (n *Node) tickMonitor(m *monitor) (declared bool) {
 	now := n.now.Mono
 	silent := now - m.fresh
-	if silent < n.bounds.Doubt {
-		n.trust(m, silent)
-		return false
-	}
 	if !m.doubting {
-		m.doubting, m.since, m.nextProbe, m.ripe, m.probes, m.answers = true, now, now, never, 0, 0
-		if m.until == 0 { // else it sends its heartbeats elsewhere
-			m.suspected = true
-			n.emit(Event{Kind: EventSuspect, Peer: m.target.ID, Silent: silent})
+		if silent < n.bounds.Doubt {
+			return false
 		}
+		n.doubt(m, silent)
 	}
-	if silent >= n.bounds.Deadline && now >= m.ripe {
+	if now >= m.ripe && (silent >= n.bounds.Deadline || silent >= n.bounds.Agreed && n.agreed(m)) {
 		if !n.isolated(m) {
 			n.declare(m, silent)
 			return true
@@ -36,15 +42,74 @@ func (n *Node) tickMonitor(m *monitor) (declared bool) {
 	return false
 }
 
-// trust ends the doubt about a target that was heard of.
-func (n *Node) trust(m *monitor, silent time.Duration) {
-	if m.doubting {
-		m.doubting, m.ripe = false, never
-		if m.suspected {
-			m.suspected = false
-			n.emit(Event{Kind: EventTrust, Peer: m.target.ID, Silent: silent})
-		}
+// doubt begins to doubt a target.
+func (n *Node) doubt(m *monitor, silent time.Duration) {
+	m.doubting = true
+	m.doubtAfresh(n.now.Mono)
+	if m.until == 0 { // else it sends its heartbeats elsewhere
+		m.suspected = true
+		n.emit(Event{Kind: EventSuspect, Peer: m.target.ID, Silent: silent})
 	}
+}
+
+// doubtAfresh forgets what has been asked, and that nobody knew anything.
+func (m *monitor) doubtAfresh(now time.Duration) {
+	m.since, m.nextProbe, m.probes, m.answers = now, now, 0, 0
+	m.endRounds()
+}
+
+// endRounds forgets the rounds of questions: they were about an earlier stamp.
+func (m *monitor) endRounds() {
+	m.rounds, m.ripe, m.agreeing = 0, never, m.agreeing[:0]
+}
+
+// reconsider ends a doubt about a target that has done something since its heartbeat was due.
+func (n *Node) reconsider(m *monitor) {
+	silent := n.now.Mono - m.fresh
+	if silent >= n.bounds.Doubt {
+		m.agreeing = m.agreeing[:0] // it was about an earlier stamp
+		return
+	}
+	if m.endRounds(); m.fresh < m.since-heartbeatSlack {
+		return
+	}
+	m.doubting = false
+	if m.suspected {
+		m.suspected = false
+		n.emit(Event{Kind: EventTrust, Peer: m.target.ID, Silent: silent})
+	}
+}
+
+// monitorDue is when there is something to do about a target.
+func (n *Node) monitorDue(m *monitor) time.Duration {
+	switch {
+	case m.doubting && m.ripe == never:
+		return m.nextProbe
+	case m.doubting && n.agreed(m):
+		return min(m.nextProbe, max(m.ripe, m.fresh+n.bounds.Agreed))
+	case m.doubting:
+		return min(m.nextProbe, max(m.ripe, m.fresh+n.bounds.Deadline))
+	case m.until > 0:
+		return min(m.until, m.fresh+n.bounds.Doubt)
+	default:
+		return m.fresh + n.bounds.Doubt
+	}
+}
+
+// agreed reports whether there are co-monitors, and each has said in the rounds that it knows
+// of nothing newer.
+func (n *Node) agreed(m *monitor) bool {
+	asked := 0
+	for _, c := range n.monitorsOf(m.target) {
+		if c.position == n.position {
+			continue
+		}
+		if !slices.Contains(m.agreeing, c.Addr) {
+			return false
+		}
+		asked++
+	}
+	return asked > 0
 }
 
 // isolated reports whether this node is probably the one that is cut off, and so should
@@ -54,26 +119,33 @@ func (n *Node) trust(m *monitor, silent time.Duration) {
 // that none of them has answered.
 func (n *Node) isolated(m *monitor) bool {
 	others := n.list.ring.Live() - 1
-	unanswered := n.lastHeard <= m.since && others > 2*n.cfg.MaxFailures
+	unanswered := n.lastHeard <= max(m.since, m.fresh+n.bounds.Doubt) && others > 2*n.cfg.MaxFailures
 	return unanswered || n.now.Mono-n.lastHeard >= n.bounds.Deadline && others > n.cfg.MaxFailures
 }
 
-// helpers is how many random members are asked with a probe, the first, the second and so on.
-// Most doubts are about one lost heartbeat, and end with the first. The later ones are rare, and
-// near the deadline, where many ways are better than few.
-func helpers(probes int) int { return min(2*(probes-1), helpersMax) }
+// helpers is how many random members are asked in a round, the first, the second and so on.
+// Many doubts end with the first round. The later ones are rare, and near the deadline, where
+// many ways are better than few.
+func helpers(round int) int { return min(2*(round-1), helpersMax) }
 
-// probe asks the target itself and its other monitors. Where that does not end the doubt, it
-// also asks random members: the way from the target may be bad, and those from the co-monitors
-// as well, or they are dead.
+// probe asks the target itself and, if they have not heard of it lately, its other monitors.
+// Where that does not end the doubt, it also asks random members: the way from the target may
+// be bad, and those from the co-monitors as well, or they are dead.
 func (n *Node) probe(m *monitor) {
 	now := n.now.Mono
 	m.nextProbe = now + probeEvery
+	m.probes++
 	n.probeTarget(m.target.ID, m)
-	if m.probes++; m.probes == probesMin {
+	if rounds := m.fresh + n.bounds.Doubt; now < rounds {
+		if m.probes >= lonesMax {
+			m.nextProbe = rounds
+		}
+		return
+	}
+	if m.rounds++; m.rounds >= roundsMin && m.ripe == never {
 		m.ripe = now + probeEvery
 	}
-	if m.until > 0 && m.probes < probesMin {
+	if m.until > 0 && m.rounds < roundsMin {
 		return // it was relieved, and no heartbeat was due; nobody is in doubt yet
 	}
 	monitors := n.monitorsOf(m.target)
@@ -81,7 +153,7 @@ func (n *Node) probe(m *monitor) {
 		n.query(c, m)
 	}
 	but := append(monitors, m.target)
-	for range helpers(m.probes) {
+	for range helpers(m.rounds) {
 		n.query(n.anyone(but...), m)
 	}
 }
@@ -127,8 +199,8 @@ func (n *Node) fresher(m *monitor, newer bool) {
 	if len(n.detector.relays) > 0 {
 		n.relay(m.target.ID, m.stamp, n.now.Mono-m.fresh, noProbe)
 	}
-	if m.doubting && n.now.Mono-m.fresh < n.bounds.Doubt {
-		n.trust(m, n.now.Mono-m.fresh)
+	if m.doubting {
+		n.reconsider(m)
 	}
 }
 
@@ -152,5 +224,16 @@ func (n *Node) stepReport(m *Message) {
 		n.fresher(w, true)
 	} else if w.doubting {
 		w.answers++
+		n.takeAgreement(w, m)
+	}
+}
+
+// takeAgreement notes a report that knows the target, and of nothing newer, if it answers a
+// question of the rounds.
+func (n *Node) takeAgreement(w *monitor, m *Message) {
+	sent, ok := w.asked.at(m.Seq)
+	if ok && sent-w.fresh >= n.bounds.Doubt && m.Stamp > 0 && !slices.Contains(w.agreeing, m.Sender.Addr) &&
+		len(w.agreeing) < agreeingMax {
+		w.agreeing = append(w.agreeing, m.Sender.Addr)
 	}
 }

@@ -1,16 +1,18 @@
 package membership
 
 import (
+	"net/netip"
 	"time"
 )
 
 // monitor watches one predecessor.
 //
-//	           stamp older than Bounds.Doubt
-//	┌───────┐ ─────────────────────────────▶ ┌───────┐  stamp older than Bounds.Deadline,
-//	│ quiet │                                │ doubt │  and probes unanswered
-//	└───────┘ ◀───────────────────────────── └───────┘ ────────────────────────────────▶ FAIL
-//	           a newer stamp, from anyone
+//	           stamp older than Bounds.Doubt             stamp older than Bounds.Deadline,
+//	┌───────┐ ─────────────────────────────▶ ┌───────┐   or Bounds.Agreed if all agree
+//	│ quiet │                                │ doubt │ ──────────────────────────────────▶ FAIL
+//	└───────┘ ◀───────────────────────────── └───────┘   and rounds of questions in vain
+//	           a stamp made since a heartbeat
+//	           was due, from anyone
 type monitor struct {
 	target *Member
 	stamp  time.Duration // the newest of the target's, on its clock
@@ -22,10 +24,13 @@ type monitor struct {
 	since     time.Duration // the doubt began, or begins anew
 	nextProbe time.Duration
 	asked     questions
-	// ripe is when probesMin probes have gone unanswered long enough; never before.
-	ripe    time.Duration
-	probes  int
-	answers int // co-monitors' reports that knew nothing newer
+	probes    int // that went unanswered
+	rounds    int // of them, in which others were asked as well, since nobody had heard of the target
+	answers   int // others' reports that knew nothing newer
+	// agreeing are the members that knew the target in these rounds, and nothing newer.
+	agreeing []netip.AddrPort
+	// ripe is when roundsMin rounds have been in vain for long enough; never before.
+	ripe time.Duration
 
 	// until ends the watch of a target that a newcomer has come in front of. The newcomer
 	// begins with a deadline of grace; until that is over, the relieved monitor is the one
@@ -50,7 +55,7 @@ func (m *monitor) watched() Watched {
 		w.Base = m.base.min(m.fresh)
 	}
 	if m.doubting {
-		w.Doubt = Doubt{Probes: m.probes, Since: m.since, NextProbe: m.nextProbe, Ripe: m.ripe}
+		w.Doubt = Doubt{Probes: m.probes, Rounds: m.rounds, Since: m.since, NextProbe: m.nextProbe, Ripe: m.ripe}
 	}
 	return w
 }
@@ -144,17 +149,4 @@ func (m *monitor) told(seq uint64, stamp, age, now time.Duration) (newer bool) {
 		m.fresh = min(m.fresh, at)
 	}
 	return true
-}
-
-func (m *monitor) due(b *Bounds) time.Duration {
-	if !m.doubting {
-		if m.until > 0 {
-			return min(m.until, m.fresh+b.Doubt)
-		}
-		return m.fresh + b.Doubt
-	}
-	if m.ripe == never {
-		return m.nextProbe
-	}
-	return min(m.nextProbe, max(m.ripe, m.fresh+b.Deadline))
 }

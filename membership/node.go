@@ -135,7 +135,7 @@ type Watched struct {
 
 // Doubt is how far a monitor has come with a member that it doubts. Times are Mono.
 type Doubt struct {
-	Probes                 int // that have been sent
+	Probes, Rounds         int // that have been in vain
 	Since, NextProbe, Ripe time.Duration
 }
 

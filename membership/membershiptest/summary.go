@@ -68,10 +68,10 @@ func (s *Summary) Add(r Result) {
 
 // String is the line that ends a run.
 func (s *Summary) String() string {
-	return fmt.Sprintf("%d trials, %d crashes: first detection p99.9 %.3f s, worst %.3f s (seed %d); all lists p99.9 %.3f s, worst %.3f s (seed %d); %d false FAILs, %d excused; %.1f B/s, %.2f packets/s a member; %d trials broke a bound",
+	return fmt.Sprintf("%d trials, %d crashes: first detection median %.3f s, p99.9 %.3f s, worst %.3f s (seed %d); all lists median %.3f s, p99.9 %.3f s, worst %.3f s (seed %d); %d false FAILs, %d excused; %.1f B/s, %.2f packets/s a member; %d trials broke a bound",
 		s.Trials, s.Crashes,
-		s.first.quantile(0.999).Seconds(), s.first.worst.Seconds(), s.first.worstSeed,
-		s.last.quantile(0.999).Seconds(), s.last.worst.Seconds(), s.last.worstSeed,
+		s.first.quantile(0.5).Seconds(), s.first.quantile(0.999).Seconds(), s.first.worst.Seconds(), s.first.worstSeed,
+		s.last.quantile(0.5).Seconds(), s.last.quantile(0.999).Seconds(), s.last.worst.Seconds(), s.last.worstSeed,
 		s.FalseFails, s.Excused, s.quiet.BytesPerSecond(), s.quiet.PacketsPerSecond(), s.BrokenIn)
 }
 

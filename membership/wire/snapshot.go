@@ -37,7 +37,7 @@ func AppendSnapshot(buf []byte, s membership.Snapshot) []byte {
 		p.Watched = append(p.Watched, wirepb.Watched{
 			Id: id(w.ID), StampNanos: int64(w.Stamp), FreshNanos: int64(w.Fresh),
 			BaseNanos: int64(w.Base), HasBase: w.HasBase,
-			Probes: uint32(w.Doubt.Probes), SinceNanos: int64(w.Doubt.Since),
+			Probes: uint32(w.Doubt.Probes), LoneProbes: uint32(w.Doubt.Probes - w.Doubt.Rounds), SinceNanos: int64(w.Doubt.Since),
 			NextProbeNanos: int64(w.Doubt.NextProbe), RipeNanos: int64(w.Doubt.Ripe),
 		})
 	}
@@ -90,7 +90,7 @@ func DecodeSnapshot(data []byte) (membership.Snapshot, error) {
 			ID: d.id(w.Id), Stamp: time.Duration(w.StampNanos), Fresh: time.Duration(w.FreshNanos),
 			Base: time.Duration(w.BaseNanos), HasBase: w.HasBase,
 			Doubt: membership.Doubt{
-				Probes: int(min(w.Probes, math.MaxUint16)), Since: time.Duration(w.SinceNanos),
+				Probes: int(min(w.Probes, math.MaxUint16)), Rounds: int(min(w.Probes-min(w.Probes, w.LoneProbes), math.MaxUint16)), Since: time.Duration(w.SinceNanos),
 				NextProbe: time.Duration(w.NextProbeNanos), Ripe: time.Duration(w.RipeNanos),
 			},
 		})

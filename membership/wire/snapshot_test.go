@@ -37,7 +37,8 @@ var layouts = []struct {
 	}},
 	{"1.1", func(s *membership.Snapshot) { s.Pending, s.Watched[0].Doubt = membership.Pending{}, membership.Doubt{} }},
 	{"1.2", func(s *membership.Snapshot) { s.Watched[0].Doubt = membership.Doubt{} }},
-	{"1.3", func(*membership.Snapshot) {}},
+	{"1.3", func(s *membership.Snapshot) { s.Watched[0].Doubt.Rounds = s.Watched[0].Doubt.Probes }}, // all probes were
+	{"1.4", func(*membership.Snapshot) {}},
 }
 
 const sampleAt = 5 * time.Hour // Mono
@@ -58,7 +59,7 @@ func sample() membership.Snapshot {
 		Watched: []membership.Watched{{
 			ID: peer, Stamp: time.Minute, Fresh: sampleAt - 2*time.Second, Base: -time.Millisecond, HasBase: true,
 			Doubt: membership.Doubt{
-				Probes: 3, Since: sampleAt - 700*time.Millisecond,
+				Probes: 3, Rounds: 2, Since: sampleAt - 700*time.Millisecond,
 				NextProbe: sampleAt + 50*time.Millisecond, Ripe: sampleAt + 50*time.Millisecond,
 			},
 		}},

@@ -24,7 +24,7 @@ func TestSummaryIsTheLastLine(t *testing.T) {
 		t.Errorf("exit status %d, want %d:\n%s", status, exitOK, stdout)
 	}
 	last := lastLine(stdout)
-	for _, want := range []string{"5 trials, 10 crashes", "first detection p99.9", "all lists p99.9", "0 false FAILs", "B/s", "0 trials broke"} {
+	for _, want := range []string{"5 trials, 10 crashes", "first detection median", "all lists median", "0 false FAILs", "B/s", "0 trials broke"} {
 		if !strings.Contains(last, want) {
 			t.Errorf("the last line is %q, want it to say %q", last, want)
 		}
