@@ -38,8 +38,8 @@ const (
 	// grow, and would come to what the others take for a failure.
 	quickKills = 4
 	// mayBeAway is how long a plugin may be away for certain before the others declare the
-	// node failed: their deadline, without the time since the last heartbeat.
-	mayBeAway = 1400 * time.Millisecond
+	// node failed: the silence at which they agree, without the time since the last heartbeat.
+	mayBeAway = 1150 * time.Millisecond
 )
 
 // ownPlugins gives the node a plugin directory of its own, with the membership plugin.

@@ -177,7 +177,7 @@ func (s *service) Bounds(ctx context.Context, members int) (*pluginpb.BoundsRepl
 	}
 	return &pluginpb.BoundsReply{
 		Members: uint32(b.Members), MaxFailures: uint32(b.MaxFailures),
-		IntervalNanos: int64(b.Interval), DoubtNanos: int64(b.Doubt), DeadlineNanos: int64(b.Deadline),
+		IntervalNanos: int64(b.Interval), DoubtNanos: int64(b.Doubt), AgreedNanos: int64(b.Agreed), DeadlineNanos: int64(b.Deadline),
 		MarginNanos: int64(b.Margin), DetectNanos: int64(b.Detect),
 		RankNanos: int64(b.Rank), BatchNanos: int64(b.Batch), Hops: uint32(b.Hops), HopNanos: int64(b.Hop),
 		TakeoverNanos: int64(b.Takeover), SpreadNanos: int64(b.Spread), AllNanos: int64(b.All),

@@ -138,7 +138,7 @@ func (a *admin) Bounds(ctx context.Context, request *greppb.BoundsRequest) (*gre
 	}
 	return &greppb.BoundsReply{
 		Members: b.Members, MaxFailures: b.MaxFailures,
-		IntervalNanos: b.IntervalNanos, DoubtNanos: b.DoubtNanos, DeadlineNanos: b.DeadlineNanos,
+		IntervalNanos: b.IntervalNanos, DoubtNanos: b.DoubtNanos, AgreedNanos: b.AgreedNanos, DeadlineNanos: b.DeadlineNanos,
 		MarginNanos: b.MarginNanos, DetectNanos: b.DetectNanos,
 		RankNanos: b.RankNanos, BatchNanos: b.BatchNanos, Hops: b.Hops, HopNanos: b.HopNanos,
 		TakeoverNanos: b.TakeoverNanos, SpreadNanos: b.SpreadNanos, AllNanos: b.AllNanos,

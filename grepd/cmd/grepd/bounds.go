@@ -26,7 +26,8 @@ type boundsJSON struct {
 
 	Interval float64 `json:"interval_ms"` // between two heartbeats
 	Doubt    float64 `json:"doubt_ms"`    // silence at which a member is doubted and probed
-	Deadline float64 `json:"deadline_ms"` // ... at which it is declared failed
+	Agreed   float64 `json:"agreed_ms"`   // ... at which it is declared failed if all its monitors agree
+	Deadline float64 `json:"deadline_ms"` // ... at which any of them does
 	Margin   float64 `json:"margin_ms"`   // base delay of a link, and lateness of a monitor
 	Detect   float64 `json:"detect_ms"`   // = deadline + margin: a failure is in the first list
 
@@ -45,7 +46,7 @@ func boundsToJSON(b *greppb.BoundsReply) boundsJSON {
 	ms := func(nanos int64) float64 { return float64(nanos) / float64(time.Millisecond) }
 	return boundsJSON{
 		Members: b.Members, MaxFailures: b.MaxFailures,
-		Interval: ms(b.IntervalNanos), Doubt: ms(b.DoubtNanos), Deadline: ms(b.DeadlineNanos),
+		Interval: ms(b.IntervalNanos), Doubt: ms(b.DoubtNanos), Agreed: ms(b.AgreedNanos), Deadline: ms(b.DeadlineNanos),
 		Margin: ms(b.MarginNanos), Detect: ms(b.DetectNanos),
 		Rank: ms(b.RankNanos), Batch: ms(b.BatchNanos), Hops: b.Hops, Hop: ms(b.HopNanos),
 		Takeover: ms(b.TakeoverNanos), Spread: ms(b.SpreadNanos), All: ms(b.AllNanos),

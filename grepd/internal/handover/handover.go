@@ -95,7 +95,7 @@ type Timing struct {
 	Ready time.Duration
 	// Start is how long it may take from State to Started; 500 ms. That is a hundred times
 	// what it takes, and with an interval of 1.2 s between heartbeats it lets the old one
-	// resume before anybody declares the member failed, after 1.85 s without any. Where
+	// resume before anybody declares the member failed, after 1.6 s without any. Where
 	// the machine is so busy that it is not enough, the upgrade can be repeated.
 	Start time.Duration
 	// End is how long those of the new side may take to end that are not killed directly,

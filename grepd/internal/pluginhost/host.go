@@ -137,10 +137,10 @@ type Config struct {
 // Timing bounds everything that a host waits for. Zero fields get the defaults.
 //
 // The defaults belong together. Other members declare a node failed that has been silent for
-// 1.85 s, and a node may have sent its last heartbeat 0.4 s before its plugin stops. So a
+// 1.6 s, and a node may have sent its last heartbeat 0.4 s before its plugin stops. So a
 // new program that hangs at its Start, or an old one that hangs at its Freeze, is given Call
 // = 0.8 s before the other one works on, and a plugin that hangs is found after at most
-// PingEvery + Ping = 0.9 s, which leaves half a second to start another.
+// PingEvery + Ping = 0.8 s, which leaves 0.4 s to start another.
 type Timing struct {
 	Launch time.Duration // from the start of a process until it is healthy, and Start where nothing is at work; 30 s
 	Call   time.Duration // Freeze, and Start where another process can go on; pluginapi.CallTimeout
@@ -148,7 +148,7 @@ type Timing struct {
 	Grace  time.Duration // from being asked to end until being killed; 2 s
 	// PingEvery is the time between two signs of life; 200 ms.
 	PingEvery time.Duration
-	// Ping is how long the host waits for one; 700 ms, not counting time in which the
+	// Ping is how long the host waits for one; 600 ms, not counting time in which the
 	// machine was busy. Less would restart plugins that only had to wait for a slow disk.
 	Ping time.Duration
 	// SnapshotEvery is the age at which the state to go on from after a crash is taken anew;
@@ -175,7 +175,7 @@ func (t Timing) withDefaults() Timing {
 	t.Retire = cmp.Or(t.Retire, 3*time.Second)
 	t.Grace = cmp.Or(t.Grace, 2*time.Second)
 	t.PingEvery = cmp.Or(t.PingEvery, 200*time.Millisecond)
-	t.Ping = cmp.Or(t.Ping, 700*time.Millisecond)
+	t.Ping = cmp.Or(t.Ping, 600*time.Millisecond)
 	t.SnapshotEvery = cmp.Or(t.SnapshotEvery, 500*time.Millisecond)
 	t.RestartFirst = cmp.Or(t.RestartFirst, 100*time.Millisecond)
 	t.RestartMax = cmp.Or(t.RestartMax, 30*time.Second)
