@@ -26,7 +26,11 @@
 // # The parts of a Node
 //
 //	list.go       the member list, a join-semilattice: merging in any order gives the same
-//	detector.go   heartbeats, monitors, doubt and declaration
+//	detector.go   whom this node sends heartbeats to, and whom it watches
+//	monitor.go    what a monitor knows of a member: its freshest stamp, and the questions asked
+//	basedelay.go  how a member's clock and its link relate to this node's clock
+//	doubt.go      from a missing heartbeat to the verdict
+//	relay.go      what others ask about members, and who asked
 //	spreader.go   arc multicast: a change to everyone in O(log N) hops, each acknowledged
 //	syncer.go     digests on heartbeats, and comparison by ranges where they differ
 //	joiner.go     how a node gets into the group
@@ -42,7 +46,8 @@
 // does not delay detection. A monitor maps send stamps onto its own clock by the smallest
 // difference of receive and send time that it has seen lately; no clocks need agree. Before
 // the deadline it probes the member, and asks the other monitors. A report from one of them
-// carries its age as well as its stamp, so that it helps a monitor that has no mapping yet.
+// carries its age as well as its stamp, so that it helps a monitor that has no mapping yet. Where
+// all of them know of nothing newer, the verdict falls 250 ms before the deadline.
 //
 // A newcomer that comes between a member and its monitor begins with a deadline of grace. So
 // the relieved monitor goes on watching until that is over; else a join at the wrong moment

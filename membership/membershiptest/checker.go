@@ -384,13 +384,13 @@ func (c *checker) counts(h *host, change *Change) bool {
 }
 
 // covered reports whether the list of h has got as far as the change, whatever its events
-// said: a list that never knew of a member need not tell that it failed.
+// said: a list that never knew of a member, or of this life of it, need not tell that it failed.
 func (c *checker) covered(h *host, change *Change) bool {
 	if c.view(c.sim.hosts[change.Host], h).covers(change) {
 		return true
 	}
 	row := h.row(change.ID.Addr)
-	return viewOf(row).covers(change) || row == nil && change.State != membership.Alive
+	return viewOf(row).covers(change) || change.State != membership.Alive && (row == nil || !row.Live())
 }
 
 // checkDetected is called when a crash must be in some list.
