@@ -2,6 +2,7 @@ package membership
 
 import (
 	"fmt"
+	"iter"
 	"math"
 	"net/netip"
 	"slices"
@@ -202,6 +203,9 @@ func (n *Node) Leader() netip.AddrPort { return n.gateway.leader }
 // Members returns the list's rows in ring order, terminal ones included. The rows are
 // shared and must not be written to; the slice is the caller's.
 func (n *Node) Members() []*Member { return slices.Clone(n.list.ring.Points()) }
+
+// All yields the rows that Members returns. The node must not be called meanwhile.
+func (n *Node) All() iter.Seq[*Member] { return slices.Values(n.list.ring.Points()) }
 
 // Digest is equal on nodes that hold the same members to be alive.
 func (n *Node) Digest() uint64 { return n.list.digest }

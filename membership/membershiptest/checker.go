@@ -488,7 +488,7 @@ func (s *Sim) hasGateway() bool {
 // checkList checks one list, in which so many established members must be alive.
 func (c *checker) checkList(h *host, live int) {
 	alive, established := 0, 0
-	for _, m := range h.node.Members() {
+	for m := range h.node.All() {
 		if index := indexOf(m.Addr); index >= 0 && index < len(c.vouched) && c.vouched[index] == m {
 			alive++
 			established++

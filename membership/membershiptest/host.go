@@ -123,7 +123,7 @@ func (h *host) life(incarnation uint64) int {
 // keepState writes the state file: the members that the node last saw alive.
 func (h *host) keepState() {
 	h.stateFile = nil
-	for _, m := range h.node.Members() {
+	for m := range h.node.All() {
 		if m.State == membership.Alive && m.Addr != h.addr && len(h.stateFile) < knownMax {
 			h.stateFile = append(h.stateFile, m.Addr)
 		}
@@ -145,10 +145,10 @@ func (h *host) successors(k int) (indices []int) {
 
 // row is what the host's list holds for an address, or nil.
 func (h *host) row(addr netip.AddrPort) *membership.Member {
-	rows := h.node.Members()
-	i := slices.IndexFunc(rows, func(m *membership.Member) bool { return m.Addr == addr })
-	if i < 0 {
-		return nil
+	for m := range h.node.All() {
+		if m.Addr == addr {
+			return m
+		}
 	}
-	return rows[i]
+	return nil
 }

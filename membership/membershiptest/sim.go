@@ -353,7 +353,7 @@ func (s *Sim) Ring() []int {
 			continue
 		}
 		var order []int
-		for _, m := range h.node.Members() {
+		for m := range h.node.All() {
 			if m.State == membership.Alive {
 				order = append(order, indexOf(m.Addr))
 			}

@@ -11,6 +11,7 @@ import (
 	"math"
 	"os"
 	"runtime"
+	"runtime/debug"
 	"time"
 
 	"github.com/aksinghdce/cluster-membership-service/membership/membershiptest"
@@ -23,7 +24,18 @@ const (
 	exitUsage  = 2
 )
 
-func main() { os.Exit(run(os.Args[1:], os.Stdout, os.Stderr)) }
+func main() {
+	// A cluster of 10,000 is a hundred million pointers, and hardly any garbage.
+	debug.SetGCPercent(gcPercent)
+	debug.SetMemoryLimit(memoryLimit)
+	os.Exit(run(os.Args[1:], os.Stdout, os.Stderr))
+}
+
+// How much garbage is kept: for each byte in use so many percent, up to a limit of all.
+const (
+	gcPercent   = 800
+	memoryLimit = 6 << 30
+)
 
 func run(args []string, stdout, stderr io.Writer) int {
 	f, err := parse(args, stderr)
