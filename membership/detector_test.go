@@ -25,3 +25,26 @@ func TestQuestionsOfADoubtAreRemembered(t *testing.T) {
 		t.Error("a question that was not asked is known")
 	}
 }
+
+// TestNewsOfTheOverdueIsNotLateness: what a message makes due at once was not due before it, so
+// the doubts that are under way go on.
+func TestNewsOfTheOverdueIsNotLateness(t *testing.T) {
+	node := testMember(t, 10)
+	doubted, other := &node.detector.monitors[0], &node.detector.monitors[1]
+	other.fresh = node.now.Mono + time.Hour
+	run(node, node.bounds.Doubt+200*time.Millisecond)
+	probes := doubted.probes
+	if probes == 0 {
+		t.Fatal("the silent member is not doubted")
+	}
+	other.fresh = node.now.Mono
+	late := Message{Kind: Report, Sender: ID{testAddr(5), 1}, Target: other.target.ID, Stamp: time.Second, Age: time.Minute}
+	node.Step(node.now, testAddr(5), &late)
+	if wake := node.Wake(); wake > node.now.Mono {
+		t.Errorf("it wants to be called in %v, want at once", wake-node.now.Mono)
+	}
+	node.Tick(node.now)
+	if doubted.probes < probes {
+		t.Errorf("%d probes count, want at least the %d of before", doubted.probes, probes)
+	}
+}
