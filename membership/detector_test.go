@@ -48,3 +48,32 @@ func TestNewsOfTheOverdueIsNotLateness(t *testing.T) {
 		t.Errorf("%d probes count, want at least the %d of before", doubted.probes, probes)
 	}
 }
+
+// TestRoundsBeginWhenTheStampTurnsOutOlder: a link's base delay is found to be shorter while a
+// monitor waits, in doubt, for what its co-monitors know to be old as well.
+func TestRoundsBeginWhenTheStampTurnsOutOlder(t *testing.T) {
+	node := testMember(t, 10)
+	m := &node.detector.monitors[0]
+	run(node, node.bounds.Doubt)
+	if !m.doubting {
+		t.Fatal("the silent member is not doubted")
+	}
+	heard := node.now.Mono - 600*time.Millisecond
+	m.stamp, m.fresh = 10*time.Second, heard
+	m.base.add(heard-m.stamp, heard)
+	node.reconsider(m)
+	run(node, lonesMax*probeEvery)
+	if m.rounds > 0 || node.probeDue(m) != m.fresh+node.bounds.Doubt {
+		t.Fatalf("%d rounds, the next probe in %v; want to wait until others are to be asked", m.rounds, node.probeDue(m)-node.now.Mono)
+	}
+	const shorter = 300 * time.Millisecond
+	m.heard(m.stamp-time.Second, heard-time.Second-shorter)
+	if got, want := node.monitorDue(m), heard-shorter+node.bounds.Doubt; got != want {
+		t.Errorf("others are asked %v after the stamp, want %v", got-m.fresh, want-m.fresh)
+	}
+	node.exit()
+	run(node, node.Wake()-node.now.Mono)
+	if m.rounds != 1 {
+		t.Errorf("%d rounds, want the first", m.rounds)
+	}
+}
