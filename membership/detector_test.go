@@ -77,3 +77,22 @@ func TestRoundsBeginWhenTheStampTurnsOutOlder(t *testing.T) {
 		t.Errorf("%d rounds, want the first", m.rounds)
 	}
 }
+
+// TestRestoredLinkIsNotYoung: a link that was slow before a reload is slow after it, whatever
+// co-monitors with better links report.
+func TestRestoredLinkIsNotYoung(t *testing.T) {
+	const slow, quick, at = 700 * time.Millisecond, 10 * time.Millisecond, time.Hour
+	var young, restored baseDelay
+	young.add(slow, at)
+	restored.restore(slow, at)
+	for _, b := range []*baseDelay{&young, &restored} {
+		b.reports.take(quick, at)
+		b.trips.take(quick, at)
+	}
+	if got := young.min(at + time.Second); got != quick {
+		t.Errorf("the base delay of a young link is %v, want the %v that others report", got, quick)
+	}
+	if got := restored.min(at + time.Second); got != slow {
+		t.Errorf("the base delay of a restored link is %v, want %v as before", got, slow)
+	}
+}
