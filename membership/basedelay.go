@@ -82,6 +82,13 @@ func (b *baseDelay) add(difference, now time.Duration) {
 	}
 }
 
+// restore takes in what an earlier process of this node has found out. As long as the link was
+// young that was corrected already, so the link is not young again.
+func (b *baseDelay) restore(least, at time.Duration) {
+	b.add(least, at)
+	b.since = at - familiarAfter
+}
+
 // atLeast takes in a lower bound. What contradicts it is of another time, and forgotten.
 func (b *baseDelay) atLeast(bound, now time.Duration) {
 	b.proof.take(bound, now)

@@ -107,7 +107,7 @@ func (d *detector) restore(s Snapshot, crashed bool) {
 		if m := d.monitor(w.ID); m != nil {
 			m.stamp, m.fresh = w.Stamp, w.Fresh
 			if w.HasBase {
-				m.base.add(w.Base, w.Fresh)
+				m.base.restore(w.Base, w.Fresh)
 			}
 			if w.Doubt.Probes > 0 && !crashed {
 				m.doubting, m.suspected, m.probes = true, true, w.Doubt.Probes

@@ -25,3 +25,74 @@ func TestQuestionsOfADoubtAreRemembered(t *testing.T) {
 		t.Error("a question that was not asked is known")
 	}
 }
+
+// TestNewsOfTheOverdueIsNotLateness: what a message makes due at once was not due before it, so
+// the doubts that are under way go on.
+func TestNewsOfTheOverdueIsNotLateness(t *testing.T) {
+	node := testMember(t, 10)
+	doubted, other := &node.detector.monitors[0], &node.detector.monitors[1]
+	other.fresh = node.now.Mono + time.Hour
+	run(node, node.bounds.Doubt+200*time.Millisecond)
+	probes := doubted.probes
+	if probes == 0 {
+		t.Fatal("the silent member is not doubted")
+	}
+	other.fresh = node.now.Mono
+	late := Message{Kind: Report, Sender: ID{testAddr(5), 1}, Target: other.target.ID, Stamp: time.Second, Age: time.Minute}
+	node.Step(node.now, testAddr(5), &late)
+	if wake := node.Wake(); wake > node.now.Mono {
+		t.Errorf("it wants to be called in %v, want at once", wake-node.now.Mono)
+	}
+	node.Tick(node.now)
+	if doubted.probes < probes {
+		t.Errorf("%d probes count, want at least the %d of before", doubted.probes, probes)
+	}
+}
+
+// TestRoundsBeginWhenTheStampTurnsOutOlder: a link's base delay is found to be shorter while a
+// monitor waits, in doubt, for what its co-monitors know to be old as well.
+func TestRoundsBeginWhenTheStampTurnsOutOlder(t *testing.T) {
+	node := testMember(t, 10)
+	m := &node.detector.monitors[0]
+	run(node, node.bounds.Doubt)
+	if !m.doubting {
+		t.Fatal("the silent member is not doubted")
+	}
+	heard := node.now.Mono - 600*time.Millisecond
+	m.stamp, m.fresh = 10*time.Second, heard
+	m.base.add(heard-m.stamp, heard)
+	node.reconsider(m)
+	run(node, lonesMax*probeEvery)
+	if m.rounds > 0 || node.probeDue(m) != m.fresh+node.bounds.Doubt {
+		t.Fatalf("%d rounds, the next probe in %v; want to wait until others are to be asked", m.rounds, node.probeDue(m)-node.now.Mono)
+	}
+	const shorter = 300 * time.Millisecond
+	m.heard(m.stamp-time.Second, heard-time.Second-shorter)
+	if got, want := node.monitorDue(m), heard-shorter+node.bounds.Doubt; got != want {
+		t.Errorf("others are asked %v after the stamp, want %v", got-m.fresh, want-m.fresh)
+	}
+	node.exit()
+	run(node, node.Wake()-node.now.Mono)
+	if m.rounds != 1 {
+		t.Errorf("%d rounds, want the first", m.rounds)
+	}
+}
+
+// TestRestoredLinkIsNotYoung: a link that was slow before a reload is slow after it, whatever
+// co-monitors with better links report.
+func TestRestoredLinkIsNotYoung(t *testing.T) {
+	const slow, quick, at = 700 * time.Millisecond, 10 * time.Millisecond, time.Hour
+	var young, restored baseDelay
+	young.add(slow, at)
+	restored.restore(slow, at)
+	for _, b := range []*baseDelay{&young, &restored} {
+		b.reports.take(quick, at)
+		b.trips.take(quick, at)
+	}
+	if got := young.min(at + time.Second); got != quick {
+		t.Errorf("the base delay of a young link is %v, want the %v that others report", got, quick)
+	}
+	if got := restored.min(at + time.Second); got != slow {
+		t.Errorf("the base delay of a restored link is %v, want %v as before", got, slow)
+	}
+}

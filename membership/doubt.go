@@ -36,7 +36,7 @@ func (n *Node) tickMonitor(m *monitor) (declared bool) {
 		m.nextProbe = now + heldProbeEvery
 		m.ripe = m.nextProbe
 	}
-	if now >= m.nextProbe {
+	if now >= n.probeDue(m) {
 		n.probe(m)
 	}
 	return false
@@ -84,7 +84,7 @@ func (n *Node) reconsider(m *monitor) {
 func (n *Node) monitorDue(m *monitor) time.Duration {
 	switch {
 	case m.doubting && m.ripe == never:
-		return m.nextProbe
+		return n.probeDue(m)
 	case m.doubting && n.agreed(m):
 		return min(m.nextProbe, max(m.ripe, m.fresh+n.bounds.Agreed))
 	case m.doubting:
@@ -94,6 +94,15 @@ func (n *Node) monitorDue(m *monitor) time.Duration {
 	default:
 		return m.fresh + n.bounds.Doubt
 	}
+}
+
+// probeDue is when the target of a doubt is to be probed next. The rounds may have become due
+// meanwhile, where the stamp turned out to be older than it had seemed.
+func (n *Node) probeDue(m *monitor) time.Duration {
+	if m.rounds == 0 {
+		return min(m.nextProbe, m.fresh+n.bounds.Doubt)
+	}
+	return m.nextProbe
 }
 
 // agreed reports whether there are co-monitors, and each has said in the rounds that it knows

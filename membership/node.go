@@ -356,8 +356,9 @@ func (n *Node) enter(now Now) {
 	}
 }
 
-// exit ends every call that may have changed something.
-func (n *Node) exit() { n.wake = n.nextWake() }
+// exit ends every call that may have changed something. What the call has made overdue was not
+// due before it, so nobody is late with it yet.
+func (n *Node) exit() { n.wake = max(n.nextWake(), min(n.wake, n.now.Mono)) }
 
 func (n *Node) nextWake() time.Duration {
 	switch n.phase {

@@ -71,7 +71,7 @@ func (n *Node) stepQuery(from netip.AddrPort, m *Message) {
 		return
 	}
 	r := relay{target: m.Target, stamp: m.Stamp, asker: from, seq: m.Seq, until: n.now.Mono + relayFor}
-	if w == nil || !w.doubting {
+	if w == nil || !w.doubting || w.nextProbe > n.now.Mono+probeEvery { // else it is about to be asked anyway
 		r.probe = n.probeTarget(m.Target, w)
 	}
 	n.promise(r)
