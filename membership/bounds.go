@@ -62,7 +62,8 @@ func boundsOf(c Config, n int) Bounds {
 	b.Deadline = b.Detect - b.Margin
 	b.Interval = b.Deadline - doubtWindow
 	b.Doubt = b.Interval + heartbeatSlack
-	b.Agreed = b.Interval + agreedAfter
+	turn := b.Interval / time.Duration(b.MaxFailures)
+	b.Agreed = min(b.Deadline, max(b.Interval+agreedAfter, turn+pauseMax))
 	b.Spread = b.Rank + b.Batch + time.Duration(b.Hops)*b.Hop + time.Duration(b.MaxFailures)*b.Takeover
 	b.All = b.Detect + b.Spread
 	return b

@@ -119,9 +119,15 @@ const (
 	lonesMax   = 3 // probes of a monitor whose co-monitors have heard of the target
 	roundsMin  = 3 // that are in vain before a member is declared failed
 	helpersMax = 4 // random members that are asked in each round
-	// agreedAfter is how long after its heartbeat was due a member is declared failed about whom
-	// its monitors agree: time for roundsMin rounds.
+	// agreedAfter is how long after its heartbeat was due a member is declared failed at the
+	// earliest about whom its monitors agree: time for roundsMin rounds.
 	agreedAfter = heartbeatSlack + roundsMin*probeEvery
+	// pauseMax is the longest pause of a member that its monitors do not agree to take for its
+	// end, and some slack.
+	pauseMax = 1200 * time.Millisecond
+	// wrongedFor is how long monitors do not agree about a member after one has doubted it for
+	// nothing: it pauses, or packets are lost.
+	wrongedFor  = 15 * time.Minute
 	agreeingMax = 2 * maxFailuresMax
 	// heldProbeEvery is how often a node that is cut off looks whether it still is.
 	heldProbeEvery = time.Second

@@ -105,7 +105,7 @@ func (d *detector) restore(s Snapshot, crashed bool) {
 	}
 	for _, w := range s.Watched {
 		if m := d.monitor(w.ID); m != nil {
-			m.stamp, m.fresh = w.Stamp, w.Fresh
+			m.stamp, m.fresh, m.wronged = w.Stamp, w.Fresh, w.Wronged
 			if w.HasBase {
 				m.base.restore(w.Base, w.Fresh)
 			}

@@ -47,7 +47,8 @@
 // difference of receive and send time that it has seen lately; no clocks need agree. Before
 // the deadline it probes the member, and asks the other monitors. A report from one of them
 // carries its age as well as its stamp, so that it helps a monitor that has no mapping yet. Where
-// all of them know of nothing newer, the verdict falls 250 ms before the deadline.
+// all of them know of nothing newer, and have not doubted the member for nothing lately, the
+// verdict falls 250 ms before the deadline.
 //
 // A newcomer that comes between a member and its monitor begins with a deadline of grace. So
 // the relieved monitor goes on watching until that is over; else a join at the wrong moment

@@ -14,7 +14,9 @@ import (
 // The verdict falls at the deadline. It falls earlier where each of the co-monitors has said, in
 // these rounds, that it knows of nothing newer either: then the freshest stamp of all is known,
 // and since a member speaks to its monitors in turns, it has been silent for longer than any
-// pause that it may make.
+// pause that it may make. That reckons with all heartbeats: where one is lost, or a member has
+// been doubted for nothing lately, everything waits for the deadline, which is late enough for a
+// lost heartbeat before a pause.
 
 // tickMonitor reports whether it declared its target failed.
 func (n *Node) tickMonitor(m *monitor) (declared bool) {
@@ -73,7 +75,7 @@ func (n *Node) reconsider(m *monitor) {
 	if m.endRounds(); m.fresh < m.since-heartbeatSlack {
 		return
 	}
-	m.doubting = false
+	m.doubting, m.wronged = false, n.now.Mono
 	if m.suspected {
 		m.suspected = false
 		n.emit(Event{Kind: EventTrust, Peer: m.target.ID, Silent: silent})
@@ -105,9 +107,12 @@ func (n *Node) probeDue(m *monitor) time.Duration {
 	return m.nextProbe
 }
 
-// agreed reports whether there are co-monitors, and each has said in the rounds that it knows
-// of nothing newer.
+// agreed reports whether there are as many co-monitors as there can be, each has said in the
+// rounds that it knows of nothing newer, and the target has not been doubted for nothing lately.
 func (n *Node) agreed(m *monitor) bool {
+	if m.wronged != 0 && n.now.Mono-m.wronged < wrongedFor {
+		return false
+	}
 	asked := 0
 	for _, c := range n.monitorsOf(m.target) {
 		if c.position == n.position {
@@ -118,7 +123,7 @@ func (n *Node) agreed(m *monitor) bool {
 		}
 		asked++
 	}
-	return asked > 0
+	return asked > 0 && asked >= n.cfg.MaxFailures-1
 }
 
 // isolated reports whether this node is probably the one that is cut off, and so should

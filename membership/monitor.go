@@ -27,6 +27,8 @@ type monitor struct {
 	probes    int // that went unanswered
 	rounds    int // of them, in which others were asked as well, since nobody had heard of the target
 	answers   int // others' reports that knew nothing newer
+	// wronged is when a doubt ended last that this node had for nothing; 0: none has.
+	wronged time.Duration
 	// agreeing are the members that knew the target in these rounds, and nothing newer.
 	agreeing []netip.AddrPort
 	// ripe is when roundsMin rounds have been in vain for long enough; never before.
@@ -50,7 +52,7 @@ func (n *Node) takeUp(target *Member) monitor {
 }
 
 func (m *monitor) watched() Watched {
-	w := Watched{ID: m.target.ID, Stamp: m.stamp, Fresh: m.fresh, HasBase: m.base.sampled}
+	w := Watched{ID: m.target.ID, Stamp: m.stamp, Fresh: m.fresh, Wronged: m.wronged, HasBase: m.base.sampled}
 	if w.HasBase {
 		w.Base = m.base.min(m.fresh)
 	}

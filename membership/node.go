@@ -131,7 +131,8 @@ type Watched struct {
 	Base  time.Duration // smallest (receive - send) difference; with HasBase
 	// HasBase is false until a stamp has come from the member itself.
 	HasBase bool
-	Doubt   Doubt // zero: there is none
+	Wronged time.Duration // Mono at which a doubt ended last that was for nothing; 0: none has
+	Doubt   Doubt         // zero: there is none
 }
 
 // Doubt is how far a monitor has come with a member that it doubts. Times are Mono.

@@ -276,7 +276,6 @@ func TestResumedHostAccusesNobody(t *testing.T) {
 	}
 }
 
-// TestSocketBufferOverflows: what does not fit into the buffer of a paused host is lost.
 // TestGatewayWithoutStateFindsItsGroup: the only gateway of a group comes back without its
 // state file, and founds another group. The two merge.
 func TestGatewayWithoutStateFindsItsGroup(t *testing.T) {
@@ -296,6 +295,7 @@ func TestGatewayWithoutStateFindsItsGroup(t *testing.T) {
 	}
 }
 
+// TestSocketBufferOverflows: what does not fit into the buffer of a paused host is lost.
 func TestSocketBufferOverflows(t *testing.T) {
 	sim := New(Options{Seed: *seedFlag})
 	sim.Form(2)

@@ -37,7 +37,8 @@ func AppendSnapshot(buf []byte, s membership.Snapshot) []byte {
 		p.Watched = append(p.Watched, wirepb.Watched{
 			Id: id(w.ID), StampNanos: int64(w.Stamp), FreshNanos: int64(w.Fresh),
 			BaseNanos: int64(w.Base), HasBase: w.HasBase,
-			Probes: uint32(w.Doubt.Probes), LoneProbes: uint32(w.Doubt.Probes - w.Doubt.Rounds), SinceNanos: int64(w.Doubt.Since),
+			WrongedNanos: int64(w.Wronged),
+			Probes:       uint32(w.Doubt.Rounds), LoneProbes: uint32(w.Doubt.Probes - w.Doubt.Rounds), SinceNanos: int64(w.Doubt.Since),
 			NextProbeNanos: int64(w.Doubt.NextProbe), RipeNanos: int64(w.Doubt.Ripe),
 		})
 	}
@@ -89,8 +90,9 @@ func DecodeSnapshot(data []byte) (membership.Snapshot, error) {
 		s.Watched = append(s.Watched, membership.Watched{
 			ID: d.id(w.Id), Stamp: time.Duration(w.StampNanos), Fresh: time.Duration(w.FreshNanos),
 			Base: time.Duration(w.BaseNanos), HasBase: w.HasBase,
+			Wronged: time.Duration(w.WrongedNanos),
 			Doubt: membership.Doubt{
-				Probes: int(min(w.Probes, math.MaxUint16)), Rounds: int(min(w.Probes-min(w.Probes, w.LoneProbes), math.MaxUint16)), Since: time.Duration(w.SinceNanos),
+				Probes: int(min(uint64(w.Probes)+uint64(w.LoneProbes), math.MaxUint16)), Rounds: int(min(w.Probes, math.MaxUint16)), Since: time.Duration(w.SinceNanos),
 				NextProbe: time.Duration(w.NextProbeNanos), Ripe: time.Duration(w.RipeNanos),
 			},
 		})

@@ -34,10 +34,16 @@ var layouts = []struct {
 }{
 	{"1.0", func(s *membership.Snapshot) {
 		s.Beats, s.Pending, s.Watched[0].Doubt = nil, membership.Pending{}, membership.Doubt{}
+		s.Watched[0].Wronged = 0
 	}},
-	{"1.1", func(s *membership.Snapshot) { s.Pending, s.Watched[0].Doubt = membership.Pending{}, membership.Doubt{} }},
-	{"1.2", func(s *membership.Snapshot) { s.Watched[0].Doubt = membership.Doubt{} }},
-	{"1.3", func(s *membership.Snapshot) { s.Watched[0].Doubt.Rounds = s.Watched[0].Doubt.Probes }}, // all probes were
+	{"1.1", func(s *membership.Snapshot) {
+		s.Pending, s.Watched[0].Doubt, s.Watched[0].Wronged = membership.Pending{}, membership.Doubt{}, 0
+	}},
+	{"1.2", func(s *membership.Snapshot) { s.Watched[0].Doubt, s.Watched[0].Wronged = membership.Doubt{}, 0 }},
+	{"1.3", func(s *membership.Snapshot) {
+		w := &s.Watched[0]
+		w.Wronged, w.Doubt.Rounds = 0, w.Doubt.Probes // all of them were
+	}},
 	{"1.4", func(*membership.Snapshot) {}},
 }
 
@@ -58,6 +64,7 @@ func sample() membership.Snapshot {
 		Beats: []membership.Beat{{Addr: peer.Addr, At: sampleAt - time.Second}},
 		Watched: []membership.Watched{{
 			ID: peer, Stamp: time.Minute, Fresh: sampleAt - 2*time.Second, Base: -time.Millisecond, HasBase: true,
+			Wronged: sampleAt - time.Minute,
 			Doubt: membership.Doubt{
 				Probes: 3, Rounds: 2, Since: sampleAt - 700*time.Millisecond,
 				NextProbe: sampleAt + 50*time.Millisecond, Ripe: sampleAt + 50*time.Millisecond,
