@@ -58,6 +58,11 @@
 // other machines takes about 5 µs, a machine that is silent holds all of a timeline up
 // until it is given up, and of each machine at most 1,000 files can be merged.
 //
+// With --sort=time and with --stats the machines' clocks are compared, as package fanout says. The column CLOCK of --stats is
+// what a clock is ahead of that of the machine that was asked, and "-" for one that did not say; in
+// JSON it stands with each machine of the coverage. A timeline has a warning of each clock that certainly differs by more
+// than 128 ms from the median of all. Its lines are not moved: their times are what the machine has written.
+//
 // # Differences
 //
 // What differs from GNU grep 3.8, besides what package match says of patterns:

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"time"
 
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/status"
@@ -20,6 +21,7 @@ type target struct {
 	local    bool  // this node itself
 	verdict  error // why it is not asked at all; nil if it is
 	patience *patience
+	asked    time.Time // by this node's clock, where clocks are compared
 
 	speaking bool // it has the floor
 	ended    bool // its SearchEnd came
@@ -114,6 +116,7 @@ func (q *query) askPeer(ctx context.Context, t *target) error {
 func (q *query) stream(ctx context.Context, t *target, conn *conn) error {
 	t.patience.begin()
 	defer t.patience.end()
+	q.noteAsked(ctx, t, conn)
 	stream, err := greppb.NewGrepClient(conn.ClientConn).Search(ctx, q.request)
 	for err == nil && !t.ended {
 		var reply *greppb.SearchReply
@@ -138,6 +141,8 @@ func (q *query) relay(ctx context.Context, t *target, reply *greppb.SearchReply)
 	case *greppb.SearchReply_Chunk:
 		t.partial = true
 		goesOn = step.Chunk.GetMore()
+	case *greppb.SearchReply_Clock:
+		return q.tellClock(t, step.Clock)
 	case *greppb.SearchReply_Progress:
 		q.observe(t, step.Progress.Bytes, step.Progress.Matches)
 		return nil

@@ -443,7 +443,7 @@ func TestStatsNameTheSlowest(t *testing.T) {
 	_, outcome := printText(t, printer.TextOptions{}, replies...)
 	got := strings.Split(outcome.Stats(), "\n")
 	want := []string{"30 matched lines", "60 files searched", "90 bytes searched", "0.029000 seconds on the slowest machine, n29",
-		"MACHINE  SECONDS   FILES  BYTES  MATCHED LINES", "n29      0.029000  2      3      1"}
+		"MACHINE  SECONDS   FILES  BYTES  MATCHED LINES  CLOCK", "n29      0.029000  2      3      1              -"}
 	if !slices.Equal(got[:len(want)], want) || got[len(got)-2] != "and 10 faster machines" {
 		t.Errorf("%q", got)
 	}
