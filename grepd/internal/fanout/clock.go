@@ -1,12 +1,6 @@
 package fanout
 
-import (
-	"context"
-
-	"google.golang.org/grpc/connectivity"
-
-	"github.com/aksinghdce/cluster-membership-service/shared/proto/greppb"
-)
+import "github.com/aksinghdce/cluster-membership-service/shared/proto/greppb"
 
 // ahead says how far a peer's clock is ahead of this node's, from the four times of an exchange as NTP has them
 // (RFC 5905, section 8): asked and heard by this node's clock, received and sent by the peer's. The truth differs from it by
@@ -42,25 +36,4 @@ func (q *query) tellClock(t *target, clock *greppb.Clock) error {
 		q.cancel(err)
 	}
 	return err
-}
-
-// noteAsked notes when a target is asked, which is when its connection is open: the time of a handshake is none of the
-// exchange's.
-func (q *query) noteAsked(ctx context.Context, t *target, conn *conn) {
-	if !q.request.Clock {
-		return
-	}
-	conn.ready(ctx)
-	t.asked = q.fanout.now()
-}
-
-// ready returns when the connection is open, or cannot be opened, or ctx is done.
-func (c *conn) ready(ctx context.Context) {
-	for {
-		c.Connect()
-		state := c.GetState()
-		if state != connectivity.Idle && state != connectivity.Connecting || !c.WaitForStateChange(ctx, state) {
-			return
-		}
-	}
 }

@@ -27,6 +27,10 @@
 // its search waits too. So with an answer that is larger than the windows, by node the targets take their
 // turns at searching too, and by time all go at the pace of the slowest.
 //
+// Each target costs the node that asks about 75 KB while the query runs and until its connection has been idle for two minutes,
+// six goroutines of gRPC's included, and a file descriptor; so 9,000 took 650 MB, with answers of one line. What may wait in windows
+// comes on top of it.
+//
 // # How a wait ends
 //
 // A target that ends its search has answered, whatever the member list says of it.
