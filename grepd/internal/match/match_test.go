@@ -10,6 +10,7 @@ import (
 	"strings"
 	"testing"
 	"time"
+	"unicode"
 )
 
 var (
@@ -452,4 +453,31 @@ func ExampleCompile() {
 		fmt.Printf("%s", block[r.Start:r.End])
 	}
 	// Output: one failed
+}
+
+// Each letter that has another case is found in all its cases, and nothing else is. Many pairs of cases are neighbours.
+func TestEachLetterIsFoundInEachCase(t *testing.T) {
+	var lines []byte
+	for _, r := range folding() {
+		lines = append(appendSymbol(lines, r), '\n')
+	}
+	for _, r := range folding() {
+		var want []string
+		for o := unicode.SimpleFold(r); ; o = unicode.SimpleFold(o) {
+			want = append(want, string(o)+"\n")
+			if o == r {
+				break
+			}
+		}
+		slices.Sort(want)
+		for _, o := range []Options{{Syntax: Fixed, IgnoreCase: true}, {Syntax: Perl, IgnoreCase: true}} {
+			var got []string
+			for _, line := range mustCompile(t, o, string(r)).NewScanner(nil).Lines(lines, nil, -1) {
+				got = append(got, string(lines[line.Start:line.End]))
+			}
+			if !slices.Equal(got, want) {
+				t.Errorf("-i %v %q selects %q, want %q", o.Syntax, r, got, want)
+			}
+		}
+	}
 }
