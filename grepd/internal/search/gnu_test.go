@@ -10,6 +10,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"regexp"
 	"slices"
 	"strconv"
 	"strings"
@@ -254,6 +255,10 @@ func TestRandomSearchesEqualGNUGrep(t *testing.T) {
 			// grep -E -e '日\s' -e '{' selects every line with 日, which neither pattern does alone.
 			comparable = false
 		}
+		if c.match.Syntax == match.Extended && c.search.NullData && slices.ContainsFunc(c.patterns, innerAnchor.MatchString) {
+			// grep -zE selects "x\ny" with '\s^', and not with '\s^y'.
+			comparable = false
+		}
 		if c.search.Report == search.Parts && (c.match.Word && c.match.Syntax != match.Fixed || c.match.Line && c.search.Invert) {
 			// Looking for further words grep passes some over, and it finds parts in lines that do not match.
 			want.out, got.out = "", ""
@@ -266,6 +271,9 @@ func TestRandomSearchesEqualGNUGrep(t *testing.T) {
 		}
 	}
 }
+
+// innerAnchor finds an anchor that does not stand where a branch begins or ends.
+var innerAnchor = regexp.MustCompile(`[^[(|]\^|\$[^)|]`)
 
 // logsEnv names a directory of real logs.
 const logsEnv = "GREPD_TEST_LOGS"
