@@ -168,6 +168,8 @@ func (w *world) command() []string {
 		maybe(5, "-m0")
 	}
 	maybe(10, "-a", "-I")
+	maybe(10, "-T", "--initial-tab")
+	maybe(10, "--no-group-separator", "--group-separator=//", "--line-buffered", "-U", "-y", "--no-ignore-case")
 	context := !w.binary && !(parts && (inverted || matchesNothing)) && maybe(40, "-A1", "-B2", "-C1", "-2", "-A0", "-n1")
 	if !(context && inverted) {
 		maybe(15, "--color=always")
