@@ -112,6 +112,8 @@ func TestErrorsNamePatternAndPlace(t *testing.T) {
 		{Extended, `a{32768}`, 1, "Regular expression too big: a count may be 32767 at most"},
 		{Perl, `a(?=b)`, 1, "invalid or unsupported Perl syntax: look-around and the like are not supported, -P takes RE2's syntax"},
 		{Perl, `(a)\1`, 3, "invalid escape sequence: back-references are not supported, write the repeated text out"},
+		{Perl, `a\h`, 1, "invalid escape sequence: -P takes RE2's syntax, which has not all of Perl's"},
+		{Perl, `ba++`, 2, "invalid nested repetition operator: -P takes RE2's syntax, which has not all of Perl's"},
 	} {
 		_, err := Compile([]string{"fine\n" + c.pattern}, Options{Syntax: c.syntax})
 		var e *Error
