@@ -66,8 +66,8 @@ func FollowSince(dir, name string, since time.Time) *Follower {
 // Position is behind the last line that Next has returned, and all before it.
 func (f *Follower) Position() Position { return f.pos }
 
-// Lost counts the times that the file of a position was gone, and with it lines that nobody
-// has read.
+// Lost counts the times that the file of a position was gone, or damaged, and with it lines
+// that nobody has read.
 func (f *Follower) Lost() uint64 { return f.lost }
 
 // Close closes the file. The Follower is not to be used afterwards.
@@ -88,13 +88,16 @@ func (f *Follower) Next() ([]byte, error) {
 			}
 		}
 		line, err := f.read()
+		if f.file.damaged(err) {
+			f.passOver()
+			continue
+		}
 		if line != nil || !errors.Is(err, io.EOF) {
 			return line, err
 		}
 		ended, err := f.ended()
 		if errors.Is(err, errTruncated) {
-			f.Close()
-			f.pos = Position{File: f.pos.File.Add(1)} // and open the file under its new first line
+			f.passOver() // and open it under its new first line
 			continue
 		}
 		if err != nil || !ended {
@@ -108,6 +111,12 @@ func (f *Follower) Next() ([]byte, error) {
 			return nil, err
 		}
 	}
+}
+
+// passOver closes the file, of which no more can be read, and goes on with what comes after it.
+func (f *Follower) passOver() {
+	f.Close()
+	f.pos = Position{File: f.pos.File.Add(1)}
 }
 
 // read returns the next whole line of the open file, or io.EOF where it is not there yet.
@@ -196,7 +205,11 @@ func (f *Follower) open() (bool, error) {
 			}
 			f.pos = Position{File: c.first}
 		}
-		return true, f.start(file)
+		if err = f.start(file); file.damaged(err) {
+			f.passOver()
+			continue
+		}
+		return true, err
 	}
 	return false, nil
 }
@@ -274,6 +287,13 @@ func (l *logFile) content() (io.Reader, error) {
 		return l.plain, err
 	}
 	return gzip.NewReader(l.plain)
+}
+
+// damaged reports whether an error says that what was compressed cannot be had any more. A disk's
+// error may pass.
+func (l *logFile) damaged(err error) bool {
+	var disk *fs.PathError
+	return l.zipped && err != nil && !errors.Is(err, io.EOF) && !errors.As(err, &disk)
 }
 
 func (l *logFile) firstTime() (time.Time, error) {

@@ -1,6 +1,8 @@
 package eventlog
 
 import (
+	"bytes"
+	"compress/gzip"
 	"flag"
 	"fmt"
 	"log/slog"
@@ -150,6 +152,45 @@ func TestFollowerSaysWhenItsFileIsGone(t *testing.T) {
 	defer f.Close()
 	if got := drain(t, f); !slices.Equal(got, []string{"1"}) || f.Lost() != 1 {
 		t.Errorf("read %q, lost %d files, want the oldest that is left, and 1", got, f.Lost())
+	}
+}
+
+// A compressed file that is damaged or cut short, as by a full disk, holds nothing up for ever.
+func TestFollowerPassesADamagedFileOver(t *testing.T) {
+	var lines strings.Builder
+	for i := range 2000 {
+		fmt.Fprintf(&lines, `{"time":"2026-01-01T00:00:%02d.%09dZ","n":"%d"}`+"\n", i/100, i, i)
+	}
+	var zipped bytes.Buffer
+	zip := gzip.NewWriter(&zipped)
+	zip.Write([]byte(lines.String()))
+	zip.Close()
+	whole := zipped.Bytes()
+	flipped := bytes.Clone(whole)
+	flipped[len(flipped)/2] ^= 0x55
+	wrongSum := bytes.Clone(whole)
+	wrongSum[len(wrongSum)-8] ^= 0x55
+	for name, content := range map[string][]byte{"cut short": whole[:len(whole)/2], "flipped": flipped, "wrong sum": wrongSum} {
+		dir := t.TempDir()
+		path := filepath.Join(dir, MembershipLog)
+		if err := os.WriteFile(path+".20260101T010000.000000000Z"+gzipSuffix, content, 0o644); err != nil {
+			t.Fatal(err)
+		}
+		f := Follow(dir, MembershipLog, Position{})
+		before := len(drain(t, f)) // and nothing comes after it yet
+		if err := os.WriteFile(path, []byte(`{"time":"2026-01-01T02:00:00.000000000Z","n":"next"}`+"\n"), 0o644); err != nil {
+			t.Fatal(err)
+		}
+		if got := drain(t, f); !slices.Equal(got, []string{"next"}) || f.Lost() != 1 {
+			t.Errorf("%s: after %d lines read %q, lost %d files", name, before, got, f.Lost())
+		}
+		f.Close()
+		// Nor does a position behind the damage.
+		f = Follow(dir, MembershipLog, Position{File: at("2026-01-01T00:00:00Z"), Offset: int64(lines.Len())})
+		if got := drain(t, f); len(got) == 0 || got[len(got)-1] != "next" {
+			t.Errorf("%s: behind the damage read %q", name, got)
+		}
+		f.Close()
 	}
 }
 

@@ -16,35 +16,74 @@ import (
 // completeTime is how long a shell waits for paths before it goes on without.
 const completeTime = 2 * time.Second
 
-// Scripts that complete dgrep's command line. A FILE is completed by dgrep itself, which asks a grepd.
+// optionValues are the words that options take; the options of which localFiles is true take a file of this machine.
+var (
+	optionValues = map[string]string{
+		"binary-files": "binary text without-match", "directories": "read recurse skip", "devices": "read skip",
+		"color": "always never auto", "progress": "always never auto", "require": "all quorum any", "sort": "time node",
+		"generate-completion": "bash zsh fish",
+	}
+	localFiles = map[string]bool{"file": true, "exclude-from": true}
+)
+
+// Scripts that complete dgrep's command line. A FILE is completed by dgrep itself, which asks a grepd. In those of bash and zsh
+// stand the options, and cases that say what some of them take.
 const (
+	// bash makes three words of --sort=time. It quotes what it inserts only if that is said to be names of files, and then
+	// shows what comes after the last slash.
 	bashCompletion = `# For ~/.bashrc: eval "$(dgrep --generate-completion bash)"
 _dgrep() {
-  local word=${COMP_WORDS[COMP_CWORD]}
+  local word=${COMP_WORDS[COMP_CWORD]} option=${COMP_WORDS[COMP_CWORD-1]}
+  if [[ $word == = ]]; then word= option+==
+  elif [[ $option == = ]]; then option=${COMP_WORDS[COMP_CWORD-2]}=
+  fi
+  COMPREPLY=()
+  case $option in
+%s  esac
   case $word in
     -*) mapfile -t COMPREPLY < <(compgen -W '%s' -- "$word") ;;
-    *) mapfile -t COMPREPLY < <(dgrep --complete-path="${word#[\'\"]}" 2>/dev/null)
-       compopt -o nospace ;;
+    *) word=${word#[\'\"]}
+       mapfile -t COMPREPLY < <(dgrep --complete-path="${word//\\/}" 2>/dev/null)
+       compopt -o nospace -o filenames ;;
   esac
 }
-complete -o default -F _dgrep dgrep
+complete -F _dgrep dgrep
+`
+	bashValues = `    %s) mapfile -t COMPREPLY < <(compgen -W '%s' -- "$word"); return ;;
+`
+	bashFiles = `    %s) mapfile -t COMPREPLY < <(compgen -f -- "$word"); compopt -o filenames; return ;;
 `
 	zshCompletion = `#compdef dgrep
 # For ~/.zshrc, after compinit: eval "$(dgrep --generate-completion zsh)"
 _dgrep() {
   local -a found
+  local option=$words[CURRENT-1]
+  if [[ $PREFIX == --*=* ]]; then
+    option=${PREFIX%%%%=*}=
+    compset -P '*='
+  fi
+  case $option in
+%s  esac
   if [[ $PREFIX == -* ]]; then
     found=(%s)
     compadd -- $found
   else
-    found=(${(f)"$(dgrep --complete-path=$PREFIX 2>/dev/null)"})
-    if (( $#found )); then compadd -S '' -- $found; else _files; fi
+    found=(${(f)"$(dgrep --complete-path=${(Q)PREFIX} 2>/dev/null)"})
+    compadd -S '' -- $found
   fi
 }
 compdef _dgrep dgrep
 `
+	zshValues = `    %s) found=(%s); compadd -- $found; return ;;
+`
+	zshFiles = `    %s) _files; return ;;
+`
 	fishCompletion = `# For ~/.config/fish/config.fish: dgrep --generate-completion fish | source
-complete -c dgrep -f -a '(dgrep --complete-path=(commandline -ct) 2>/dev/null)'
+function __dgrep_paths
+  set -l word (commandline -ct | string trim --left --chars "'\"" | string replace --all "\\" "")
+  dgrep --complete-path="$word" 2>/dev/null
+end
+complete -c dgrep -f -a '(__dgrep_paths)'
 `
 )
 
@@ -61,28 +100,64 @@ func (p *parser) setCompletion(shell string) error {
 // completionScript is the script for a shell.
 func completionScript(flags *pflag.FlagSet, shell string) string {
 	var long []string
-	fish := fishCompletion
+	cases, fish := "", fishCompletion
 	flags.VisitAll(func(f *pflag.Flag) {
 		if f.Hidden {
 			return
 		}
 		long = append(long, "--"+f.Name)
-		fish += "complete -c dgrep -l " + f.Name
-		if f.Shorthand != "" {
-			fish += " -s " + f.Shorthand
+		fish += fishOption(f)
+		if shell == "bash" {
+			cases += shellCase(f, bashValues, bashFiles)
+		} else {
+			cases += shellCase(f, zshValues, zshFiles)
 		}
-		if f.NoOptDefVal == "" {
-			fish += " -x"
-		}
-		fish += "\n"
 	})
 	switch shell {
 	case "bash":
-		return fmt.Sprintf(bashCompletion, strings.Join(long, " "))
+		return fmt.Sprintf(bashCompletion, cases, strings.Join(long, " "))
 	case "zsh":
-		return fmt.Sprintf(zshCompletion, strings.Join(long, " "))
+		return fmt.Sprintf(zshCompletion, cases, strings.Join(long, " "))
 	}
 	return fish
+}
+
+// shellCase is the case of an option in a script, if it is known what that takes.
+func shellCase(f *pflag.Flag, values, files string) string {
+	names := "--" + f.Name + "="
+	if f.NoOptDefVal == "" {
+		names += "|--" + f.Name
+	}
+	if f.NoOptDefVal == "" && f.Shorthand != "" {
+		names += "|-" + f.Shorthand
+	}
+	switch words := optionValues[f.Name]; {
+	case words != "":
+		return fmt.Sprintf(values, names, words)
+	case localFiles[f.Name]:
+		return fmt.Sprintf(files, names)
+	}
+	return ""
+}
+
+// fishOption is the line of an option in a script.
+func fishOption(f *pflag.Flag) string {
+	line := "complete -c dgrep -l " + f.Name
+	if f.Shorthand != "" {
+		line += " -s " + f.Shorthand
+	}
+	words := optionValues[f.Name]
+	switch {
+	case localFiles[f.Name]:
+		line += " -r -F"
+	case words != "" && f.NoOptDefVal != "": // which then stands after = only
+		line += " -f -a '" + words + "'"
+	case words != "":
+		line += " -x -a '" + words + "'"
+	case f.NoOptDefVal == "":
+		line += " -x"
+	}
+	return line + "\n"
 }
 
 // completePath prints the paths on the machine of --via that begin so. There is nobody to tell errors to.

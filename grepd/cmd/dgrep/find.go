@@ -74,7 +74,12 @@ func (p *parser) assembleFind(now time.Time) error {
 	if err := p.assembleColumns(); err != nil {
 		return err
 	}
-	return p.assembleSort()
+	if err := p.assembleSort(); err != nil {
+		return err
+	}
+	p.text.ByTime = s.ByTime
+	p.query.Clocks = p.stats || s.ByTime
+	return nil
 }
 
 // assembleColumns reads the lists of fields.

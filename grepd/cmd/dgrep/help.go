@@ -50,7 +50,8 @@ Times, fields and order:
       --count-by=NAMES      print only how many selected lines have the same of these fields,
                             the most first; @node is the machine, @file the file
       --sort=ORDER          print lines in the order 'time', or machine by machine: 'node'
-      --stats               print how much was searched, and how long that took
+      --stats               print how much was searched, how long that took, and by how much
+                            the machines' clocks differ
 
 Miscellaneous:
   -s, --no-messages         suppress messages, the coverage line included

@@ -58,6 +58,11 @@
 // other machines takes about 5 µs, a machine that is silent holds all of a timeline up
 // until it is given up, and of each machine at most 1,000 files can be merged.
 //
+// With --sort=time and with --stats the machines' clocks are compared, as package fanout says. The column CLOCK of --stats is
+// what a clock is ahead of that of the machine that was asked, and "-" for one that did not say; in
+// JSON it stands with each machine of the coverage. A timeline has a warning of each clock that certainly differs by more
+// than 128 ms from the median of all. Its lines are not moved: their times are what the machine has written.
+//
 // # Differences
 //
 // What differs from GNU grep 3.8, besides what package match says of patterns:
@@ -74,6 +79,7 @@
 //   - -v with -o and context prints nothing; grep prints "--" between groups of no lines.
 //   - -v with context and colours does not colour the matches in lines of context, which nobody looks for there.
 //   - -m with a number below 0 is no limit, as in later versions of grep.
+//   - With -m 0 a wrong pattern is an error all the same; grep does not even read it.
 //   - Of a line's matching parts the first 65536 are coloured, or told with --json: what is said of a line has a limit.
 //   - -P is RE2's syntax and takes several patterns; the former is a matter of safety, see package match.
 //   - GREP_COLOR, which grep warns of, and -X, which it does not document, are not known.

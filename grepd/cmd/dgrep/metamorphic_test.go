@@ -73,6 +73,7 @@ type world struct {
 	onNode  map[string][]string // as grep names them, by path
 	single  bool                // one node and one file
 	binary  bool                // some file is
+	env     []string            // of grep, besides its locale
 }
 
 func newWorld(t *testing.T, random *rand.Rand, nodes int) *world {
@@ -167,6 +168,8 @@ func (w *world) command() []string {
 		maybe(5, "-m0")
 	}
 	maybe(10, "-a", "-I")
+	maybe(10, "-T", "--initial-tab")
+	maybe(10, "--no-group-separator", "--group-separator=//", "--line-buffered", "-U", "-y", "--no-ignore-case")
 	context := !w.binary && !(parts && (inverted || matchesNothing)) && maybe(40, "-A1", "-B2", "-C1", "-2", "-A0", "-n1")
 	if !(context && inverted) {
 		maybe(15, "--color=always")
@@ -223,7 +226,7 @@ func (w *world) grep(t *testing.T, grep string, args []string) (stdout, stderr [
 func (w *world) grepInput(t *testing.T, grep string, args []string, input string) (stdout, stderr []byte, status int) {
 	cmd := &exec.Cmd{Path: grep, Args: append([]string{"grep"}, args...)}
 	cmd.Dir = w.dir
-	cmd.Env = []string{"LC_ALL=C.UTF-8"}
+	cmd.Env = append([]string{"LC_ALL=C.UTF-8"}, w.env...)
 	var out, errs bytes.Buffer
 	cmd.Stdin, cmd.Stdout, cmd.Stderr = strings.NewReader(input), &out, &errs
 	err := cmd.Run()

@@ -113,7 +113,10 @@ func (p *parser) flags() *pflag.FlagSet {
 	f.SetOutput(io.Discard)
 	f.Usage = func() {}
 	f.SetNormalizeFunc(func(_ *pflag.FlagSet, name string) pflag.NormalizedName {
-		return pflag.NormalizedName(strings.Replace(name, "colour", "color", 1))
+		if strings.HasPrefix("colour", name) && len(name) > len("colo") {
+			name = "color"
+		}
+		return pflag.NormalizedName(name)
 	})
 	p.patternFlags(f)
 	p.fileFlags(f)

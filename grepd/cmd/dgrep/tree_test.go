@@ -151,10 +151,10 @@ func TestInputIsSearchedAsGrepDoes(t *testing.T) {
 		for range 1 + random.IntN(4) {
 			args = append(args, strings.Fields(pick(random, "-z", "-z", "-T", "-nT", "-b", "-H", "--label=in", "-h", "-U", "-u", "--unix-byte-offsets",
 				"-y", "-i", "--no-ignore-case", "-o", "-c", "-l", "-L", "-m0", "-m1", "-m2", "-A0", "-A1", "-C1", "--group-separator=//", "--group-separator=",
-				"--no-group-separator", "--color=always", "-Z", "--line-buffered", "-a", "--binary-files=without-match", "-d skip", "-D skip",
+				"--no-group-separator", "--color=always", "--colou=always", "-Z", "--line-buffered", "-a", "--binary-files=without-match", "-d skip", "-D skip",
 				"-E", "-F", "-P", "--fixed-regexp", "-x", "-w", "-q", "-s", "-v"))...)
 		}
-		if inverted := slices.Contains(args, "-v"); inverted && (slices.Contains(args, "--color=always") || slices.Contains(args, "-o")) {
+		if inverted := slices.Contains(args, "-v"); inverted && (slices.Contains(args, "--color=always") || slices.Contains(args, "--colou=always") || slices.Contains(args, "-o")) {
 			continue // where dgrep differs
 		}
 		if slices.Contains(args, "-o") && (slices.Contains(args, "-w") || slices.Contains(args, "-A0") || slices.Contains(args, "-A1") || slices.Contains(args, "-C1")) {
@@ -169,15 +169,18 @@ func TestInputIsSearchedAsGrepDoes(t *testing.T) {
 			text = *bytes.NewBuffer(bytes.ReplaceAll(text.Bytes(), []byte{0}, []byte{'\n'}))
 		}
 		input := text.String()
-		wantOut, wantErr, wantStatus := (&world{dir: t.TempDir()}).grepInput(t, grep, args, input)
+		colors := pick(random, "", "", "mt=01;32", "sl=1:cx=2", "rv:sl=1:cx=2", "ne:fn=34:ln=33:bn=31:se=35", "mt=", "x:y=1:ms=2", "mt=a:ms=2", "ms=2:mt", "rv=1:cx=2:sl=1", "=1:mt=2", "se=:mt=1=2:ne")
+		w := &world{dir: t.TempDir(), env: []string{"GREP_COLORS=" + colors}}
+		wantOut, wantErr, wantStatus := w.grepInput(t, grep, args, input)
 		if wantStatus == 2 && bytes.Contains(wantErr, []byte("warning")) {
 			continue // which dgrep keeps to itself when the command line is wrong
 		}
 		var stdout, stderr bytes.Buffer
-		status := run(args, strings.NewReader(input), &stdout, &stderr, noEnv)
+		getenv := func(name string) string { return map[string]string{"GREP_COLORS": colors}[name] }
+		status := run(args, strings.NewReader(input), &stdout, &stderr, getenv)
 		wantErr, gotErr := asGrepSays(wantErr), asGrepSays(stderr.Bytes())
 		if got, want := fmt.Sprintf("%q %q %d", stdout.String(), gotErr, status), fmt.Sprintf("%q %q %d", wantOut, wantErr, wantStatus); got != want {
-			t.Errorf("dgrep %q of %q:\ngot  %s\nwant %s", args, input, got, want)
+			t.Errorf("GREP_COLORS=%s dgrep %q of %q:\ngot  %s\nwant %s", colors, args, input, got, want)
 		}
 	}
 }

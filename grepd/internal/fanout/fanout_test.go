@@ -447,3 +447,27 @@ func TestParseNodes(t *testing.T) {
 		}
 	}
 }
+
+// With many connections to be opened each has to await its turn, for which nobody at the other end can be blamed.
+func TestWaitForATurnIsNoSilence(t *testing.T) {
+	const frozen = 64 * 4 // four times as many as are opened at a time, each of which keeps its turn for 250 ms
+	var addrs []string
+	for range frozen {
+		addrs = append(addrs, startFrozen(t))
+	}
+	var well []string
+	for range 20 {
+		addr, _ := startPeer(t, "127.0.0.1:0", says(chunk("x\n", false)))
+		well = append(well, addr)
+	}
+	a := ask(t, newFanout(t, newLiveList(append(addrs, well...)...), nil), timeout(tick))
+	for _, addr := range well {
+		a.want(t, addr, "ANSWERED")
+	}
+	for _, addr := range addrs {
+		a.want(t, addr, "TIMED_OUT: silent for 500ms")
+	}
+	if a.took < 2*tick {
+		t.Errorf("took %v: nobody waited for a turn, so this test shows nothing", a.took)
+	}
+}

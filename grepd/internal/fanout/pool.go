@@ -10,6 +10,7 @@ import (
 
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/backoff"
+	"google.golang.org/grpc/connectivity"
 	"google.golang.org/grpc/credentials/insecure"
 	"google.golang.org/grpc/keepalive"
 
@@ -17,12 +18,12 @@ import (
 )
 
 const (
-	// dialsMax bounds the connections that are being opened at the same time, so that the
+	// opensMax bounds the connections that are being opened at the same time, so that the
 	// first query of a large cluster is no burst of a thousand handshakes.
-	dialsMax = 64
-	// A dial that takes longer than dialSlotTime goes on without its slot: machines that
-	// swallow packets must not hold up the dials to others.
-	dialSlotTime = 250 * time.Millisecond
+	opensMax = 64
+	// What takes longer than openSlotTime to open goes on without its slot: machines that
+	// swallow packets must not hold others up.
+	openSlotTime = 250 * time.Millisecond
 
 	// idleTime is after how long without a query a connection is closed.
 	idleTime = 2 * time.Minute
@@ -47,7 +48,7 @@ const (
 
 // pool keeps the connections to the peers between queries.
 type pool struct {
-	slots chan struct{} // one for each dial under way
+	slots chan struct{} // one for each connection that is being opened
 
 	mu    sync.Mutex
 	conns map[string]*conn
@@ -65,7 +66,7 @@ type conn struct {
 }
 
 func newPool() *pool {
-	return &pool{slots: make(chan struct{}, dialsMax), conns: make(map[string]*conn)}
+	return &pool{slots: make(chan struct{}, opensMax), conns: make(map[string]*conn)}
 }
 
 // get returns a connection to addr, and whether it has served before. It comes back with
@@ -92,7 +93,7 @@ func (p *pool) options(c *conn) []grpc.DialOption {
 		gogocodec.DialOption(),
 		grpc.WithTransportCredentials(insecure.NewCredentials()),
 		grpc.WithContextDialer(func(ctx context.Context, addr string) (net.Conn, error) {
-			return p.dial(ctx, c, addr)
+			return c.dial(ctx, addr)
 		}),
 		grpc.WithDisableServiceConfig(),
 		grpc.WithIdleTimeout(idleTime),
@@ -107,18 +108,39 @@ func (p *pool) options(c *conn) []grpc.DialOption {
 	}
 }
 
-// dial opens the network connection of c, and remembers why it could not.
-func (p *pool) dial(ctx context.Context, c *conn, addr string) (net.Conn, error) {
+// open returns when the connection is open, or cannot be opened, or ctx is done. begin is called when its turn
+// to be opened has come: until then nobody at the other end can be blamed.
+func (p *pool) open(ctx context.Context, c *conn, begin func()) {
+	if c.GetState() == connectivity.Ready {
+		begin()
+		return
+	}
 	select {
 	case p.slots <- struct{}{}:
 	case <-ctx.Done():
-		return nil, context.Cause(ctx)
+		return
 	}
 	giveBack := sync.OnceFunc(func() { <-p.slots })
-	slow := time.AfterFunc(dialSlotTime, giveBack)
+	slow := time.AfterFunc(openSlotTime, giveBack)
 	defer giveBack()
 	defer slow.Stop()
+	begin()
+	c.awaitReady(ctx)
+}
 
+// awaitReady returns when the connection is open, or cannot be opened, or ctx is done.
+func (c *conn) awaitReady(ctx context.Context) {
+	for {
+		c.Connect()
+		state := c.GetState()
+		if state != connectivity.Idle && state != connectivity.Connecting || !c.WaitForStateChange(ctx, state) {
+			return
+		}
+	}
+}
+
+// dial opens the network connection of c, and remembers why it could not.
+func (c *conn) dial(ctx context.Context, addr string) (net.Conn, error) {
 	var dialer net.Dialer
 	netConn, err := dialer.DialContext(ctx, "tcp", addr)
 	c.errMu.Lock()

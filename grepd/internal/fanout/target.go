@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"time"
 
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/status"
@@ -20,6 +21,7 @@ type target struct {
 	local    bool  // this node itself
 	verdict  error // why it is not asked at all; nil if it is
 	patience *patience
+	asked    time.Time // by this node's clock
 
 	speaking bool // it has the floor
 	ended    bool // its SearchEnd came
@@ -112,8 +114,9 @@ func (q *query) askPeer(ctx context.Context, t *target) error {
 
 // stream sends on what the peer says until it is through.
 func (q *query) stream(ctx context.Context, t *target, conn *conn) error {
-	t.patience.begin()
+	q.fanout.pool.open(ctx, conn, t.patience.begin)
 	defer t.patience.end()
+	t.asked = q.fanout.now() // a connection that had to be opened first would make clocks seem to differ
 	stream, err := greppb.NewGrepClient(conn.ClientConn).Search(ctx, q.request)
 	for err == nil && !t.ended {
 		var reply *greppb.SearchReply
@@ -138,6 +141,8 @@ func (q *query) relay(ctx context.Context, t *target, reply *greppb.SearchReply)
 	case *greppb.SearchReply_Chunk:
 		t.partial = true
 		goesOn = step.Chunk.GetMore()
+	case *greppb.SearchReply_Clock:
+		return q.tellClock(t, step.Clock)
 	case *greppb.SearchReply_Progress:
 		q.observe(t, step.Progress.Bytes, step.Progress.Matches)
 		return nil

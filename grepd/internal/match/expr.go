@@ -76,10 +76,11 @@ func symbolExpr(r symbol) *expr { return &expr{kind: exprText, text: []symbol{r}
 
 // foldedExpr matches r in any case.
 func foldedExpr(r symbol) *expr {
-	if s := (set{r, r}).fold(); len(s) > 2 {
-		return &expr{kind: exprSet, set: s}
+	s := (set{r, r}).fold()
+	if _, single := s.single(); single {
+		return symbolExpr(r)
 	}
-	return symbolExpr(r)
+	return &expr{kind: exprSet, set: s}
 }
 
 func assertExpr(a assertion) *expr { return &expr{kind: exprAssert, assert: a} }

@@ -15,11 +15,12 @@
 //     must not be made to backtrack by a stranger's pattern.
 //   - Perl is RE2's syntax: no look-around, no possessive quantifiers, same reason.
 //   - Collating elements are single characters, and ranges go by code point.
-//   - Case folds by Unicode's simple folding, which differs from the C library's in a few
-//     letters of which one case has no partner (as the dotless i).
+//   - Case folds by Unicode's simple folding, either way. Grep asks the C library for the other case, which has
+//     none for a few letters (as ß, the dotless i, and the signs for kelvin and ångström).
 //   - A repetition of nothing, as in (*a), and one after an anchor, as in ^*, are read one way only; the two
 //     engines inside grep disagree on them.
 //   - With -w and -o, words are found that grep passes over when it looks on after a word it had to refuse.
+//   - With -w an empty match lies between two characters; grep finds it within one of several bytes, too.
 //   - A pattern that needs more than [StepsMax] automaton steps is refused.
 //
 // # How it works

@@ -10,6 +10,7 @@ import (
 	"strings"
 	"testing"
 	"time"
+	"unicode"
 )
 
 var (
@@ -111,6 +112,8 @@ func TestErrorsNamePatternAndPlace(t *testing.T) {
 		{Extended, `a{32768}`, 1, "Regular expression too big: a count may be 32767 at most"},
 		{Perl, `a(?=b)`, 1, "invalid or unsupported Perl syntax: look-around and the like are not supported, -P takes RE2's syntax"},
 		{Perl, `(a)\1`, 3, "invalid escape sequence: back-references are not supported, write the repeated text out"},
+		{Perl, `a\h`, 1, "invalid escape sequence: -P takes RE2's syntax, which has not all of Perl's"},
+		{Perl, `ba++`, 2, "invalid nested repetition operator: -P takes RE2's syntax, which has not all of Perl's"},
 	} {
 		_, err := Compile([]string{"fine\n" + c.pattern}, Options{Syntax: c.syntax})
 		var e *Error
@@ -452,4 +455,31 @@ func ExampleCompile() {
 		fmt.Printf("%s", block[r.Start:r.End])
 	}
 	// Output: one failed
+}
+
+// Each letter that has another case is found in all its cases, and nothing else is. Many pairs of cases are neighbours.
+func TestEachLetterIsFoundInEachCase(t *testing.T) {
+	var lines []byte
+	for _, r := range folding() {
+		lines = append(appendSymbol(lines, r), '\n')
+	}
+	for _, r := range folding() {
+		var want []string
+		for o := unicode.SimpleFold(r); ; o = unicode.SimpleFold(o) {
+			want = append(want, string(o)+"\n")
+			if o == r {
+				break
+			}
+		}
+		slices.Sort(want)
+		for _, o := range []Options{{Syntax: Fixed, IgnoreCase: true}, {Syntax: Perl, IgnoreCase: true}} {
+			var got []string
+			for _, line := range mustCompile(t, o, string(r)).NewScanner(nil).Lines(lines, nil, -1) {
+				got = append(got, string(lines[line.Start:line.End]))
+			}
+			if !slices.Equal(got, want) {
+				t.Errorf("-i %v %q selects %q, want %q", o.Syntax, r, got, want)
+			}
+		}
+	}
 }

@@ -30,6 +30,8 @@ func perlError(pattern string, err error) error {
 		message += ": look-around and the like are not supported, -P takes RE2's syntax"
 	case bad.Code == syntax.ErrInvalidEscape && len(bad.Expr) == 2 && '1' <= bad.Expr[1] && bad.Expr[1] <= '9':
 		message += ": back-references are not supported, write the repeated text out"
+	case bad.Code == syntax.ErrInvalidEscape, bad.Code == syntax.ErrInvalidRepeatOp:
+		message += ": -P takes RE2's syntax, which has not all of Perl's"
 	}
 	return &Error{Pattern: pattern, Offset: max(0, strings.Index(pattern, bad.Expr)), Message: message}
 }

@@ -5,7 +5,9 @@ import (
 	"crypto/sha256"
 	"errors"
 	"fmt"
+	"io/fs"
 	"log/slog"
+	"os"
 	"slices"
 	"time"
 
@@ -54,7 +56,13 @@ type reloads struct {
 // ban is a program that is not taken up by itself, and why. The zero one bans none.
 type ban struct {
 	checksum [sha256.Size]byte
-	reason   string // one line
+	reason   string      // one line
+	source   fs.FileInfo // of the file that it was in, of which the log tells; nil: not known
+}
+
+// told reports whether the log tells already of the file that p is from: a file is noticed more than once.
+func (b *ban) told(p *program) bool {
+	return b.source != nil && p.source != nil && os.SameFile(b.source, p.source) && b.source.ModTime().Equal(p.source.ModTime())
 }
 
 // fallback is a program that worked well, and the last state that was handed over in good
@@ -152,10 +160,14 @@ func (h *Host) launched() {
 // any, is gone; where the new one is by then, too, that is the answer. It begins the next one.
 func (h *Host) endReload(err error, replaced *instance) {
 	if err != nil && h.ctx.Err() == nil {
-		if !errors.Is(err, errBanned) { // whose reason is an older one
-			h.banned = ban{h.staged.checksum, err.Error()} // zero where it did not come to that
+		banned := errors.Is(err, errBanned) // whose reason is an older one
+		if !banned || !h.banned.told(h.staged) {
+			h.log(slog.LevelWarn, actionRefuse, failure(err)...)
 		}
-		h.log(slog.LevelWarn, actionRefuse, failure(err)...)
+		if !banned {
+			h.banned = ban{checksum: h.staged.checksum, reason: err.Error()} // zero where it did not come to that
+		}
+		h.banned.source = h.staged.source
 	}
 	asked := h.asked
 	h.asked = nil
@@ -293,7 +305,7 @@ func (h *Host) rollBack(i *instance) {
 	h.lastExit = fmt.Sprintf("%s, after %v at work; rolled back from checksum %.12s",
 		h.lastExit, i.died.Sub(i.began).Round(time.Millisecond), bad.hex())
 	h.rolledBack = &rollback{program: bad, detail: h.lastExit, stderr: i.stderr.Line()}
-	h.banned = ban{bad.checksum, h.lastExit}
+	h.banned = ban{bad.checksum, h.lastExit, bad.source}
 	h.program, h.proven, h.snapshot = h.lastGood.program, h.lastGood.proven, h.lastGood.state
 	h.lastGood = nil
 }

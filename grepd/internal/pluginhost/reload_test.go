@@ -175,6 +175,32 @@ func TestProgramThatPanicsOnTrialIsRolledBack(t *testing.T) {
 	r.eventually("and then the bad one", func() bool { return r.count("action=rollback") >= 3 })
 }
 
+// A file that was refused is noticed by the watch as well, perhaps several times; that is told once.
+func TestRefusedFileIsToldOnce(t *testing.T) {
+	r := newRig(t, works)
+	notice := func() {
+		again := newReload(true)
+		r.owner(func(h *Host) bool { h.ask(again); return true })
+		if err := <-again.result; !errors.Is(err, errBanned) {
+			t.Fatalf("a file that was refused is noticed again: %v", err)
+		}
+	}
+	r.install(refusesState)
+	if _, err := r.Reload(context.Background()); err == nil {
+		t.Fatal("it is taken up")
+	}
+	notice()
+	notice()
+	if n := r.count("action=refuse"); n != 1 {
+		t.Errorf("told %d times: %q", n, r.lines())
+	}
+	r.install(refusesState) // the same program, but a new file
+	notice()
+	if n := r.count("action=refuse"); n != 2 {
+		t.Errorf("of two files told %d times: %q", n, r.lines())
+	}
+}
+
 // TestReloadTellsOfACrashBeforeItsAnswer: the answer waits for the end of the old process,
 // and the new one's may come first.
 func TestReloadTellsOfACrashBeforeItsAnswer(t *testing.T) {

@@ -25,6 +25,7 @@ type program struct {
 	path     string
 	checksum [sha256.Size]byte
 	version  string
+	source   fs.FileInfo // of the file that it was copied from, before that; nil: not known
 }
 
 func (p program) hex() string { return hex.EncodeToString(p.checksum[:]) }
@@ -59,13 +60,17 @@ func stage(ctx context.Context, path, dir string) (program, error) {
 		return program{}, err
 	}
 	defer src.Close()
+	source, err := src.Stat()
+	if err != nil {
+		return program{}, err
+	}
 	tmp := filepath.Join(dir, "incoming")
 	sum, err := copyProgram(ctx, tmp, src)
 	if err != nil {
 		os.Remove(tmp)
 		return program{}, fmt.Errorf("copy %s: %w", path, err)
 	}
-	p := program{checksum: sum}
+	p := program{checksum: sum, source: source}
 	p.path = filepath.Join(dir, filepath.Base(path)+"-"+p.hex()[:16])
 	if err := os.Rename(tmp, p.path); err != nil {
 		return program{}, err

@@ -16,53 +16,44 @@ type Colors struct {
 	noErase                     bool   // ne
 }
 
-// ParseColors reads a value of GREP_COLORS over grep's defaults. As in grep, what comes
-// after a mistake does not count.
+// ParseColors reads a value of GREP_COLORS over grep's defaults. As in grep, what comes after a mistake does not count,
+// and a name that is not known is none.
 func ParseColors(value string) *Colors {
 	c := &Colors{
 		selectedMatch: "01;31", contextMatch: "01;31",
 		name: "35", number: "32", offset: "32", separator: "36",
 	}
-	for _, setting := range strings.Split(value, ":") {
+	for setting := range strings.SplitSeq(value, ":") {
 		name, sgr, hasValue := strings.Cut(setting, "=")
-		if strings.Trim(sgr, "0123456789;") != "" || !c.set(name, sgr, hasValue) {
+		if hasValue && name == "" || strings.Trim(sgr, "0123456789;") != "" {
 			break
 		}
+		c.set(name, sgr, hasValue)
 	}
 	return c
 }
 
-// set reports whether there is such a setting.
-func (c *Colors) set(name, sgr string, hasValue bool) bool {
-	switch {
-	case name == "rv" && !hasValue:
+// set takes in one setting.
+func (c *Colors) set(name, sgr string, hasValue bool) {
+	switch variable := c.variable(name); {
+	case name == "rv":
 		c.reverse = true
-	case name == "ne" && !hasValue:
+	case name == "ne":
 		c.noErase = true
-	case !hasValue:
-		return false
-	case name == "mt":
-		c.selectedMatch, c.contextMatch = sgr, sgr
-	case name == "ms":
-		c.selectedMatch = sgr
-	case name == "mc":
-		c.contextMatch = sgr
-	case name == "sl":
-		c.selectedLine = sgr
-	case name == "cx":
-		c.contextLine = sgr
-	case name == "fn":
-		c.name = sgr
-	case name == "ln":
-		c.number = sgr
-	case name == "bn":
-		c.offset = sgr
-	case name == "se":
-		c.separator = sgr
-	default:
-		return len(name) == 2 // grep ignores names that it does not know
+	case variable != nil && hasValue:
+		*variable = sgr
 	}
-	return true
+	if name == "mt" {
+		c.contextMatch = c.selectedMatch
+	}
+}
+
+// variable is what a name with a value stands for; nil if it is not known.
+func (c *Colors) variable(name string) *string {
+	return map[string]*string{
+		"mt": &c.selectedMatch, "ms": &c.selectedMatch, "mc": &c.contextMatch, "sl": &c.selectedLine, "cx": &c.contextLine,
+		"fn": &c.name, "ln": &c.number, "bn": &c.offset, "se": &c.separator,
+	}[name]
 }
 
 // start appends the beginning of a coloured text.

@@ -3,6 +3,7 @@ package printer
 import (
 	"encoding/json"
 	"io"
+	"time"
 	"unicode/utf8"
 
 	"github.com/aksinghdce/cluster-membership-service/shared/proto/greppb"
@@ -101,11 +102,12 @@ type sharedData struct {
 }
 
 type nodeCoverage struct {
-	Node    string `json:"node"`
-	Outcome string `json:"outcome"`
-	Message string `json:"message,omitempty"`
-	Partial bool   `json:"partial,omitempty"`
-	Stats   *stats `json:"stats,omitempty"`
+	Node    string     `json:"node"`
+	Outcome string     `json:"outcome"`
+	Message string     `json:"message,omitempty"`
+	Partial bool       `json:"partial,omitempty"`
+	Stats   *stats     `json:"stats,omitempty"`
+	Clock   *clockData `json:"clock,omitempty"`
 }
 
 // text is what ripgrep calls arbitrary data.
@@ -284,6 +286,9 @@ func (p *JSON) summary() summaryData {
 		c := nodeCoverage{Node: n.addr, Outcome: outcomeNames[n.end.Outcome], Message: n.end.Message, Partial: n.end.Partial}
 		if p.stats && n.searched != nil {
 			c.Stats = statsOf(n.searched)
+		}
+		if n.clock != nil {
+			c.Clock = &clockData{time.Duration(n.clock.AheadNanos).Seconds(), time.Duration(n.clock.ErrorNanos).Seconds()}
 		}
 		s.Coverage.Nodes = append(s.Coverage.Nodes, c)
 	}

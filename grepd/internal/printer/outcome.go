@@ -60,6 +60,7 @@ type node struct {
 	end      *greppb.NodeEnd // nil until it came
 	missing  []string
 	searched *greppb.SearchEnd // nil until it came
+	clock    *greppb.NodeClock // nil until it came; it comes only where it was asked for
 }
 
 // Observe takes in one step. Printers do it for what they print.
@@ -77,6 +78,10 @@ func (o *Outcome) Observe(reply *greppb.QueryReply) {
 		if step.NodeStep.Node < uint32(len(o.nodes)) {
 			o.observeNode(&o.nodes[step.NodeStep.Node], &step.NodeStep.Reply)
 			o.sharedFiles.observe(int(step.NodeStep.Node), step.NodeStep.Reply.GetSearchEnd().GetMarks())
+		}
+	case *greppb.QueryReply_NodeClock:
+		if step.NodeClock.Node < uint32(len(o.nodes)) {
+			o.nodes[step.NodeClock.Node].clock = step.NodeClock
 		}
 	case *greppb.QueryReply_Groups:
 		o.Matched = true

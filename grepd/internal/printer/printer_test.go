@@ -146,7 +146,14 @@ func TestColors(t *testing.T) {
 			"^[[32m^[[K2^[[m^[[K^[[36m^[[K:^[[m^[[K^[[1m^[[Ka^[[01;31m^[[Kb^[[m^[[K\n" +
 			"^[[32m^[[K3^[[m^[[K^[[36m^[[K-^[[m^[[K\n"},
 		{"mt=4:ne:se=33", "^[[32m1^[[m^[[33m:^[[mxa^[[4mb^[[mcy\n^[[32m2^[[m^[[33m:^[[ma^[[4mb^[[m\n^[[32m3^[[m^[[33m-^[[m\n"},
-		{"no such setting:se=33", "^[[32m^[[K1^[[m^[[K^[[36m^[[K:^[[m^[[Kxa^[[01;31m^[[Kb^[[m^[[Kcy\n" +
+		{"no such setting::x=1:ne:se=33", "^[[32m1^[[m^[[33m:^[[mxa^[[01;31mb^[[mcy\n^[[32m2^[[m^[[33m:^[[ma^[[01;31mb^[[m\n^[[32m3^[[m^[[33m-^[[m\n"},
+		{"se=3x:ne", "^[[32m^[[K1^[[m^[[K^[[36m^[[K:^[[m^[[Kxa^[[01;31m^[[Kb^[[m^[[Kcy\n" +
+			"^[[32m^[[K2^[[m^[[K^[[36m^[[K:^[[m^[[Ka^[[01;31m^[[Kb^[[m^[[K\n" +
+			"^[[32m^[[K3^[[m^[[K^[[36m^[[K-^[[m^[[K\n"},
+		{"=33:ne", "^[[32m^[[K1^[[m^[[K^[[36m^[[K:^[[m^[[Kxa^[[01;31m^[[Kb^[[m^[[Kcy\n" +
+			"^[[32m^[[K2^[[m^[[K^[[36m^[[K:^[[m^[[Ka^[[01;31m^[[Kb^[[m^[[K\n" +
+			"^[[32m^[[K3^[[m^[[K^[[36m^[[K-^[[m^[[K\n"},
+		{"mt=4=5:ne", "^[[32m^[[K1^[[m^[[K^[[36m^[[K:^[[m^[[Kxa^[[01;31m^[[Kb^[[m^[[Kcy\n" +
 			"^[[32m^[[K2^[[m^[[K^[[36m^[[K:^[[m^[[Ka^[[01;31m^[[Kb^[[m^[[K\n" +
 			"^[[32m^[[K3^[[m^[[K^[[36m^[[K-^[[m^[[K\n"},
 	} {
@@ -443,7 +450,7 @@ func TestStatsNameTheSlowest(t *testing.T) {
 	_, outcome := printText(t, printer.TextOptions{}, replies...)
 	got := strings.Split(outcome.Stats(), "\n")
 	want := []string{"30 matched lines", "60 files searched", "90 bytes searched", "0.029000 seconds on the slowest machine, n29",
-		"MACHINE  SECONDS   FILES  BYTES  MATCHED LINES", "n29      0.029000  2      3      1"}
+		"MACHINE  SECONDS   FILES  BYTES  MATCHED LINES  CLOCK", "n29      0.029000  2      3      1              -"}
 	if !slices.Equal(got[:len(want)], want) || got[len(got)-2] != "and 10 faster machines" {
 		t.Errorf("%q", got)
 	}

@@ -18,6 +18,7 @@ const statsNodesMax = 20
 type nodeStats struct {
 	addr string
 	*greppb.SearchEnd
+	clock *greppb.NodeClock
 }
 
 func (s nodeStats) elapsed() time.Duration { return time.Duration(s.ElapsedNanos) }
@@ -27,7 +28,7 @@ func (o *Outcome) slowest() []nodeStats {
 	var all []nodeStats
 	for i := range o.nodes {
 		if o.nodes[i].searched != nil {
-			all = append(all, nodeStats{o.nodes[i].addr, o.nodes[i].searched})
+			all = append(all, nodeStats{o.nodes[i].addr, o.nodes[i].searched, o.nodes[i].clock})
 		}
 	}
 	slices.SortStableFunc(all, func(a, b nodeStats) int { return cmp.Compare(b.ElapsedNanos, a.ElapsedNanos) })
@@ -35,7 +36,8 @@ func (o *Outcome) slowest() []nodeStats {
 }
 
 // Stats says in some lines how much was searched, and how long that took each node by its own
-// clock, the slowest first. The time of a node includes that in which it waited for its lines to be taken.
+// clock, the slowest first. The time of a node includes that in which it waited for its lines to be taken. Its clock is
+// shown as what it is ahead of that of the node that was asked, where it said.
 func (o *Outcome) Stats() string {
 	var b bytes.Buffer
 	nodes := o.slowest()
@@ -49,13 +51,13 @@ func (o *Outcome) Stats() string {
 	}
 	fmt.Fprintf(&b, "%.6f seconds on the slowest machine, %s\n", nodes[0].elapsed().Seconds(), nodes[0].addr)
 	table := tabwriter.NewWriter(&b, 0, 0, 2, ' ', 0)
-	fmt.Fprintln(table, "MACHINE\tSECONDS\tFILES\tBYTES\tMATCHED LINES")
+	fmt.Fprintln(table, "MACHINE\tSECONDS\tFILES\tBYTES\tMATCHED LINES\tCLOCK")
 	for _, n := range nodes[:min(len(nodes), statsNodesMax)] {
-		fmt.Fprintf(table, "%s\t%.6f\t%d\t%d\t%d\n", n.addr, n.elapsed().Seconds(), n.Files, n.Bytes, n.Matches)
+		fmt.Fprintf(table, "%s\t%.6f\t%d\t%d\t%d\t%s\n", n.addr, n.elapsed().Seconds(), n.Files, n.Bytes, n.Matches, describeClock(n.clock))
 	}
 	table.Flush()
 	if more := len(nodes) - statsNodesMax; more > 0 {
-		fmt.Fprintf(&b, "and %d faster machines\n", more)
+		fmt.Fprintf(&b, "and %d faster machines\n%s", more, o.clockSpan())
 	}
 	return b.String()
 }

@@ -13,6 +13,7 @@ import (
 // TextOptions are the options of grep that shape its output.
 type TextOptions struct {
 	Program string // what messages begin with
+	ByTime  bool   // --sort=time
 	Report  greppb.Report
 	Names   Names
 	OneFile bool // the user named one file, neither a glob nor a directory with -r
@@ -91,6 +92,11 @@ func (t *Text) Print(reply *greppb.QueryReply) error {
 		}
 		for _, f := range t.outcome.shared() {
 			t.message(t.outcome.describeShared(f))
+		}
+		if t.options.ByTime {
+			for _, warning := range t.outcome.clockWarnings() {
+				t.message(warning)
+			}
 		}
 	}
 	return nil

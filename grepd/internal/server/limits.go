@@ -141,8 +141,8 @@ func searchOptions(request *greppb.SearchRequest) (search.Options, error) {
 	if request.MaxCountSet {
 		o.MaxCount = int64(min(request.MaxCount, math.MaxInt64))
 	}
-	if o.Invert && matchesAll(&request.Pattern) {
-		o.MaxCount = 0 // as in grep, which does not even begin then
+	if o.Invert && matchesAll(&request.Pattern) || !o.Invert && len(request.Pattern.Patterns) == 0 {
+		o.MaxCount = 0 // as in grep, which does not even begin where nothing can be selected
 	}
 	err = fieldOptions(request, &o)
 	return o, err

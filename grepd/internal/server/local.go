@@ -26,6 +26,7 @@ type local struct {
 	slots  chan struct{} // one for each search under way
 	// expandBytesMax bounds what a compressed file may expand to.
 	expandBytesMax int64
+	now            func() time.Time // the machine's clock, except in tests
 	// searches are those under way, those included that nobody waits for because their disk hangs.
 	searches sync.WaitGroup
 }
@@ -33,7 +34,7 @@ type local struct {
 var _ fanout.Searcher = (*local)(nil)
 
 func newLocal(mounts *search.Mounts, searchesMax int, expandBytesMax int64) *local {
-	return &local{mounts: mounts, slots: make(chan struct{}, searchesMax), expandBytesMax: expandBytesMax}
+	return &local{mounts: mounts, slots: make(chan struct{}, searchesMax), expandBytesMax: expandBytesMax, now: time.Now}
 }
 
 // wait returns when no search runs any more, or ctx is done.
@@ -48,6 +49,11 @@ func (l *local) wait(ctx context.Context) {
 
 // Search hands each step of a search to send. Its errors are gRPC statuses.
 func (l *local) Search(ctx context.Context, request *greppb.SearchRequest, send func(*greppb.SearchReply) error) error {
+	if request.Clock {
+		if err := l.tellClock(l.now(), send); err != nil {
+			return err
+		}
+	}
 	o, err := searchOptions(request)
 	if err != nil {
 		return status.Error(codes.InvalidArgument, err.Error())
@@ -71,6 +77,13 @@ func (l *local) Search(ctx context.Context, request *greppb.SearchRequest, send 
 		}
 		return results.end(stats)
 	})
+}
+
+// tellClock says what the clock shows. It comes before any work, so that the one who asked can tell how long it was under way.
+func (l *local) tellClock(received time.Time, send func(*greppb.SearchReply) error) error {
+	return send(&greppb.SearchReply{Step: &greppb.SearchReply_Clock{Clock: &greppb.Clock{
+		ReceivedUnixNanos: received.UnixNano(), SentUnixNanos: l.now().UnixNano(),
+	}}})
 }
 
 // run does work that reads from disks, and returns when it is done or ctx is. A disk that hangs keeps the work,

@@ -153,6 +153,9 @@ func (s *Server) Stop(ctx context.Context) bool {
 	return all
 }
 
+// Searches is how many searches of this node's files are under way now.
+func (s *Server) Searches() int { return len(s.local.slots) }
+
 // grepService is a Server as gRPC sees it.
 type grepService struct{ *Server }
 

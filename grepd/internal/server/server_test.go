@@ -394,3 +394,31 @@ func TestAdminIsTheDaemons(t *testing.T) {
 		t.Errorf("status: %v, want Unimplemented", err)
 	}
 }
+
+// The clock is told before anything is searched, or even understood.
+func TestClockIsToldFirst(t *testing.T) {
+	at := time.Unix(1_800_000_000, 5)
+	l := newLocal(nil, 1, 0)
+	l.now = func() time.Time { at = at.Add(time.Microsecond); return at }
+	var replies []*greppb.SearchReply
+	request := &greppb.SearchRequest{Clock: true, Pattern: greppb.Pattern{Patterns: []string{"["}}}
+	err := l.Search(t.Context(), request, func(reply *greppb.SearchReply) error {
+		replies = append(replies, reply)
+		return nil
+	})
+	if status.Code(err) != codes.InvalidArgument {
+		t.Fatal(err)
+	}
+	want := greppb.Clock{ReceivedUnixNanos: 1_800_000_000_000_001_005, SentUnixNanos: 1_800_000_000_000_002_005}
+	if len(replies) != 1 || *replies[0].GetClock() != want {
+		t.Errorf("%v, want %+v", replies, want)
+	}
+	request.Clock, replies = false, nil
+	l.Search(t.Context(), request, func(reply *greppb.SearchReply) error {
+		replies = append(replies, reply)
+		return nil
+	})
+	if len(replies) > 0 {
+		t.Errorf("unasked it says %v", replies)
+	}
+}

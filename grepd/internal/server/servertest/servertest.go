@@ -90,6 +90,9 @@ func (n *Node) Stop() error {
 	return errors.Join(<-n.served, n.mounts.Close())
 }
 
+// Searches is how many searches of the node's files are under way now.
+func (n *Node) Searches() int { return n.server.Searches() }
+
 // Close stops all nodes.
 func (c *Cluster) Close() error {
 	var errs []error
