@@ -79,3 +79,34 @@ func BenchmarkSurvey(b *testing.B) {
 		Survey(block)
 	}
 }
+
+// BenchmarkCompileWords isolates what a list of words costs before the first byte is searched.
+func BenchmarkCompileWords(b *testing.B) {
+	var patterns []string
+	for i := range 10_000 {
+		patterns = append(patterns, fmt.Sprintf("word%x", i*7919))
+	}
+	b.ReportAllocs()
+	for b.Loop() {
+		mustCompile(b, Options{Syntax: Fixed}, patterns...).NewScanner(nil)
+	}
+}
+
+// BenchmarkWords isolates the search for many literals of which none is there.
+func BenchmarkWords(b *testing.B) {
+	block := benchmarkBlock()
+	for _, n := range []int{100, 1000, 10_000} {
+		var strs []string
+		for i := range n {
+			strs = append(strs, fmt.Sprintf("word%x", i*7919))
+		}
+		b.Run(fmt.Sprint(n), func(b *testing.B) {
+			w := newWords(strs, false)
+			b.SetBytes(int64(len(block)))
+			b.ReportAllocs()
+			for b.Loop() {
+				w.index(block)
+			}
+		})
+	}
+}

@@ -247,7 +247,7 @@ func partsEqualMachine(t *testing.T) {
 		scanner, machine := m.NewScanner(nil), m.NewScanner(nil)
 		for line := range bytes.Lines(randomBlock(r)) {
 			line = trimNewline(line)
-			got, want := scanner.Parts(line, nil), machine.partsByMachine(line, nil)
+			got, want := scanner.Parts(line, nil), partsByMachine(machine, line)
 			if !slices.Equal(got, want) {
 				t.Fatalf("trial %d: %+v %q on %q:\ngot  %v\nwant %v", i, o, patterns, line, got, want)
 			}
@@ -269,7 +269,7 @@ func TestPartsOfAThrashingScannerAreStillRight(t *testing.T) {
 	found := 0
 	for range 1500 {
 		line := randomText(r, 200, "cab"[r.IntN(2):])
-		got, want := scanner.Parts(line, nil), machine.partsByMachine(line, nil)
+		got, want := scanner.Parts(line, nil), partsByMachine(machine, line)
 		if !slices.Equal(got, want) {
 			t.Fatalf("%q: got %v, want %v", line, got, want)
 		}
@@ -293,7 +293,7 @@ func TestMoreCharactersThanTheCacheHasNodesFor(t *testing.T) {
 		}
 		b.WriteString([]string{"", "\xe4", "\xe4\xb8"}[r.IntN(3)])
 		line := b.Bytes()
-		got, want := scanner.Parts(line, nil), machine.partsByMachine(line, nil)
+		got, want := scanner.Parts(line, nil), partsByMachine(machine, line)
 		if !slices.Equal(got, want) {
 			t.Fatalf("%q: got %v, want %v", line, got, want)
 		}
@@ -302,7 +302,7 @@ func TestMoreCharactersThanTheCacheHasNodesFor(t *testing.T) {
 		}
 		found += len(want)
 	}
-	if n := len(scanner.dfa.nodes); found == 0 || n != nodesMax {
+	if n := len(scanner.dfa().nodes); found == 0 || n != nodesMax {
 		t.Errorf("%d parts, %d nodes, so that the test shows nothing", found, n)
 	}
 }
@@ -375,10 +375,10 @@ func TestThrashingScannerIsStillRight(t *testing.T) {
 	if got := scanner.Count(block.Bytes(), -1); got != want || want == 0 {
 		t.Errorf("got %d lines, want %d", got, want)
 	}
-	if !scanner.dfa.thrashing {
+	if !scanner.dfa().thrashing {
 		t.Error("the cache did not thrash, so that the test shows nothing")
 	}
-	if n := len(scanner.dfa.states); n > dfaStatesMax+1 {
+	if n := len(scanner.dfa().states); n > dfaStatesMax+1 {
 		t.Errorf("%d states in the cache", n)
 	}
 }
@@ -413,8 +413,8 @@ func TestKernelsEqualPortableSearch(t *testing.T) {
 					if got := search.index(b); got != at {
 						t.Fatalf("%q, fold %v, in %d bytes at %d: got %d", set, fold, size, at, got)
 					}
-					if search.teddy == nil {
-						if got := search.pair.portable(b, 0); got != at {
+					if p, ok := search.(*pair); ok {
+						if got := p.portable(b, 0); got != at {
 							t.Fatalf("portable: %q, fold %v, in %d bytes at %d: got %d", set, fold, size, at, got)
 						}
 					}
@@ -452,4 +452,10 @@ func ExampleCompile() {
 		fmt.Printf("%s", block[r.Start:r.End])
 	}
 	// Output: one failed
+}
+
+// partsByMachine gives the parts of a line as the machine finds them.
+func partsByMachine(s *Scanner, line []byte) []Range {
+	parts, _ := s.partsByMachine(line, 0, nil, -1)
+	return parts
 }

@@ -47,9 +47,29 @@ type program struct {
 	asciiWords bool // assertions know ASCII's word characters only
 }
 
+// assertsFirst tells whether a match depends on what is before it, or what comes first in it.
+func (p *program) assertsFirst() bool {
+	seen, todo := make([]bool, len(p.steps)), []int32{p.start}
+	for len(todo) > 0 {
+		i := todo[len(todo)-1]
+		todo = todo[:len(todo)-1]
+		if seen[i] {
+			continue
+		}
+		seen[i] = true
+		switch s := &p.steps[i]; s.op {
+		case stepAssert:
+			return true
+		case stepSplit:
+			todo = append(todo, s.next, s.other)
+		}
+	}
+	return false
+}
+
 // compileProgram makes the program of e, or with backward the one that reads from the end of a match to its start.
 func compileProgram(e *expr, asciiWords, backward bool) (*program, error) {
-	c := &compiler{backward: backward}
+	c := &compiler{backward: backward, steps: make([]step, 0, min(e.size(), StepsMax))}
 	match := c.add(step{op: stepMatch})
 	start := c.expr(e, match)
 	if c.full {
