@@ -21,6 +21,7 @@ type Matcher struct {
 	// prefilter finds the lines that can be selected, where there is such a thing.
 	prefilter prefilter
 	exact     bool // prefilter is a literalSearch, and decides
+	gapMin    int  // where prefilter finds a place more often than every so many bytes, the automaton alone is faster
 	lead      bool // each match begins at a place that prefilter gives, whatever is before it
 }
 

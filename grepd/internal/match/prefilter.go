@@ -29,19 +29,27 @@ const (
 	tuneBytesMin = 2 << 10
 )
 
+// literalGapMin is how many bytes of a text there are to be for each literal that is found, where the automaton must
+// decide.
+const literalGapMin = 96
+
 // choosePrefilter finds how lines that e selects can be found faster than by an automaton.
 func (m *Matcher) choosePrefilter(e *expr, fold bool) {
 	l := literalsOf(e, fold)
 	search := newLiteralSearch(l)
 	if search == nil {
+		m.prefilter, m.gapMin = newWindows(e), windowGapMin
 		return
 	}
 	m.prefilter, m.exact = search, l.exact
 	if w, ok := search.(*words); ok {
-		m.exact = m.exact && !w.cut
-		return // it gives the ends of words
+		m.exact = l.exact && !w.cut
+	} else {
+		m.lead = l.lead && !m.program.assertsFirst()
 	}
-	m.lead = l.lead && !m.program.assertsFirst()
+	if !m.exact {
+		m.gapMin = literalGapMin
+	}
 }
 
 // newLiteralSearch chooses how l is searched for; it gives nil where an automaton does better.

@@ -57,12 +57,9 @@ func (s *Scanner) Lines(block []byte, lines []Range, max int) []Range {
 // Count gives the number of lines of block that are selected, but at most max. Below 0, max is no limit.
 func (s *Scanner) Count(block []byte, max int) int { return s.scan(block, max, nil) }
 
-const (
-	// Candidates that come more often than every candidateGapMin bytes, over candidatesMin of them, are
-	// not worth searching for when each must be checked: the automaton alone is faster.
-	candidateGapMin = 96
-	candidatesMin   = 32
-)
+// candidatesMin is how many candidates a prefilter has to find in a block before it is given up for being too often wrong or too
+// slow.
+const candidatesMin = 32
 
 // scan counts the selected lines, and appends them to lines where that is not nil.
 func (s *Scanner) scan(block []byte, max int, lines *[]Range) int {
@@ -89,7 +86,7 @@ func (s *Scanner) scan(block []byte, max int, lines *[]Range) int {
 			}
 		}
 		pos = line.End
-		if !s.m.exact && candidates >= candidatesMin && pos < candidates*candidateGapMin {
+		if candidates >= candidatesMin && pos < candidates*s.m.gapMin {
 			return n + s.scanAll(block, pos, max-n, lines)
 		}
 	}
