@@ -251,6 +251,13 @@ func partsEqualMachine(t *testing.T) {
 			if !slices.Equal(got, want) {
 				t.Fatalf("trial %d: %+v %q on %q:\ngot  %v\nwant %v", i, o, patterns, line, got, want)
 			}
+			var oneByOne []Range
+			for pos := 0; pos < len(line); {
+				oneByOne, pos = scanner.PartsFrom(line, pos, oneByOne, 1)
+			}
+			if !slices.Equal(oneByOne, want) {
+				t.Fatalf("trial %d: %+v %q on %q:\none by one %v\nwant       %v", i, o, patterns, line, oneByOne, want)
+			}
 			if len(got) > 0 {
 				ways[fmt.Sprintf("literals %v automata %v", m.exact, scanner.finder != nil)]++
 			}
