@@ -22,7 +22,7 @@ type literals struct {
 	strings []string // with fold, ASCII letters in lower case
 	fold    bool     // ASCII letters match in either case
 	exact   bool     // each line that holds one is selected
-	lead    bool     // each match begins with one
+	lead    bool     // each match begins with one, and none is found within a character
 }
 
 // literalsOf finds the literals of e that are best searched for. Without any, strings is empty.
@@ -33,7 +33,9 @@ func literalsOf(e *expr, fold bool) literals {
 	if len(best.strings) <= literalsMax && score(best.strings) < scoreMin {
 		return literals{}
 	}
-	return literals{strings: best.strings, fold: fold, exact: best.whole && !f.inexact, lead: best.lead}
+	// A byte of the middle of characters may be found in one, of which the automaton must know.
+	inside := slices.ContainsFunc(best.strings, func(s string) bool { return s != "" && !utf8.RuneStart(s[0]) })
+	return literals{strings: best.strings, fold: fold, exact: best.whole && !f.inexact, lead: best.lead && !inside}
 }
 
 // literalFinder goes through an expr.
@@ -143,7 +145,7 @@ func (f *literalFinder) concat(subs []*expr) foundLiterals {
 			run = joined
 			continue
 		}
-		found = found.or(run, first).or(sub.part, sub.lead && first && run[0] == "")
+		found = found.or(run, first).or(sub.part, sub.lead && first && len(run) == 1 && run[0] == "")
 		first = false
 		if run = sub.whole; run == nil {
 			run = []string{""}

@@ -327,7 +327,7 @@ func TestDoneEndsALongSearchForParts(t *testing.T) {
 
 // randomPattern writes a pattern in which literals are frequent.
 func randomPattern(r *rand.Rand, syntax Syntax) string {
-	words := []string{"FAIL", "fail", "skip", "é", "10", "a", "Ab", "\xff", "日本", "mask"}
+	words := []string{"FAIL", "fail", "skip", "é", "10", "a", "Ab", "\xff", "日本", "mask", "\x97\xa5"}
 	var b strings.Builder
 	for range 1 + r.IntN(4) {
 		switch n := r.IntN(14); {

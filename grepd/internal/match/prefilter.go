@@ -4,7 +4,8 @@ import "math"
 
 // prefilter finds the places of a block that can be in a selected line.
 type prefilter interface {
-	// index gives the first place in b that is in such a line, or -1. b begins with a line.
+	// index gives a place in the first such line of b, or -1: where what was found first begins, with words where it
+	// ends. b begins with a line.
 	index(b []byte) int
 	// tuned gives the prefilter as it does best on texts like sample, or nil where it does no good.
 	tuned(sample []byte) prefilter

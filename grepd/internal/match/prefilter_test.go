@@ -23,6 +23,8 @@ func TestPrefilters(t *testing.T) {
 		{`^FAIL`, "pair", false, false},
 		{`\bFAIL[a-z]`, "pair", false, false},
 		{`FAIL\b`, "pair", false, true},
+		{"\x97\xa5[a-z]", "pair", false, false}, // which is in 日a, but matches no part of it
+		{`(|a)(FAIL[a-z])+`, "pair", false, false},
 		{`[0-9a-f]{8}-`, "windows", false, false},
 		{`[0-9]*`, "none", false, false},
 		{`e|t`, "none", false, false},

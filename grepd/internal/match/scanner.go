@@ -57,8 +57,7 @@ func (s *Scanner) Lines(block []byte, lines []Range, max int) []Range {
 // Count gives the number of lines of block that are selected, but at most max. Below 0, max is no limit.
 func (s *Scanner) Count(block []byte, max int) int { return s.scan(block, max, nil) }
 
-// candidatesMin is how many candidates a prefilter has to find in a block before it is given up for being too often wrong or too
-// slow.
+// candidatesMin is how many candidates there must be in a block before it matters how close together they are.
 const candidatesMin = 32
 
 // scan counts the selected lines, and appends them to lines where that is not nil.

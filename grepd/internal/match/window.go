@@ -51,7 +51,7 @@ func newWindows(e *expr) prefilter {
 
 // windowFinder goes through an expr.
 type windowFinder struct {
-	visits int
+	visits int     // parts that were looked at
 	run    []class // of the bytes that end here
 	found  windows
 }
@@ -145,11 +145,10 @@ func newWindow(classes []class) *window {
 			}
 			continue
 		}
-		var rows []class // of lower nibbles, by bit
+		var rows [][16]bool // lower nibbles, by bit
 		for h := range 16 {
-			var row class
-			copy(row[:16], classes[j][16*h:])
-			if row == (class{}) {
+			row := [16]bool(classes[j][16*h:])
+			if row == ([16]bool{}) {
 				continue
 			}
 			bit := slices.Index(rows, row)
@@ -158,8 +157,8 @@ func newWindow(classes []class) *window {
 			} else if bit < 0 {
 				bit, rows = len(rows), append(rows, row)
 			}
-			for i := range 16 {
-				if row[i] {
+			for i, in := range row {
+				if in {
 					low[i] |= 1 << bit
 					low[16+i] |= 1 << bit
 				}
