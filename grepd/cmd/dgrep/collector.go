@@ -1,6 +1,9 @@
 package main
 
-import "runtime/debug"
+import (
+	"os"
+	"runtime/debug"
+)
 
 const (
 	// garbagePercent is how much memory may be garbage, in percent of what is in use. That is a few MiB, and each chunk
@@ -10,9 +13,10 @@ const (
 	memoryAimedAt = 40 << 20
 )
 
-// relaxCollector lets the collector of garbage run less often, unless the environment says how often.
-func relaxCollector(getenv func(string) string) {
-	if getenv("GOGC") == "" && getenv("GOMEMLIMIT") == "" {
+// relaxCollector lets the collector of garbage run less often while an answer is received, unless the environment says how
+// often. A search of one's own may have more in use, and near the limit the collector would always run.
+func relaxCollector() {
+	if os.Getenv("GOGC") == "" && os.Getenv("GOMEMLIMIT") == "" {
 		debug.SetGCPercent(garbagePercent)
 		debug.SetMemoryLimit(memoryAimedAt)
 	}

@@ -128,7 +128,6 @@ func run(args []string, stdin io.Reader, stdout, stderr io.Writer, getenv func(s
 	if err != nil {
 		return refuse(stderr, err)
 	}
-	relaxCollector(getenv)
 	ctx := context.Background()
 	if !signal.Ignored(os.Interrupt) { // as it is for a command in a script's background
 		var stop context.CancelFunc

@@ -137,10 +137,8 @@ func (d *dfa) close(i int32, before symbol) bool {
 			if s.assert != lineStart || before == endOfLine {
 				d.steps = append(d.steps, i)
 			}
-		default:
-			if s.op == stepSymbol || len(s.set) > 0 {
-				d.steps = append(d.steps, i)
-			}
+		case stepSymbol, stepSet:
+			d.steps = append(d.steps, i)
 		}
 	}
 	return false
@@ -223,7 +221,7 @@ func (d *dfa) read(steps []int32, r symbol) uint32 {
 	d.begin()
 	before := d.kindOf(r)
 	for _, i := range steps {
-		if step := &d.program.steps[i]; step.reads(r) && d.close(step.next, before) {
+		if step := &d.program.steps[i]; d.program.reads(step, r) && d.close(step.next, before) {
 			return matched
 		}
 	}
