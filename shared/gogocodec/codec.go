@@ -46,7 +46,7 @@ func DialOption() grpc.DialOption {
 // Name is that of gRPC's codec, since the encoding is the same.
 func (Codec) Name() string { return stock.Name }
 
-// Marshal encodes v into one buffer, from gRPC's pool where it is large.
+// Marshal encodes v into one buffer, from a pool where it is large.
 func (Codec) Marshal(v any) (mem.BufferSlice, error) {
 	m, ok := v.(message)
 	if !ok {
@@ -60,13 +60,12 @@ func (Codec) Marshal(v any) (mem.BufferSlice, error) {
 		}
 		return mem.BufferSlice{mem.SliceBuffer(buf)}, nil
 	}
-	pool := mem.DefaultBufferPool()
 	buf := pool.Get(size)
-	if _, err := m.MarshalToSizedBuffer((*buf)[:size]); err != nil {
+	if _, err := m.MarshalToSizedBuffer(*buf); err != nil {
 		pool.Put(buf)
 		return nil, fmt.Errorf("marshal %T: %w", v, err)
 	}
-	return mem.BufferSlice{mem.NewBuffer(buf, pool)}, nil
+	return mem.BufferSlice{mem.NewBuffer(buf, &pool)}, nil
 }
 
 // Unmarshal decodes into v. The generated methods copy what they keep, so that the
@@ -76,7 +75,7 @@ func (Codec) Unmarshal(data mem.BufferSlice, v any) error {
 	if !ok {
 		return encoding.GetCodecV2(stock.Name).Unmarshal(data, v)
 	}
-	buf := data.MaterializeToBuffer(mem.DefaultBufferPool())
+	buf := data.MaterializeToBuffer(&pool)
 	defer buf.Free()
 	m.Reset()
 	if err := m.Unmarshal(buf.ReadOnlyData()); err != nil {

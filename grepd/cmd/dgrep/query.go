@@ -157,6 +157,7 @@ func receive(ctx context.Context, cancel context.CancelCauseFunc, o *options, se
 	}
 	defer conn.Close()
 
+	relaxCollector()
 	limit := o.timeout + viaSlack
 	watchdog := time.AfterFunc(limit, func() { cancel(errSilent) })
 	defer watchdog.Stop()

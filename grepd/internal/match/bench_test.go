@@ -32,7 +32,7 @@ func BenchmarkCount(b *testing.B) {
 		{"literals", `FAIL|LEAVE|JOIN`, block},
 		{"dense literal", `HEARTBEAT`, block},
 		{"automaton", `[0-9]+\.[0-9]+\.[0-9]+\.[0-9]+:[0-9]+`, block},
-		{"rare automaton", `[A-Z]{5}[^"A-Z]`, block},
+		{"window", `[A-Z]{5}[^"A-Z]`, block},
 		{"automaton beyond ASCII", `[а-я]{12}`, russian},
 	} {
 		b.Run(c.name, func(b *testing.B) {
@@ -77,5 +77,36 @@ func BenchmarkSurvey(b *testing.B) {
 	b.SetBytes(int64(len(block)))
 	for b.Loop() {
 		Survey(block)
+	}
+}
+
+// BenchmarkCompileWords isolates what a list of words costs before the first byte is searched.
+func BenchmarkCompileWords(b *testing.B) {
+	var patterns []string
+	for i := range 10_000 {
+		patterns = append(patterns, fmt.Sprintf("word%x", i*7919))
+	}
+	b.ReportAllocs()
+	for b.Loop() {
+		mustCompile(b, Options{Syntax: Fixed}, patterns...).NewScanner(nil)
+	}
+}
+
+// BenchmarkWords isolates the search for many literals of which none is there.
+func BenchmarkWords(b *testing.B) {
+	block := benchmarkBlock()
+	for _, n := range []int{100, 1000, 10_000} {
+		var strs []string
+		for i := range n {
+			strs = append(strs, fmt.Sprintf("word%x", i*7919))
+		}
+		b.Run(fmt.Sprint(n), func(b *testing.B) {
+			w := newWords(strs, false)
+			b.SetBytes(int64(len(block)))
+			b.ReportAllocs()
+			for b.Loop() {
+				w.index(block)
+			}
+		})
 	}
 }

@@ -18,9 +18,11 @@ type Matcher struct {
 	retried []*program
 	// backward gives the program that reads from a match's end to its start, or nil where that would be too big.
 	backward func() *program
-	// literals are searched for first where they can be; with exact they decide.
-	literals *literalSearch
-	exact    bool
+	// prefilter finds the lines that can be selected, where there is such a thing.
+	prefilter prefilter
+	exact     bool // prefilter is a literalSearch, and decides
+	gapMin    int  // where prefilter finds a place more often than every so many bytes, the automaton alone is faster
+	lead      bool // each match begins at a place that prefilter gives, whatever is before it
 }
 
 // Compile reads patterns; a line has to match any one of them. A pattern may hold newlines:
@@ -68,8 +70,7 @@ func Compile(patterns []string, o Options) (*Matcher, error) {
 		return p
 	})
 	if len(m.retried) == 0 {
-		l := literalsOf(all, o.IgnoreCase)
-		m.literals, m.exact = newLiteralSearch(l), l.exact
+		m.choosePrefilter(all, o.IgnoreCase)
 	}
 	return m, nil
 }
@@ -111,14 +112,21 @@ func parse(line string, o Options) (e *expr, warnings []string, err error) {
 
 // fixed gives the expr of a string.
 func fixed(s string, fold bool) *expr {
-	subs := make([]*expr, 0, len(s))
+	if s == "" {
+		return &expr{kind: exprEmpty}
+	}
+	var text []symbol
+	var subs []*expr
 	for b := []byte(s); len(b) > 0; {
 		r, n := decode(b)
 		if b = b[n:]; fold {
 			subs = append(subs, foldedExpr(r))
 		} else {
-			subs = append(subs, symbolExpr(r))
+			text = append(text, r)
 		}
 	}
-	return concat(subs...)
+	if fold {
+		return concat(subs...)
+	}
+	return &expr{kind: exprText, text: text}
 }

@@ -142,6 +142,15 @@ func repeat(e *expr, least, most int, lazy bool) *expr {
 // simpleRepeat tells whether a repetition is one of ? * +.
 func simpleRepeat(least, most int) bool { return least <= 1 && (most < 0 || most == 1) }
 
+// size is how many steps e needs, roughly, not counting what intervals repeat.
+func (e *expr) size() int {
+	n := len(e.text) + len(e.subs) + 1
+	for _, s := range e.subs {
+		n += s.size()
+	}
+	return n
+}
+
 // nullable tells whether e can match the empty string somewhere.
 func (e *expr) nullable() bool {
 	switch e.kind {

@@ -16,6 +16,12 @@ func pairIndex(b *byte, n, first, second int, a, c, maskA, maskB byte) int
 //go:noescape
 func teddyIndex(b *byte, n int, masks *[6][32]byte) int
 
+// windowIndex gives the first i below n at which each of four neighbouring bytes has a bit in both of its masks, those
+// of its low and its high nibble, or n. n is a multiple of 32 above 0, and b has n+3 bytes.
+//
+//go:noescape
+func windowIndex(b *byte, n int, masks *[8][32]byte) int
+
 // lastNewlineIndex gives the last i below n with a newline at b[i], or -1. n is 32 or more.
 //
 //go:noescape

@@ -286,3 +286,58 @@ pair:
 	SETEQ        ascii+17(FP)
 	VZEROUPPER
 	RET
+
+// Sets the bytes of out at which the text, offset bytes on, is not of the class of the tables low and high.
+#define NOTOFCLASS(offset, low, high, out) \
+	VMOVDQU  offset(SI)(AX*1), Y10 \
+	VPSRLW   $4, Y10, Y11          \
+	VPAND    Y8, Y10, Y10          \
+	VPAND    Y8, Y11, Y11          \
+	VPSHUFB  Y10, low, Y10         \
+	VPSHUFB  Y11, high, Y11        \
+	VPAND    Y10, Y11, Y10         \
+	VPCMPEQB Y9, Y10, out
+
+// func windowIndex(b *byte, n int, masks *[8][32]byte) int
+TEXT ·windowIndex(SB), NOSPLIT, $0-32
+	MOVQ    b+0(FP), SI
+	MOVQ    n+8(FP), CX
+	MOVQ    masks+16(FP), DI
+	VMOVDQU (DI), Y0
+	VMOVDQU 32(DI), Y1
+	VMOVDQU 64(DI), Y2
+	VMOVDQU 96(DI), Y3
+	VMOVDQU 128(DI), Y4
+	VMOVDQU 160(DI), Y5
+	VMOVDQU 192(DI), Y6
+	VMOVDQU 224(DI), Y7
+	MOVL    $15, AX
+	VMOVD   AX, X8
+	VPBROADCASTB X8, Y8
+	VPXOR   Y9, Y9, Y9
+	XORQ    AX, AX
+
+places:
+	NOTOFCLASS(0, Y0, Y1, Y12)
+	NOTOFCLASS(1, Y2, Y3, Y13)
+	NOTOFCLASS(2, Y4, Y5, Y14)
+	NOTOFCLASS(3, Y6, Y7, Y15)
+	VPOR      Y12, Y13, Y12
+	VPOR      Y14, Y15, Y14
+	VPOR      Y12, Y14, Y12
+	VPMOVMSKB Y12, BX
+	XORL      $-1, BX
+	JNZ       seen
+	ADDQ      $32, AX
+	CMPQ      AX, CX
+	JLT       places
+	MOVQ      CX, ret+24(FP)
+	VZEROUPPER
+	RET
+
+seen:
+	BSFL BX, BX
+	ADDQ BX, AX
+	MOVQ AX, ret+24(FP)
+	VZEROUPPER
+	RET

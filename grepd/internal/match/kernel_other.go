@@ -12,6 +12,10 @@ func teddyIndex(b *byte, n int, masks *[6][32]byte) int {
 	panic("match: teddyIndex without AVX2")
 }
 
+func windowIndex(b *byte, n int, masks *[8][32]byte) int {
+	panic("match: windowIndex without AVX2")
+}
+
 func lastNewlineIndex(b *byte, n int) int {
 	panic("match: lastNewlineIndex without AVX2")
 }

@@ -27,10 +27,18 @@
 //
 // A pattern becomes a small tree, whatever its syntax, and that an automaton over symbols: characters, or
 // single bytes that are not UTF-8. Lines are found in whole blocks by the cheapest means that
-// the pattern allows: by literals that each selected line must hold (their two rarest bytes, or several by
-// the nibble tables of Hyperscan's Teddy, with AVX2 where there is it); by a DFA made as it is needed in a
-// bounded cache, which reads characters of several bytes byte by byte too, and takes four parts of the block in
-// lock-step; or, where that cache does not pay, by a Pike machine.
+// the pattern allows:
+//
+//   - Literals that each selected line must hold: one by its two rarest bytes (pair.go), up to 64 by the nibble tables of
+//     Hyperscan's Teddy (teddy.go), any number by the automaton of Aho and Corasick (words.go). If the pattern is nothing
+//     else they decide; otherwise the automaton looks at their lines.
+//   - A window: up to four neighbouring bytes of known classes, as in [0-9a-f]{8}-, where a sample of the text has few (window.go).
+//   - A DFA made as it is needed in a bounded cache (dfa.go), which reads characters of several bytes byte by
+//     byte too (multibyte.go), and takes four parts of the block in lock-step (lanes.go).
+//   - Where that cache does not pay, a Pike machine (vm.go).
+//
+// prefilter.go chooses among the first two, scanner.go when to go on to the others. The loops over bytes are in
+// assembly where there is AVX2; their portable equals are tested beside them.
 //
 // Where in a line the matches are is known from the literals if the pattern is nothing else. Otherwise a DFA that
 // reads the line backwards finds where matches start, and from there another finds where the longest ends, as in

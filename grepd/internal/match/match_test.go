@@ -250,9 +250,16 @@ func partsEqualMachine(t *testing.T) {
 		scanner, machine := m.NewScanner(nil), m.NewScanner(nil)
 		for line := range bytes.Lines(randomBlock(r)) {
 			line = trimNewline(line)
-			got, want := scanner.Parts(line, nil), machine.partsByMachine(line, nil)
+			got, want := scanner.Parts(line, nil), partsByMachine(machine, line)
 			if !slices.Equal(got, want) {
 				t.Fatalf("trial %d: %+v %q on %q:\ngot  %v\nwant %v", i, o, patterns, line, got, want)
+			}
+			var oneByOne []Range
+			for pos := 0; pos < len(line); {
+				oneByOne, pos = scanner.PartsFrom(line, pos, oneByOne, 1)
+			}
+			if !slices.Equal(oneByOne, want) {
+				t.Fatalf("trial %d: %+v %q on %q:\none by one %v\nwant       %v", i, o, patterns, line, oneByOne, want)
 			}
 			if len(got) > 0 {
 				ways[fmt.Sprintf("literals %v automata %v", m.exact, scanner.finder != nil)]++
@@ -272,7 +279,7 @@ func TestPartsOfAThrashingScannerAreStillRight(t *testing.T) {
 	found := 0
 	for range 1500 {
 		line := randomText(r, 200, "cab"[r.IntN(2):])
-		got, want := scanner.Parts(line, nil), machine.partsByMachine(line, nil)
+		got, want := scanner.Parts(line, nil), partsByMachine(machine, line)
 		if !slices.Equal(got, want) {
 			t.Fatalf("%q: got %v, want %v", line, got, want)
 		}
@@ -296,7 +303,7 @@ func TestMoreCharactersThanTheCacheHasNodesFor(t *testing.T) {
 		}
 		b.WriteString([]string{"", "\xe4", "\xe4\xb8"}[r.IntN(3)])
 		line := b.Bytes()
-		got, want := scanner.Parts(line, nil), machine.partsByMachine(line, nil)
+		got, want := scanner.Parts(line, nil), partsByMachine(machine, line)
 		if !slices.Equal(got, want) {
 			t.Fatalf("%q: got %v, want %v", line, got, want)
 		}
@@ -305,7 +312,7 @@ func TestMoreCharactersThanTheCacheHasNodesFor(t *testing.T) {
 		}
 		found += len(want)
 	}
-	if n := len(scanner.dfa.nodes); found == 0 || n != nodesMax {
+	if n := len(scanner.dfa().nodes); found == 0 || n != nodesMax {
 		t.Errorf("%d parts, %d nodes, so that the test shows nothing", found, n)
 	}
 }
@@ -323,7 +330,7 @@ func TestDoneEndsALongSearchForParts(t *testing.T) {
 
 // randomPattern writes a pattern in which literals are frequent.
 func randomPattern(r *rand.Rand, syntax Syntax) string {
-	words := []string{"FAIL", "fail", "skip", "é", "10", "a", "Ab", "\xff", "日本", "mask"}
+	words := []string{"FAIL", "fail", "skip", "é", "10", "a", "Ab", "\xff", "日本", "mask", "\x97\xa5"}
 	var b strings.Builder
 	for range 1 + r.IntN(4) {
 		switch n := r.IntN(14); {
@@ -378,10 +385,10 @@ func TestThrashingScannerIsStillRight(t *testing.T) {
 	if got := scanner.Count(block.Bytes(), -1); got != want || want == 0 {
 		t.Errorf("got %d lines, want %d", got, want)
 	}
-	if !scanner.dfa.thrashing {
+	if !scanner.dfa().thrashing {
 		t.Error("the cache did not thrash, so that the test shows nothing")
 	}
-	if n := len(scanner.dfa.states); n > dfaStatesMax+1 {
+	if n := len(scanner.dfa().states); n > dfaStatesMax+1 {
 		t.Errorf("%d states in the cache", n)
 	}
 }
@@ -416,8 +423,8 @@ func TestKernelsEqualPortableSearch(t *testing.T) {
 					if got := search.index(b); got != at {
 						t.Fatalf("%q, fold %v, in %d bytes at %d: got %d", set, fold, size, at, got)
 					}
-					if search.teddy == nil {
-						if got := search.pair.portable(b, 0); got != at {
+					if p, ok := search.(*pair); ok {
+						if got := p.portable(b, 0); got != at {
 							t.Fatalf("portable: %q, fold %v, in %d bytes at %d: got %d", set, fold, size, at, got)
 						}
 					}
@@ -482,4 +489,10 @@ func TestEachLetterIsFoundInEachCase(t *testing.T) {
 			}
 		}
 	}
+}
+
+// partsByMachine gives the parts of a line as the machine finds them.
+func partsByMachine(s *Scanner, line []byte) []Range {
+	parts, _ := s.partsByMachine(line, 0, nil, -1)
+	return parts
 }

@@ -135,20 +135,21 @@ func (f *partFinder) longest(line []byte, start int) (end int, ok bool) {
 	return end, !d.thrashing
 }
 
-// partsByAutomata is Parts unless an automaton does not pay.
-func (s *Scanner) partsByAutomata(line []byte, parts []Range) (_ []Range, ok bool) {
+// partsByAutomata is PartsFrom unless an automaton does not pay.
+func (s *Scanner) partsByAutomata(line []byte, pos int, parts []Range, max int) (_ []Range, next int, ok bool) {
 	f := s.partFinder()
 	if f == nil || f.backward.thrashing || f.forward.thrashing || !f.findStarts(line) {
-		return nil, false
+		return nil, 0, false
 	}
-	for pos := 0; len(f.starts) > 0; f.starts = f.starts[:len(f.starts)-1] {
+	found := len(parts)
+	for ; len(f.starts) > 0 && len(parts)-found != max; f.starts = f.starts[:len(f.starts)-1] {
 		start := f.starts[len(f.starts)-1]
 		if start < pos {
 			continue
 		}
 		end, ok := s.endOf(line, start)
 		if !ok {
-			return nil, false
+			return nil, 0, false
 		}
 		if pos = end; start < end {
 			parts = append(parts, Range{start, end})
@@ -159,7 +160,10 @@ func (s *Scanner) partsByAutomata(line []byte, parts []Range) (_ []Range, ok boo
 			}
 		}
 	}
-	return parts, true
+	if len(parts)-found != max {
+		pos = len(line)
+	}
+	return parts, pos, true
 }
 
 // endOf gives the end of the match that starts at start, where one does. It fails where the automaton does not pay.
@@ -181,16 +185,26 @@ func (s *Scanner) partFinder() *partFinder {
 	return s.finder
 }
 
-// partsByLiterals is Parts where the pattern is literals and nothing else.
-func (s *Scanner) partsByLiterals(line []byte, parts []Range) []Range {
-	for pos := 0; pos < len(line); {
-		at := s.literals.index(line[pos:])
-		if at < 0 {
-			break
-		}
-		start := pos + at
-		pos = start + s.literals.length(line[start:])
-		parts = append(parts, Range{start, pos})
+// literalsOfParts gives the literals that the parts are, or nil if the pattern is more than that. Perl prefers one of
+// several by their order, not their length.
+func (s *Scanner) literalsOfParts() literalSearch {
+	if !s.m.exact {
+		return nil
 	}
-	return parts
+	if _, single := s.prefilter.(*pair); single || s.m.longest {
+		return s.prefilter.(literalSearch)
+	}
+	return nil
+}
+
+// partsByLiterals is PartsFrom where the parts are literals.
+func partsByLiterals(l literalSearch, line []byte, pos int, parts []Range, max int) ([]Range, int) {
+	for n := 0; pos < len(line) && n != max; n++ {
+		part, ok := l.longest(line, pos)
+		if !ok {
+			return parts, len(line)
+		}
+		parts, pos = append(parts, part), part.End
+	}
+	return parts, pos
 }

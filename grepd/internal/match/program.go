@@ -9,14 +9,14 @@ const StepsMax = 1 << 20
 // apply to, since all of them may be active at once.
 const copiedStepsMax = 1 << 16
 
-// step is one instruction of a program.
+// step is one instruction of a program. There may be a million, so that it is small, and holds no pointers that the collector of
+// garbage would follow.
 type step struct {
 	op     stepOp
 	assert assertion // stepAssert
 	next   int32
-	other  int32  // stepSplit: the second choice
+	other  int32  // stepSplit: the second choice; stepSet: the index of the set
 	symbol symbol // stepSymbol
-	set    set    // stepSet
 }
 
 type stepOp uint8
@@ -27,15 +27,16 @@ const (
 	stepSet           // reads a member of set
 	stepSplit         // goes on at next and at other, preferring next
 	stepAssert        // goes on at next where assert holds
+	stepNever         // goes nowhere
 )
 
-// reads tells whether the step reads r and goes on.
-func (s *step) reads(r symbol) bool {
+// reads tells whether a step reads r and goes on.
+func (p *program) reads(s *step, r symbol) bool {
 	switch s.op {
 	case stepSymbol:
 		return s.symbol == r
 	case stepSet:
-		return s.set.has(r)
+		return p.sets[s.other].has(r)
 	}
 	return false
 }
@@ -43,26 +44,48 @@ func (s *step) reads(r symbol) bool {
 // program is a nondeterministic automaton over symbols.
 type program struct {
 	steps      []step
+	sets       []set // that steps read
 	start      int32
 	asciiWords bool // assertions know ASCII's word characters only
 }
 
+// assertsFirst tells whether a match depends on what is before it, or what comes first in it.
+func (p *program) assertsFirst() bool {
+	seen, todo := make([]bool, len(p.steps)), []int32{p.start}
+	for len(todo) > 0 {
+		i := todo[len(todo)-1]
+		todo = todo[:len(todo)-1]
+		if seen[i] {
+			continue
+		}
+		seen[i] = true
+		switch s := &p.steps[i]; s.op {
+		case stepAssert:
+			return true
+		case stepSplit:
+			todo = append(todo, s.next, s.other)
+		}
+	}
+	return false
+}
+
 // compileProgram makes the program of e, or with backward the one that reads from the end of a match to its start.
 func compileProgram(e *expr, asciiWords, backward bool) (*program, error) {
-	c := &compiler{backward: backward}
+	c := &compiler{backward: backward, steps: make([]step, 0, min(e.size(), StepsMax))}
 	match := c.add(step{op: stepMatch})
 	start := c.expr(e, match)
 	if c.full {
 		return nil, fmt.Errorf("the regular expression is too big: it needs more than %d steps, or %d for its intervals",
 			StepsMax, copiedStepsMax)
 	}
-	return &program{steps: c.steps, start: start, asciiWords: asciiWords}, nil
+	return &program{steps: c.steps, sets: c.sets, start: start, asciiWords: asciiWords}, nil
 }
 
 // compiler builds a program from its end: each method takes the step that follows
 // and gives the step to begin with.
 type compiler struct {
 	steps    []step
+	sets     []set
 	backward bool
 	copies   int  // of an expr that are being made beyond the first: how many steps count as copied
 	copied   int  // steps made so
@@ -86,12 +109,16 @@ func (c *compiler) expr(e *expr, next int32) int32 {
 	}
 	switch e.kind {
 	case exprNever:
-		return c.add(step{op: stepSet})
+		return c.add(step{op: stepNever})
 	case exprSet:
+		if len(e.set) == 0 {
+			return c.add(step{op: stepNever})
+		}
 		if r, ok := e.set.single(); ok {
 			return c.add(step{op: stepSymbol, symbol: r, next: next})
 		}
-		return c.add(step{op: stepSet, set: e.set, next: next})
+		c.sets = append(c.sets, e.set)
+		return c.add(step{op: stepSet, other: int32(len(c.sets) - 1), next: next})
 	case exprText:
 		for i := range e.text {
 			next = c.add(step{op: stepSymbol, symbol: e.text[c.index(i, len(e.text))], next: next})

@@ -10,19 +10,19 @@ import (
 type Scanner struct {
 	m       *Matcher
 	vm      *vm
-	dfa     *dfa
+	made    *dfa // see dfa
 	retried []*vm
 	lanes   lanes
 	finder  *partFinder // nil until it is needed
 
-	literals *literalSearch // m's, tuned to the first large block
-	tuned    bool
+	prefilter prefilter // m's, tuned to the first large block
+	tuned     bool
 }
 
 // NewScanner makes a scanner, which is best used for many blocks. When done is closed, calls in progress
 // return soon, and from then on results mean nothing. It may be nil.
 func (m *Matcher) NewScanner(done <-chan struct{}) *Scanner {
-	s := &Scanner{m: m, vm: newVM(m.program, m.longest), dfa: newDFA(m.program), literals: m.literals}
+	s := &Scanner{m: m, vm: newVM(m.program, m.longest), prefilter: m.prefilter}
 	for _, p := range m.retried {
 		s.retried = append(s.retried, newVM(p, m.longest))
 	}
@@ -30,6 +30,14 @@ func (m *Matcher) NewScanner(done <-chan struct{}) *Scanner {
 		v.done = done
 	}
 	return s
+}
+
+// dfa gives the scanner's, which is made when it is needed: the start of one for thousands of literals is dear.
+func (s *Scanner) dfa() *dfa {
+	if s.made == nil {
+		s.made = newDFA(s.m.program)
+	}
+	return s.made
 }
 
 // CountWork lets work go up while a call takes long, so that others see that it gets on.
@@ -49,24 +57,20 @@ func (s *Scanner) Lines(block []byte, lines []Range, max int) []Range {
 // Count gives the number of lines of block that are selected, but at most max. Below 0, max is no limit.
 func (s *Scanner) Count(block []byte, max int) int { return s.scan(block, max, nil) }
 
-const (
-	// Literals that are found more often than every candidateGapMin bytes, over candidatesMin of them, are
-	// not worth searching for when each find must be checked: the automaton alone is faster.
-	candidateGapMin = 96
-	candidatesMin   = 32
-)
+// candidatesMin is how many candidates there must be in a block before it matters how close together they are.
+const candidatesMin = 32
 
 // scan counts the selected lines, and appends them to lines where that is not nil.
 func (s *Scanner) scan(block []byte, max int, lines *[]Range) int {
-	if s.m.literals == nil || len(s.retried) > 0 {
-		return s.scanAll(block, 0, max, lines)
+	if s.prefilter != nil && !s.tuned && len(block) >= tuneBytesMin {
+		s.prefilter, s.tuned = s.prefilter.tuned(block[:min(len(block), tuneBytes)]), true
 	}
-	if !s.tuned && len(block) >= tuneBytesMin {
-		s.literals, s.tuned = s.literals.tuned(block), true
+	if s.prefilter == nil {
+		return s.scanAll(block, 0, max, lines)
 	}
 	n := 0
 	for pos, candidates := 0, 1; pos < len(block) && n != max; candidates++ {
-		at := s.literals.index(block[pos:])
+		at := s.prefilter.index(block[pos:])
 		if at < 0 {
 			break
 		}
@@ -75,23 +79,34 @@ func (s *Scanner) scan(block []byte, max int, lines *[]Range) int {
 			continue
 		}
 		line := lineAt(block, pos, pos+at)
-		if s.m.exact || s.Match(trimNewline(block[line.Start:line.End])) {
+		if s.m.exact || s.matchesAt(block, line, pos+at) {
 			if n++; lines != nil {
 				*lines = append(*lines, line)
 			}
 		}
 		pos = line.End
-		if !s.m.exact && candidates >= candidatesMin && pos < candidates*candidateGapMin {
+		if candidates >= candidatesMin && pos < candidates*s.m.gapMin {
 			return n + s.scanAll(block, pos, max-n, lines)
 		}
 	}
 	return n
 }
 
+// matchesAt tells whether a line of block is selected in which the prefilter has found something first at the index at.
+func (s *Scanner) matchesAt(block []byte, line Range, at int) bool {
+	if s.m.lead && !s.dfa().thrashing {
+		matches := s.dfa().matches(trimNewline(block[at:line.End]))
+		if !s.dfa().thrashing {
+			return matches
+		}
+	}
+	return s.Match(trimNewline(block[line.Start:line.End]))
+}
+
 // scanAll is scan from a line's start on, without the help of literals.
 func (s *Scanner) scanAll(block []byte, pos, max int, lines *[]Range) int {
 	if max < 0 && s.streamable(block[pos:]) {
-		if n, ok := s.dfa.streams(block[pos:], &s.lanes, pos, lines); ok {
+		if n, ok := s.dfa().streams(block[pos:], &s.lanes, pos, lines); ok {
 			return n
 		}
 	}
@@ -99,8 +114,8 @@ func (s *Scanner) scanAll(block []byte, pos, max int, lines *[]Range) int {
 	for pos < len(block) && n != max {
 		at, sure := 0, false
 		if len(s.retried) == 0 {
-			at = s.dfa.find(block[pos:])
-			sure = !s.dfa.thrashing
+			at = s.dfa().find(block[pos:])
+			sure = !s.dfa().thrashing
 		}
 		if at < 0 {
 			break
@@ -118,7 +133,7 @@ func (s *Scanner) scanAll(block []byte, pos, max int, lines *[]Range) int {
 
 // streamable tells whether the automaton alone finds the lines of block, and in several parts.
 func (s *Scanner) streamable(block []byte) bool {
-	return len(s.retried) == 0 && len(block) >= streamsBytesMin && s.dfa.start < special && !s.dfa.thrashing
+	return len(s.retried) == 0 && len(block) >= streamsBytesMin && s.dfa().start < special && !s.dfa().thrashing
 }
 
 // lineAt gives the line around block[at], which does not start before from.
@@ -146,8 +161,8 @@ func trimNewline(line []byte) []byte { return bytes.TrimSuffix(line, []byte{'\n'
 
 // Match tells whether line, without its newline, is selected.
 func (s *Scanner) Match(line []byte) bool {
-	matches := s.dfa.matches(line)
-	if s.dfa.thrashing {
+	matches := s.dfa().matches(line)
+	if s.dfa().thrashing {
 		_, matches = s.vm.find(line, 0)
 	}
 	return matches || slices.ContainsFunc(s.retried, func(v *vm) bool {
@@ -158,24 +173,30 @@ func (s *Scanner) Match(line []byte) bool {
 
 // Parts appends to parts those of line, without its newline, that match. Empty matches are none.
 func (s *Scanner) Parts(line []byte, parts []Range) []Range {
-	if s.m.exact && s.literals != nil && (s.m.longest || s.literals.teddy == nil) {
-		return s.partsByLiterals(line, parts)
-	}
-	if found, ok := s.partsByAutomata(line, parts); ok {
-		return found
-	}
-	return s.partsByMachine(line, parts)
-}
-
-// partsByMachine is Parts for any pattern.
-func (s *Scanner) partsByMachine(line []byte, parts []Range) []Range {
 	parts, _ = s.PartsFrom(line, 0, parts, -1)
 	return parts
 }
 
+// partsLineMax is the length from which on the parts of a line are left to the machine: it needs no memory for
+// the places where they start, and may be stopped at any byte.
+const partsLineMax = 64 << 10
+
 // PartsFrom is Parts from a place on that an earlier call gave, or 0, until there are max more. Below 0, max is no limit. It
 // gives the place to go on at, which is the line's end when there are no more.
 func (s *Scanner) PartsFrom(line []byte, pos int, parts []Range, max int) ([]Range, int) {
+	if len(line) < partsLineMax {
+		if l := s.literalsOfParts(); l != nil {
+			return partsByLiterals(l, line, pos, parts, max)
+		}
+		if found, next, ok := s.partsByAutomata(line, pos, parts, max); ok {
+			return found, next
+		}
+	}
+	return s.partsByMachine(line, pos, parts, max)
+}
+
+// partsByMachine is PartsFrom for any pattern and line.
+func (s *Scanner) partsByMachine(line []byte, pos int, parts []Range, max int) ([]Range, int) {
 	for n := 0; pos < len(line) && n != max; {
 		r, ok := s.next(line, pos)
 		if !ok {

@@ -5,6 +5,9 @@ import "slices"
 // inLines gives e without what cannot be in a line: the terminator, which is written as a newline in data and program.
 // With NullData the data come with newlines and zero bytes exchanged, and so are the symbols of e.
 func (e *expr) inLines(nullData bool) *expr {
+	if e.kind == exprText && !nullData && !slices.Contains(e.text, '\n') {
+		return e
+	}
 	out := *e
 	switch e.kind {
 	case exprSet:

@@ -147,7 +147,7 @@ func (v *vm) step(r symbol, cut bool) (matched int) {
 			if cut && !v.longest {
 				break
 			}
-		} else if s.reads(r) {
+		} else if v.program.reads(s, r) {
 			v.reading = append(v.reading, thread{s.next, t.start})
 		}
 	}

@@ -25,7 +25,9 @@ type tools struct {
 // findTools builds the project's programs and looks for the others.
 func findTools(ctx context.Context, dir string) (tools, error) {
 	t := tools{dgrep: filepath.Join(dir, "dgrep"), grepd: filepath.Join(dir, "grepd")}
-	build := exec.CommandContext(ctx, "go", "build", "-o", dir, "./grepd/cmd/dgrep", "./grepd/cmd/grepd")
+	// As scripts/build.sh builds what is installed.
+	build := exec.CommandContext(ctx, "go", "build", "-tags", "grpcnotrace", "-trimpath", "-ldflags", "-s -w", "-o", dir, "./grepd/cmd/dgrep", "./grepd/cmd/grepd")
+	build.Env = append(os.Environ(), "CGO_ENABLED=0")
 	if out, err := build.CombinedOutput(); err != nil {
 		return t, fmt.Errorf("build dgrep and grepd, which works in the project's directory: %w: %s", err, out)
 	}
