@@ -125,11 +125,8 @@ func (v view) covers(c *Change) bool {
 
 // checker compares what the nodes say with what was done to them.
 type checker struct {
-	sim *Sim
-	// views holds what each host's events said of each address: views[subject][observer].
-	// A row is made when the first event is about its subject, so that a large cluster
-	// that was formed ready-made does not need N x N of them.
-	views   [][]view
+	sim     *Sim
+	told    []told      // what events said of each host
 	changes [][]*Change // of each host
 	crashes []time.Duration
 	vouched []*membership.Member // by subject, while lists are checked; see vouch
@@ -195,15 +192,14 @@ func (c *checker) learn(h *host, e *membership.Event, state membership.State) {
 		return
 	}
 	subject.life(e.Peer.Incarnation)
-	v := c.view(subject, h)
-	old, now := *v, view{e.Peer.Incarnation, state}
+	old, now := c.view(subject, h), view{e.Peer.Incarnation, state}
 	switch {
 	case now.incarnation < old.incarnation:
 		c.violate(RuleIncarnation, "%s goes back from incarnation %d: %v", nodeName(h.index), old.incarnation, e)
 	case now.incarnation == old.incarnation && now.state <= old.state:
 		c.violate(RuleTerminal, "%s goes back from %v: %v", nodeName(h.index), old.state, e)
 	}
-	*v = now
+	c.note(subject, h, now)
 	if now != (view{incarnation: subject.formed}) && c.find(subject, e.Peer, state) == nil {
 		c.begin(h, subject, e, state)
 	}
@@ -227,33 +223,49 @@ func (c *checker) subject(id membership.ID) *host {
 	return h
 }
 
-// view is where to note what the list of observer says of subject.
-func (c *checker) view(subject, observer *host) *view {
-	c.grow()
-	row := &c.views[subject.index]
-	for i := len(*row); i < len(c.sim.hosts); i++ {
-		var v view
-		if c.sim.hosts[i].formedList {
-			v = view{incarnation: subject.formed}
+// told is what events said of a host, by the index of the host whose events they were. What
+// they have not spoken of is as it was formed, or nothing, so a large cluster that was formed
+// ready-made does not need N x N of them.
+type told struct {
+	views    map[int]view
+	byFormed bool // an event was of a host whose list began as the one that Form made
+}
+
+// view is what the events of observer said of subject.
+func (c *checker) view(subject, observer *host) view {
+	if subject.index < len(c.told) {
+		if v, ok := c.told[subject.index].views[observer.index]; ok {
+			return v
 		}
-		*row = append(*row, v)
 	}
-	return &(*row)[observer.index]
+	if observer.formedList {
+		return view{incarnation: subject.formed}
+	}
+	return view{}
+}
+
+// note keeps what an event of observer said of subject.
+func (c *checker) note(subject, observer *host, v view) {
+	c.grow()
+	t := &c.told[subject.index]
+	if t.views == nil {
+		t.views = map[int]view{}
+	}
+	t.views[observer.index] = v
+	t.byFormed = t.byFormed || observer.formedList
 }
 
 func (c *checker) grow() {
-	for len(c.views) < len(c.sim.hosts) {
-		c.views = append(c.views, nil)
+	for len(c.told) < len(c.sim.hosts) {
+		c.told = append(c.told, told{})
 		c.changes = append(c.changes, nil)
 	}
 }
 
 // forget drops what was noted of a host's list: the host begins with a new one.
 func (c *checker) forget(h *host) {
-	for _, row := range c.views {
-		if h.index < len(row) {
-			row[h.index] = view{}
-		}
+	for _, t := range c.told {
+		delete(t.views, h.index)
 	}
 	h.formedList = false
 }
@@ -520,28 +532,20 @@ func (c *checker) checkList(h *host, live int) {
 	}
 }
 
-// vouch remembers a row that is right and that no event was about, so that the other lists
-// that share it need not be looked at again.
+// vouch remembers a row that is right, and is as Form made it, so that the other lists that
+// share it need not be looked at again: none of their events was about it.
 func (c *checker) vouch(m *membership.Member, subject *host) {
-	if subject.index >= len(c.views) || c.views[subject.index] == nil {
+	if subject.index >= len(c.told) || !c.told[subject.index].byFormed {
 		c.vouched[subject.index] = m
 	}
 }
 
 // checkTold checks that a row is what the last event of its list said.
 func (c *checker) checkTold(h, subject *host, m *membership.Member) {
-	if told := c.toldOf(subject, h); told != (view{}) && told != viewOf(m) {
+	if told := c.view(subject, h); told != (view{}) && told != viewOf(m) {
 		c.violate(RuleEvents, "%s lists %v, but its last event said %v of incarnation %d",
 			nodeName(h.index), m.Entry, told.state, told.incarnation)
 	}
-}
-
-// toldOf is what the last event of observer said of subject, zero if there was none.
-func (c *checker) toldOf(subject, observer *host) view {
-	if subject.index >= len(c.views) || c.views[subject.index] == nil {
-		return view{}
-	}
-	return *c.view(subject, observer)
 }
 
 var idPattern = regexp.MustCompile(`10\.\d+\.\d+\.\d+:7117(@\d+)?`)

@@ -152,7 +152,7 @@ func (s *Sim) Form(n int) {
 			Phase: membership.InGroup,
 			Epoch: h.clock.now(s.now).Mono,
 			Beat:  h.clock.now(s.now).Mono + uniform(s.rand, 0, formBeatMax),
-			Rows:  slices.Clone(rows),
+			Rows:  append(make([]*membership.Member, 0, n+formRoom), rows...),
 		})
 	}
 	for _, h := range s.hosts {
@@ -160,6 +160,10 @@ func (s *Sim) Form(n int) {
 	}
 	s.note("form %v", names(0, n))
 }
+
+// formRoom is how many newcomers each of the lists that Form makes has room for. Where there
+// are 10,000 lists of 10,000, it is dear to move them.
+const formRoom = 16
 
 // formBeatMax is when the last of the members that Form makes begins to send heartbeats.
 const formBeatMax = time.Second
