@@ -237,6 +237,9 @@ type FileError struct {
 	Message string // in grep's words, without the path
 	Missing bool   // the path names no file here, or is a glob that matches none
 	Warning bool   // nothing was left out
+	// Gap says that lines of a followed file are lost, so many bytes of them; 0: nobody knows how many.
+	Gap  bool
+	Lost uint64
 }
 
 func (e FileError) Error() string { return e.Path + ": " + e.Message }
