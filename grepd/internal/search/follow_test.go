@@ -620,6 +620,12 @@ func torture(t *testing.T, seed uint64) {
 		}
 		rotated[log]++
 	}
+	away := false
+	pass := func() {
+		if !away {
+			f.pass()
+		}
+	}
 	var got, trace []string
 	for range 150 {
 		log := []string{"a", "b"}[random.IntN(2)]
@@ -639,7 +645,7 @@ func torture(t *testing.T, seed uint64) {
 				shift(log)
 				f.copy(log, log+".1")
 				if random.IntN(2) == 0 {
-					f.pass()
+					pass()
 				}
 				f.must(os.Truncate(f.path(log), 0))
 			}
@@ -649,11 +655,17 @@ func torture(t *testing.T, seed uint64) {
 				f.pack(name)
 			}
 		case 7:
-			f.again()
+			if away = !away; !away { // nobody follows until then
+				f.again()
+				pass()
+			}
 		case 8:
-			f.Wait(time.Duration(random.IntN(40)) * time.Second)
+			for range random.IntN(20) {
+				f.Wait(2 * time.Second)
+				pass()
+			}
 		default:
-			f.pass()
+			pass()
 		}
 		for _, line := range f.lines {
 			_, text, _ := strings.Cut(line, ":")
@@ -667,6 +679,9 @@ func torture(t *testing.T, seed uint64) {
 	for log, rest := range partial {
 		f.add(log, rest)
 	}
+	if away {
+		f.again()
+	}
 	for range 4 { // what has arrived compressed has to settle
 		f.pass()
 		f.Wait(5 * time.Second)
@@ -678,7 +693,7 @@ func torture(t *testing.T, seed uint64) {
 	compareLines(t, got, written, f.gaps, f.errs, trace)
 }
 
-// compareLines wants each written line once.
+// compareLines wants each written line once, or gaps said.
 func compareLines(t *testing.T, got []string, written map[string][]string, gaps int, errs, trace []string) {
 	t.Helper()
 	count := map[string]int{}
@@ -687,7 +702,7 @@ func compareLines(t *testing.T, got []string, written map[string][]string, gaps 
 	}
 	for _, log := range []string{"a", "b"} {
 		for _, line := range written[log] {
-			if count[line] != 1 {
+			if count[line] != 1 && (count[line] > 1 || gaps == 0) {
 				t.Errorf("%.20q came %d times", line, count[line])
 			}
 			delete(count, line)
@@ -695,9 +710,6 @@ func compareLines(t *testing.T, got []string, written map[string][]string, gaps 
 	}
 	for line := range count {
 		t.Errorf("%.20q came, and was not written", line)
-	}
-	if gaps > 0 {
-		t.Logf("%d gaps", gaps)
 	}
 	if t.Failed() {
 		t.Logf("steps %q, complaints %q", trace, errs)

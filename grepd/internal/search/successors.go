@@ -255,18 +255,30 @@ type packedFile struct {
 	since    time.Time // that it is as it is
 	done     bool      // it was searched, or is not to be
 	old      bool      // it was there already when the follow went on
+	place    Place     // what another follow is told while it is not known what the file is
 }
 
 // packedBefore tells whether a compressed file is not to be looked at, or not yet.
 func (f *follower) packedBefore(file *os.File, id fileID, path string, info fs.FileInfo) bool {
-	if !isPacked(path) || f.scans == 1 && !f.resumed || f.placeOf(file, id, path, info.Size()) != nil {
+	if !isPacked(path) || f.scans == 1 && !f.resumed {
+		return false
+	}
+	before := f.placeOf(file, id, path, info.Size())
+	if before != nil && before.Offset > 0 {
 		return false
 	}
 	p := f.packed[id]
 	if p == nil || p.size != info.Size() || !p.modified.Equal(info.ModTime()) {
 		// What was written last before then was followed, and is among the places.
-		old := f.scans == 1 && info.ModTime().Before(f.now().Add(-f.away))
-		f.packed[id] = &packedFile{size: info.Size(), modified: info.ModTime(), since: f.now(), old: old}
+		old := f.scans == 1 && before == nil && info.ModTime().Before(f.now().Add(-f.away))
+		p = &packedFile{size: info.Size(), modified: info.ModTime(), since: f.now(), old: old}
+		f.packed[id] = p
+		delete(f.places, id)
+		if !old {
+			f.number++
+			p.place = Place{File: f.number, Path: path, Device: id.device, Inode: id.inode}
+			f.newPlaces = append(f.newPlaces, p.place)
+		}
 		return true
 	}
 	return p.done || f.now().Sub(p.since) < settleTime
@@ -286,7 +298,12 @@ func (f *follower) takePacked(x *followed, c candidate) error {
 // arrived looks at a compressed file that has come while files were followed. It has the rest of a file that is lost, or is
 // one that was searched before it was compressed; otherwise nobody has seen it yet, and it is searched wholly.
 func (f *follower) arrived(x *followed, c candidate) error {
-	f.packed[c.id].done = true
+	p := f.packed[c.id]
+	p.done = true
+	if !p.old {
+		p.place.Ended = true
+		f.newPlaces = append(f.newPlaces, p.place)
+	}
 	if x.packed == uncompressed || c.info.Size() == 0 {
 		return c.f.Close()
 	}
@@ -295,7 +312,7 @@ func (f *follower) arrived(x *followed, c candidate) error {
 		f.add(x)
 		return nil
 	}
-	if f.packed[c.id].old || f.searchedBefore(x, c.info.Size()) {
+	if p.old || f.searchedBefore(x, c.info.Size()) {
 		return c.f.Close()
 	}
 	f.add(x)
