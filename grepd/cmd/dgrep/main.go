@@ -131,7 +131,11 @@ func run(args []string, stdin io.Reader, stdout, stderr io.Writer, getenv func(s
 	ctx := context.Background()
 	if !signal.Ignored(os.Interrupt) { // as it is for a command in a script's background
 		var stop context.CancelFunc
-		ctx, stop = signal.NotifyContext(ctx, os.Interrupt)
+		signals := []os.Signal{os.Interrupt}
+		if o.follow { // to end is the ordinary way for it
+			signals = append(signals, syscall.SIGTERM)
+		}
+		ctx, stop = signal.NotifyContext(ctx, signals...)
 		defer stop()
 	}
 	ctx, cancel := context.WithCancelCause(ctx)
@@ -178,7 +182,7 @@ func answer(ctx context.Context, o *options, stdin io.Reader, stdout, stderr io.
 	} else {
 		p = printer.NewText(stdout, stderr, o.text)
 	}
-	p.Outcome().Require = o.require
+	p.Outcome().Require, p.Outcome().Follow = o.require, o.follow
 	err := ask(ctx, o, stdin, shown{p, line})
 	if closeErr := p.Close(); err == nil && closeErr != nil {
 		err = writeError{closeErr}

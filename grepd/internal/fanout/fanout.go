@@ -114,7 +114,11 @@ func (f *Fanout) Query(ctx context.Context, request *greppb.QueryRequest, send f
 	if err := send(q.begin(list)); err != nil {
 		return err
 	}
-	q.run(changed)
+	if request.Search.Follow != nil {
+		q.followAll(list, changed, request)
+	} else {
+		q.run(changed)
+	}
 	if err := context.Cause(ctx); err != nil {
 		return err
 	}
