@@ -129,12 +129,8 @@ func run(args []string, stdin io.Reader, stdout, stderr io.Writer, getenv func(s
 		return refuse(stderr, err)
 	}
 	ctx := context.Background()
-	if !signal.Ignored(os.Interrupt) { // as it is for a command in a script's background
+	if signals := endSignals(o); len(signals) > 0 {
 		var stop context.CancelFunc
-		signals := []os.Signal{os.Interrupt}
-		if o.follow { // to end is the ordinary way for it
-			signals = append(signals, syscall.SIGTERM)
-		}
 		ctx, stop = signal.NotifyContext(ctx, signals...)
 		defer stop()
 	}
@@ -144,6 +140,18 @@ func run(args []string, stdin io.Reader, stdout, stderr io.Writer, getenv func(s
 	line := newProgressLine(o, stderr, getenv)
 	defer line.erase()
 	return answer(ctx, o, stdin, line.before(stdout, getenv), line.before(stderr, getenv), line)
+}
+
+// endSignals are those that end the query. For a follow to be ended is the ordinary way, so it ends as a query does that is
+// through.
+func endSignals(o *options) (signals []os.Signal) {
+	if !signal.Ignored(os.Interrupt) { // as it is for a command in a script's background
+		signals = append(signals, os.Interrupt)
+	}
+	if o.follow {
+		signals = append(signals, syscall.SIGTERM)
+	}
+	return signals
 }
 
 // refuse reports what went wrong, with the synopsis if it is the command line.

@@ -392,6 +392,7 @@ func (f *follower) placeOf(file *os.File, id fileID, path string, size int64) *P
 	switch packed := isPacked(path); {
 	case !known:
 		return nil
+	case packed && p.arrives(): // it is examined anyway
 	case p.Offset == 0 || packed:
 		known = p.Path == path
 	default:

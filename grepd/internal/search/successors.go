@@ -258,13 +258,16 @@ type packedFile struct {
 	place    Place     // what another follow is told while it is not known what the file is
 }
 
+// arrives tells whether the place is one of a compressed file of which it was not known yet what it is.
+func (p *Place) arrives() bool { return p.Offset == 0 && p.History == 0 }
+
 // packedBefore tells whether a compressed file is not to be looked at, or not yet.
 func (f *follower) packedBefore(file *os.File, id fileID, path string, info fs.FileInfo) bool {
 	if !isPacked(path) || f.scans == 1 && !f.resumed {
 		return false
 	}
 	before := f.placeOf(file, id, path, info.Size())
-	if before != nil && before.Offset > 0 {
+	if before != nil && !before.arrives() {
 		return false
 	}
 	p := f.packed[id]
