@@ -65,6 +65,7 @@ type session struct {
 	byAddr  map[string]*sessionNode
 	numbers []*sessionNode // by the number in the answer under way
 	begun   bool           // any answer has begun
+	live    bool           // the nodes are those of a live list
 	broken  bool           // the last one broke off, and no other has begun
 	settled bool           // all nodes have been followed, or told to be lost
 	heard   time.Time
@@ -189,7 +190,7 @@ func (s *session) node(addr string) (n *sessionNode, added bool) {
 // begin takes in who is asked. Later answers only add to the first one.
 func (s *session) begin(reply *greppb.QueryReply, begin *greppb.QueryBegin) error {
 	first, known := !s.begun, len(s.nodes)
-	s.begun, s.broken, s.numbers = true, false, nil
+	s.begun, s.broken, s.live, s.numbers = true, false, begin.Live, nil
 	asked := make(map[string]bool)
 	for _, addr := range begin.Nodes {
 		n, _ := s.node(addr)
@@ -290,7 +291,18 @@ func (s *session) settle() error {
 			}
 		}
 	}
-	return s.notice("following %d of %d", followed, len(s.nodes))
+	return s.notice("following %d of %d %s", followed, len(s.nodes), s.noun())
+}
+
+func (s *session) noun() string {
+	noun := "node"
+	if s.live {
+		noun = "member"
+	}
+	if len(s.nodes) != 1 {
+		noun += "s"
+	}
+	return noun
 }
 
 // conclude ends an answer that would not end by itself: who is followed now has been to the end.

@@ -58,6 +58,23 @@
 // other machines takes about 5 µs, a machine that is silent holds all of a timeline up
 // until it is given up, and of each machine at most 1,000 files can be merged.
 //
+// # Following
+//
+// --follow prints lines as they are written, until it is ended by Ctrl-C or SIGTERM, after -m NUM lines of all files together, or
+// when nobody reads any more. Without --since it begins with what is new, as tail -n0 -F does: a cluster's logs are too
+// much to begin with. With --since the lines of that time that are there come first; what is
+// written after the start is printed whatever its time. What a file goes through meanwhile stands in package search, and what becomes
+// of machines in package fanout. A line that is printed is whole, and so is each group of context of one machine, but its
+// lines after a selected one are printed when they come: "--" stands where those of another file have come between.
+//
+// "following N members" on standard error says that from then on lines are printed as they are written. Machines that fail,
+// leave, join and come back are told there, and so is what is lost: a gap. With --json these are records
+// of the types notice, node and gap. When the connection to grepd breaks, because that is upgraded or restarted, dgrep tries
+// for a minute to go on where it was.
+//
+// The exit status is that of a query that ends then: 0 if a line was selected, 1 if none was; 2 after a gap or another error,
+// and if a machine is not followed at the end (--require allows for that).
+//
 // # Differences
 //
 // What differs from GNU grep 3.8, besides what package match says of patterns:

@@ -12,6 +12,9 @@
 // beyond a limit is refused with InvalidArgument, one too many with ResourceExhausted, and
 // the message says which limit it was.
 //
+// Follows are counted apart from queries and searches, since they last for hours. Stop ends them at once: whoever listens
+// goes on with another daemon, where it was.
+//
 // # Concurrency
 //
 // The methods of a Server may be called by any number of goroutines. Serve is called once.
