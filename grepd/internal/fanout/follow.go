@@ -127,16 +127,16 @@ func (f *followed) judge(list Targets) {
 }
 
 // current gives what the member list says.
-func (f *followed) current() (verdict error, incarnation uint64) {
+func (f *followed) current() (incarnation uint64, verdict error) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	return f.verdict, f.incarnation
+	return f.incarnation, f.verdict
 }
 
 // follow asks a target until it refuses, or nobody listens. While it is no member it waits until it is one.
 func (q *query) follow(f *followed) {
 	for wait := retryMin; q.ctx.Err() == nil; {
-		verdict, incarnation := f.current()
+		incarnation, verdict := f.current()
 		if verdict != nil {
 			q.tellLost(f, verdict)
 			q.pause(f, math.MaxInt64)
@@ -257,7 +257,7 @@ func (q *query) tellLost(f *followed, err error) {
 	f.target.verdict = nil
 	if f.attached {
 		f.partial = false // it goes on where it was
-	} else if v, _ := f.current(); v != nil {
+	} else if _, v := f.current(); v != nil {
 		f.target.verdict = v
 	}
 	end := f.end(q.ctx, err, q.timeout.String())
