@@ -25,9 +25,11 @@ const (
 type followed struct {
 	*target
 	places   Places
-	told     bool // the client knows it as one that is followed
-	joined   bool // it came after the query had begun
-	attached bool // it was followed at least once
+	known    bool      // the client knows its number
+	told     bool      // ... and takes it for one that is followed
+	joined   bool      // it became a member after the query had begun
+	since    time.Time // when the client began to listen, if lines may have been written after that; else zero
+	attached bool      // it was followed at least once
 	lostAt   time.Time
 
 	mu          sync.Mutex
@@ -47,8 +49,10 @@ func (q *query) followAll(list Targets, changed <-chan struct{}, request *greppb
 	}
 	away := time.Duration(request.AwayNanos)
 	start := func(t *target, joined bool) {
-		f := &followed{target: t, joined: joined || len(resumed) > 0, told: !joined, lostAt: time.Now(), changed: make(chan struct{}, 1)}
-		f.places.heard = f.lostAt.Add(-away)
+		f := &followed{target: t, joined: joined, known: !joined, told: !joined, lostAt: time.Now(), changed: make(chan struct{}, 1)}
+		if len(resumed) > 0 {
+			f.since = f.lostAt.Add(-away)
+		}
 		if r := resumed[t.addr]; r != nil {
 			f.attached = true
 			f.places.Set(r.Places, away)
@@ -155,6 +159,9 @@ func (q *query) follow(f *followed) {
 		if f.begun {
 			f.lostAt, wait = now, retryMin
 		}
+		if f.since.IsZero() {
+			f.since = began
+		}
 		// A failure is told by the member list, soon; an upgrade is over soon.
 		if !f.attached || now.Sub(f.lostAt) >= quietTime || errors.Is(err, errSilent) {
 			q.tellLost(f, err)
@@ -217,8 +224,8 @@ func (q *query) followOnce(f *followed, incarnation uint64) error {
 	return err
 }
 
-// followRequest says where the target is to begin: where it was; or, if it has just come, with what it has logged in this
-// life of it, by its own clock.
+// followRequest says where the target is to begin: where it was; or, if it is a new member, with what it has logged in this
+// life of it, by its own clock; or, if it could not be asked when the client began to listen, with that time by this node's clock.
 func (q *query) followRequest(f *followed, incarnation uint64) *greppb.SearchRequest {
 	request := *q.request
 	request.Follow = &greppb.Follow{}
@@ -226,8 +233,10 @@ func (q *query) followRequest(f *followed, incarnation uint64) *greppb.SearchReq
 	case f.places.Any():
 		*request.Follow = greppb.Follow{Resume: true, From: f.places.List(), AwayNanos: int64(f.places.Away())}
 	case request.SinceUnixNanos != 0:
-	case f.joined && incarnation != 0:
-		request.SinceUnixNanos = max(int64(incarnation), f.places.heard.UnixNano())
+	case f.joined:
+		request.SinceUnixNanos = int64(incarnation)
+	case !f.since.IsZero():
+		request.SinceUnixNanos = f.since.UnixNano()
 	}
 	return &request
 }
@@ -244,12 +253,22 @@ func (q *query) observeFollowed(ctx context.Context, f *followed, reply *greppb.
 	if f.attached = true; f.told {
 		return nil
 	}
-	f.told = true
+	return q.tellBegun(ctx, f)
+}
+
+// tellBegun tells the client that the target is followed.
+func (q *query) tellBegun(ctx context.Context, f *followed) error {
+	f.known, f.told = true, true
 	return q.sendAlone(ctx, &greppb.QueryReply{Step: &greppb.QueryReply_NodeBegin{NodeBegin: &greppb.NodeBegin{Node: f.index, Addr: f.addr}}})
 }
 
 // tellLost tells the client, once, that the target is not followed any more, or not yet.
 func (q *query) tellLost(f *followed, err error) {
+	if !f.known { // a newcomer that cannot be asked is missed too
+		if err := q.tellBegun(q.ctx, f); err != nil {
+			return
+		}
+	}
 	if !f.told {
 		return
 	}

@@ -140,9 +140,10 @@ func TestMembersThatComeAndGoAreFollowed(t *testing.T) {
 	l.end()
 }
 
-// A newcomer is asked for what it has written in this life of it; one of which the client knows the places, for what follows them.
-func TestNewcomersBeginWithTheirLife(t *testing.T) {
-	const self = "192.0.2.1:1"
+// What was written before a node could be asked is not lost: a new member is asked for what it has written in this life of it, one that
+// the client has missed for what it has written since, and one whose places it knows for what follows them.
+func TestNodesThatAreAskedLaterBeginEarlier(t *testing.T) {
+	const self, incarnation = "192.0.2.1:1", 17
 	requests := make(chan *greppb.SearchRequest, 1)
 	node := asked(func(ctx context.Context, request *greppb.SearchRequest, send func(*greppb.SearchReply) error) error {
 		requests <- request
@@ -151,25 +152,44 @@ func TestNewcomersBeginWithTheirLife(t *testing.T) {
 	})
 	list := newLiveList(self)
 	list.targets.Self = self
-	incarnation := time.Now().Add(time.Hour).UnixNano()
-	list.targets.Members[0].Incarnation = uint64(incarnation)
-	for _, resume := range [][]greppb.NodePlaces{nil, {{Node: "192.0.2.2:1"}}, {{Node: self, Places: []greppb.Place{{Offset: 3}}}}} {
+	ask := func(resume ...greppb.NodePlaces) *greppb.SearchRequest {
 		request := timeout(soon)
-		request.Resume = resume
+		request.Resume, request.AwayNanos = resume, int64(time.Minute)
 		l := listen(t, newFanout(t, list, node), request)
-		got := <-requests
-		l.end()
-		since, from := int64(0), 0
-		switch {
-		case len(resume) > 0 && resume[0].Node == self:
-			from = 1
-		case len(resume) > 0:
-			since = incarnation
-		}
-		if got.SinceUnixNanos != since || len(got.Follow.From) != from || got.Follow.Resume != (from > 0) {
-			t.Errorf("with %v: since %d, follow %v; want %d, %d places", resume, got.SinceUnixNanos, got.Follow, since, from)
-		}
+		defer l.end()
+		return <-requests
 	}
+	if got := ask(); got.SinceUnixNanos != 0 || got.Follow.Resume {
+		t.Errorf("at first: since %d, %v", got.SinceUnixNanos, got.Follow)
+	}
+	if got := ask(greppb.NodePlaces{Node: self, Places: []greppb.Place{{Offset: 3}}}); got.SinceUnixNanos != 0 || !got.Follow.Resume || len(got.Follow.From) != 1 {
+		t.Errorf("with places: since %d, %v", got.SinceUnixNanos, got.Follow)
+	}
+	got := ask(greppb.NodePlaces{Node: "192.0.2.2:1"})
+	if ago := time.Since(time.Unix(0, got.SinceUnixNanos)); ago < time.Minute || ago > 2*time.Minute || got.Follow.Resume {
+		t.Errorf("missed for a minute: since %v ago, %v", ago, got.Follow)
+	}
+
+	seen := make(chan int64, 1)
+	newcomer, _ := startAsked(t, func(request *greppb.SearchRequest) { seen <- request.SinceUnixNanos })
+	l := listen(t, newFanout(t, list, node), timeout(soon))
+	<-requests
+	list.join(fanout.Member{Addr: newcomer, Incarnation: incarnation})
+	if since := <-seen; since != incarnation {
+		t.Errorf("a new member is asked for lines since %d, want its incarnation", since)
+	}
+	l.end()
+}
+
+// A newcomer that cannot be reached is missed too.
+func TestANewcomerThatCannotBeReachedIsTold(t *testing.T) {
+	a, _ := startPeer(t, "127.0.0.1:0", saysAndFreezes(places(), numbered("x\n", 0)))
+	list := newLiveList(a)
+	l := listen(t, newFanout(t, list, nil), timeout(time.Minute))
+	l.want("0 x\n")
+	list.join(fanout.Member{Addr: startDead(t)})
+	l.want("0 x\n", "begin 1", "end 1 UNREACHABLE connection refused")
+	l.end()
 }
 
 func TestWhoCannotFollowIsRefused(t *testing.T) {
