@@ -49,6 +49,10 @@ Times, fields and order:
       --fields=NAMES        print only these fields (NAME,NAME) of JSON lines, as columns
       --count-by=NAMES      print only how many selected lines have the same of these fields,
                             the most first; @node is the machine, @file the file
+      --follow              print lines as they are written, until Ctrl-C: those that are
+                            there already only with --since; also of files and machines
+                            that come later, across rotations, restarts and upgrades.
+                            -m NUM ends it after NUM lines of all files together
       --sort=ORDER          print lines in the order 'time', or machine by machine: 'node'
       --stats               print how much was searched, how long that took, and by how much
                             the machines' clocks differ

@@ -63,6 +63,23 @@
 // JSON it stands with each machine of the coverage. A timeline has a warning of each clock that certainly differs by more
 // than 128 ms from the median of all. Its lines are not moved: their times are what the machine has written.
 //
+// # Following
+//
+// --follow prints lines as they are written, until it is ended by Ctrl-C or SIGTERM, after -m NUM lines of all files together, or
+// when nobody reads any more. Without --since it begins with what is new, as tail -n0 -F does: a cluster's logs are too
+// much to begin with. With --since the lines of that time that are there come first; what is
+// written after the start is printed whatever its time. What a file goes through meanwhile stands in package search, and what becomes
+// of machines in package fanout. A line that is printed is whole, and so is each group of context of one machine, but its
+// lines after a selected one are printed when they come: "--" stands where those of another file have come between.
+//
+// "following N members" on standard error says that from then on lines are printed as they are written. Machines that fail,
+// leave, join and come back are told there, and so is what is lost: a gap. With --json these are records
+// of the types notice, node and gap. When the connection to grepd breaks, because that is upgraded or restarted, dgrep tries
+// for a minute to go on where it was.
+//
+// The exit status is that of a query that ends then: 0 if a line was selected, 1 if none was; 2 after a gap or another error,
+// and if a machine is not followed at the end (--require allows for that).
+//
 // # Differences
 //
 // What differs from GNU grep 3.8, besides what package match says of patterns:
@@ -135,9 +152,9 @@ func run(args []string, stdin io.Reader, stdout, stderr io.Writer, getenv func(s
 		return refuse(stderr, err)
 	}
 	ctx := context.Background()
-	if !signal.Ignored(os.Interrupt) { // as it is for a command in a script's background
+	if signals := endSignals(o); len(signals) > 0 {
 		var stop context.CancelFunc
-		ctx, stop = signal.NotifyContext(ctx, os.Interrupt)
+		ctx, stop = signal.NotifyContext(ctx, signals...)
 		defer stop()
 	}
 	ctx, cancel := context.WithCancelCause(ctx)
@@ -146,6 +163,18 @@ func run(args []string, stdin io.Reader, stdout, stderr io.Writer, getenv func(s
 	line := newProgressLine(o, stderr, getenv)
 	defer line.erase()
 	return answer(ctx, o, stdin, line.before(stdout, getenv), line.before(stderr, getenv), line)
+}
+
+// endSignals are those that end the query. For a follow to be ended is the ordinary way, so it ends as a query does that is
+// through.
+func endSignals(o *options) (signals []os.Signal) {
+	if !signal.Ignored(os.Interrupt) { // as it is for a command in a script's background
+		signals = append(signals, os.Interrupt)
+	}
+	if o.follow {
+		signals = append(signals, syscall.SIGTERM)
+	}
+	return signals
 }
 
 // refuse reports what went wrong, with the synopsis if it is the command line.
@@ -184,7 +213,7 @@ func answer(ctx context.Context, o *options, stdin io.Reader, stdout, stderr io.
 	} else {
 		p = printer.NewText(stdout, stderr, o.text)
 	}
-	p.Outcome().Require = o.require
+	p.Outcome().Require, p.Outcome().Follow = o.require, o.follow
 	err := ask(ctx, o, stdin, shown{p, line})
 	if closeErr := p.Close(); err == nil && closeErr != nil {
 		err = writeError{closeErr}

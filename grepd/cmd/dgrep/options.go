@@ -42,6 +42,8 @@ type options struct {
 	via          string
 	timeout      time.Duration
 	stats        bool
+	follow       bool
+	linesMax     int64 // with follow: selected lines that are wanted; below 0: any number
 	help         bool
 	version      bool
 }
@@ -233,6 +235,7 @@ func (p *parser) clusterFlags(f *pflag.FlagSet) {
 	f.Func("progress", "", func(when string) error { return setWhen(&p.progress, "progress", when) })
 	f.Lookup("progress").NoOptDefVal = "always"
 	set(f, "json", "", &p.json, true)
+	set(f, "follow", "", &p.follow, true)
 }
 
 // setSyntax refuses two syntaxes at once, as grep does.
@@ -415,7 +418,10 @@ func (p *parser) assemble(files []string, stdout io.Writer, getenv func(string) 
 	if err := p.assembleFind(time.Now()); err != nil {
 		return nil, err
 	}
-	return &p.options, p.assembleCluster(getenv)
+	if err := p.assembleCluster(getenv); err != nil {
+		return nil, err
+	}
+	return &p.options, p.assembleFollow()
 }
 
 // report is what is asked for, by grep's precedence.

@@ -23,10 +23,11 @@ type progressLine struct {
 	open  bool // the last line of output on the terminal has no end yet
 }
 
-// newProgressLine decides as --progress says: by default on a terminal, unless -q or -s ask for silence.
+// newProgressLine decides as --progress says: by default on a terminal, unless -q or -s ask for silence, or the query has no
+// end.
 func newProgressLine(o *options, stderr io.Writer, getenv func(string) string) *progressLine {
 	p := &progressLine{width: widthDefault}
-	auto := o.progress == "auto" && !o.quiet() && !o.text.NoMessages && isTerminal(stderr, getenv)
+	auto := o.progress == "auto" && !o.quiet() && !o.text.NoMessages && !o.follow && isTerminal(stderr, getenv)
 	if o.progress == "always" || auto {
 		p.w = stderr
 	}

@@ -50,9 +50,11 @@ func ask(ctx context.Context, o *options, stdin io.Reader, p printer.Printer) er
 	switch paths := o.search().Paths; {
 	case len(paths) == 0 && o.search().Directories == greppb.Directories_DIRECTORIES_RECURSE:
 		return errNoFile
+	case o.follow: // standard input was refused
 	case len(paths) == 0 || len(paths) == 1 && paths[0] == "-":
 		return searchInput(ctx, o, stdin, p)
-	case slices.Contains(paths, "-"):
+	}
+	if slices.Contains(o.search().Paths, "-") {
 		return errDashOnly
 	}
 	return searchCluster(ctx, o, p)
@@ -77,52 +79,83 @@ func searchInput(ctx context.Context, o *options, stdin io.Reader, p printer.Pri
 	return err
 }
 
+// step is what is to be printed next.
+type step struct {
+	reply  *greppb.QueryReply // nil: the notice is
+	notice string
+}
+
 // searchCluster asks grepd. One goroutine receives while this one prints.
 func searchCluster(ctx context.Context, o *options, p printer.Printer) error {
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
-	replies := make(chan *greppb.QueryReply, repliesMax)
+	steps := make(chan step, repliesMax)
 	received := make(chan error, 1)
+	hand := func(s step) error {
+		select {
+		case steps <- s:
+			return nil
+		case <-ctx.Done():
+			return context.Cause(ctx)
+		}
+	}
+	follow := newSession(o)
 	go func() {
-		defer close(replies)
-		received <- receive(ctx, cancel, o, func(reply *greppb.QueryReply) error {
-			select {
-			case replies <- reply:
-				return nil
-			case <-ctx.Done():
-				return context.Cause(ctx)
-			}
-		})
+		defer close(steps)
+		if o.follow {
+			received <- follow.receive(ctx, hand)
+		} else {
+			received <- receive(ctx, o, func(reply *greppb.QueryReply) error { return hand(step{reply: reply}) })
+		}
 	}()
-	err := showAll(o, p, replies)
+	err := showAll(o, p, steps)
 	cancel(err)
 	receiveErr := <-received
-	switch {
-	case errors.Is(err, errSettled):
-		return nil
-	case err != nil:
-		return err
+	settled := errors.Is(err, errSettled)
+	if err == nil {
+		err = receiveErr
 	}
-	return receiveErr
+	switch {
+	case o.follow && (settled || errors.Is(err, errInterrupted)):
+		return follow.conclude(p)
+	case settled:
+		return nil
+	}
+	return err
 }
 
-// showAll prints replies, and writes the output whenever no more of it is at hand.
-func showAll(o *options, p printer.Printer, replies <-chan *greppb.QueryReply) error {
+// showAll prints steps, and writes the output whenever no more of it is at hand.
+func showAll(o *options, p printer.Printer, steps <-chan step) error {
+	count := countdown{left: o.linesMax}
 	for {
-		var reply *greppb.QueryReply
+		var next step
+		more := true
 		select {
-		case reply = <-replies:
+		case next, more = <-steps:
 		default:
 			if err := flush(p); err != nil {
 				return err
 			}
-			reply = <-replies
+			next, more = <-steps
 		}
-		if reply == nil { // the channel is closed
+		if !more {
 			return flush(p)
 		}
-		if err := show(o, p, reply); err != nil {
+		if next.reply == nil {
+			if err := p.Notice(next.notice); err != nil {
+				return writeError{err}
+			}
+			continue
+		}
+		over := false
+		if node := next.reply.GetNodeStep(); o.follow && node != nil && node.Reply.GetChunk() != nil {
+			over = count.cut(node.Node, node.Reply.GetChunk(), o.search().Report == greppb.Report_PARTS)
+		}
+		if err := show(o, p, next.reply); err != nil {
 			return err
+		}
+		if over {
+			return errSettled
 		}
 	}
 }
@@ -148,21 +181,31 @@ func flush(p printer.Printer) error {
 	return nil
 }
 
-// receive has a grepd search the cluster, and hands on what it says. cancel ends ctx.
-func receive(ctx context.Context, cancel context.CancelCauseFunc, o *options, send func(*greppb.QueryReply) error) error {
-	var dialErr atomic.Pointer[error]
-	conn, err := dial(o.via, &dialErr)
+// receive has a grepd search the cluster, and hands on what it says.
+func receive(ctx context.Context, o *options, send func(*greppb.QueryReply) error) error {
+	begun, dialErr, err := stream(ctx, o, send)
+	if err == nil {
+		return nil
+	}
+	return explain(ctx, err, o, begun, dialErr)
+}
+
+// stream asks a grepd once. It tells whether any answer came, and why the connection could not be opened if it could not.
+func stream(ctx context.Context, o *options, send func(*greppb.QueryReply) error) (begun bool, dialErr *error, err error) {
+	var dialed atomic.Pointer[error]
+	conn, err := dial(o.via, &dialed)
 	if err != nil {
-		return fmt.Errorf("--via %s: %w", o.via, err)
+		return false, nil, fmt.Errorf("--via %s: %w", o.via, err)
 	}
 	defer conn.Close()
+	ctx, cancel := context.WithCancelCause(ctx)
+	defer cancel(nil)
 
 	relaxCollector()
 	limit := o.timeout + viaSlack
 	watchdog := time.AfterFunc(limit, func() { cancel(errSilent) })
 	defer watchdog.Stop()
 	stream, err := greppb.NewGrepClient(conn).Query(ctx, &o.query)
-	begun := false
 	for err == nil {
 		var reply *greppb.QueryReply
 		watchdog.Reset(limit)
@@ -174,12 +217,12 @@ func receive(ctx context.Context, cancel context.CancelCauseFunc, o *options, se
 		}
 	}
 	if errors.Is(err, io.EOF) {
-		return nil
+		return begun, nil, nil
 	}
 	if cause := context.Cause(ctx); cause != nil {
 		err = cause
 	}
-	return explain(err, o, begun, dialErr.Load())
+	return begun, dialed.Load(), err
 }
 
 // dial prepares a connection, which opens at the first call. Why it cannot be opened goes
@@ -206,7 +249,10 @@ func dial(via string, dialErr *atomic.Pointer[error]) (*grpc.ClientConn, error) 
 }
 
 // explain says what went wrong between here and grepd, and what to do.
-func explain(err error, o *options, begun bool, dialErr *error) error {
+func explain(ctx context.Context, err error, o *options, begun bool, dialErr *error) error {
+	if cause := context.Cause(ctx); cause != nil {
+		err = cause
+	}
 	switch code := status.Code(err); {
 	case errors.Is(err, context.Canceled):
 		return errInterrupted

@@ -347,7 +347,7 @@ func (l liveMembers) Targets() fanout.Targets {
 		t.Stale, t.StaleFor = true, time.Since(list.StaleSince)
 	}
 	for i, m := range list.Members {
-		t.Members[i] = fanout.Member{Addr: m.Addr, State: fanoutStates[m.State]}
+		t.Members[i] = fanout.Member{Addr: m.Addr, State: fanoutStates[m.State], Incarnation: m.Incarnation}
 	}
 	return t
 }

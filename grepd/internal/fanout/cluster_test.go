@@ -30,21 +30,36 @@ func (f searchFunc) Search(ctx context.Context, _ *greppb.SearchRequest, send fu
 type peer struct {
 	greppb.UnimplementedGrepServer
 	search searchFunc
+	asked  func(*greppb.SearchRequest)
 }
 
-func (p *peer) Search(_ *greppb.SearchRequest, stream greppb.Grep_SearchServer) error {
+func (p *peer) Search(request *greppb.SearchRequest, stream greppb.Grep_SearchServer) error {
+	if p.asked != nil {
+		p.asked(request)
+	}
 	return p.search(stream.Context(), stream.Send)
 }
 
 // startPeer serves search on addr and returns the address. stop may be called early.
 func startPeer(t *testing.T, addr string, search searchFunc) (at string, stop func()) {
 	t.Helper()
+	return servePeer(t, addr, &peer{search: search})
+}
+
+// startAsked serves a node that tells what it is asked, and says nothing.
+func startAsked(t *testing.T, asked func(*greppb.SearchRequest)) (at string, stop func()) {
+	t.Helper()
+	return servePeer(t, "127.0.0.1:0", &peer{search: saysAndFreezes(), asked: asked})
+}
+
+func servePeer(t *testing.T, addr string, p *peer) (at string, stop func()) {
+	t.Helper()
 	listener, err := net.Listen("tcp", addr)
 	if err != nil {
 		t.Fatal(err)
 	}
 	server := grpc.NewServer(gogocodec.ServerOption())
-	greppb.RegisterGrepServer(server, &peer{search: search})
+	greppb.RegisterGrepServer(server, p)
 	served := make(chan struct{})
 	go func() { defer close(served); server.Serve(listener) }()
 	stop = sync.OnceFunc(func() { server.Stop(); <-served })
@@ -162,6 +177,15 @@ func (l *liveList) set(addr string, state fanout.State) {
 		}
 	}
 	l.targets.Members = members
+	close(l.changed)
+	l.changed = make(chan struct{})
+}
+
+// join adds a member.
+func (l *liveList) join(m fanout.Member) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.targets.Members = append(l.targets.Members[:len(l.targets.Members):len(l.targets.Members)], m)
 	close(l.changed)
 	l.changed = make(chan struct{})
 }

@@ -51,6 +51,21 @@
 // clocks, since its bounds must hold whatever they show; it hears of three neighbours only; and what it measured would be as
 // old as its last heartbeat, where a clock may have been set since.
 //
+// # Following
+//
+// A query with SearchRequest.Follow has no end. Its targets are asked for as long as somebody listens: those that fail or
+// leave are ended with a NodeEnd, and begun again with a NodeBegin when they are back; those that join are begun with one of the next
+// number. A target whose connection breaks although it is a member, as in an upgrade, is asked again at once, and nothing is said
+// unless it stays away for 3 s.
+//
+// Each target says how far its files were followed (Places), which is kept for as long as the query lasts, and sent
+// along when it is asked again: it goes on with the next line. A newcomer begins with what it has logged since it joined, by its
+// lines' times and its own clock. A client that has lost this node can send what it has heard of all targets to
+// another one, or to this one's successor (QueryRequest.resume).
+//
+// A target that has nothing to say shows Progress steps because it looks at its files all the time. So the timeout is for a
+// follow what it is for a search.
+//
 // # Concurrency
 //
 // A Fanout may be used by any number of goroutines. Query calls send from several
@@ -131,7 +146,11 @@ func (f *Fanout) Query(ctx context.Context, request *greppb.QueryRequest, send f
 	if err := send(q.begin(list)); err != nil {
 		return err
 	}
-	q.run(changed)
+	if request.Search.Follow != nil {
+		q.followAll(list, changed, request)
+	} else {
+		q.run(changed)
+	}
 	if err := context.Cause(ctx); err != nil {
 		return err
 	}

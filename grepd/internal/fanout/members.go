@@ -27,6 +27,9 @@ const (
 type Member struct {
 	Addr  string // ip:port of its grep service
 	State State
+	// Incarnation is when this life of the member began by its own clock, in Unix nanoseconds; 0 in a list that a
+	// person wrote.
+	Incarnation uint64
 }
 
 // Targets is a list of members at one instant.

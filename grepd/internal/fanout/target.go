@@ -28,6 +28,9 @@ type target struct {
 	begun    bool // something came
 	partial  bool // some of its output was sent on
 
+	request  *greppb.SearchRequest // what it is asked; nil: what all are
+	followed *followed             // nil: its answer ends
+
 	bytes, matches uint64 // that it has read and selected, as far as it said
 
 	reason string // why it could not be connected to, if that is known
@@ -85,7 +88,8 @@ func (q *query) sendEnd(end *greppb.NodeEnd) {
 func (q *query) askSelf(ctx context.Context, t *target) error {
 	t.patience.begin()
 	defer t.patience.end()
-	return q.fanout.local.Search(ctx, q.request, func(reply *greppb.SearchReply) error {
+	return q.fanout.local.Search(ctx, q.requestOf(t), func(reply *greppb.SearchReply) error {
+		t.begun = true
 		t.patience.end()
 		defer t.patience.begin()
 		return q.relay(ctx, t, reply)
@@ -117,7 +121,7 @@ func (q *query) stream(ctx context.Context, t *target, conn *conn) error {
 	q.fanout.pool.open(ctx, conn, t.patience.begin)
 	defer t.patience.end()
 	t.asked = q.fanout.now() // a connection that had to be opened first would make clocks seem to differ
-	stream, err := greppb.NewGrepClient(conn.ClientConn).Search(ctx, q.request)
+	stream, err := greppb.NewGrepClient(conn.ClientConn).Search(ctx, q.requestOf(t))
 	for err == nil && !t.ended {
 		var reply *greppb.SearchReply
 		if reply, err = stream.Recv(); err != nil {
@@ -134,6 +138,13 @@ func (q *query) stream(ctx context.Context, t *target, conn *conn) error {
 	return err
 }
 
+func (q *query) requestOf(t *target) *greppb.SearchRequest {
+	if t.request != nil {
+		return t.request
+	}
+	return q.request
+}
+
 // relay sends a step on. The target keeps the floor while a group of lines goes on.
 func (q *query) relay(ctx context.Context, t *target, reply *greppb.SearchReply) error {
 	goesOn := false
@@ -145,6 +156,9 @@ func (q *query) relay(ctx context.Context, t *target, reply *greppb.SearchReply)
 		return q.tellClock(t, step.Clock)
 	case *greppb.SearchReply_Progress:
 		q.observe(t, step.Progress.Bytes, step.Progress.Matches)
+		if t.followed != nil {
+			t.followed.places.Hear()
+		}
 		return nil
 	case *greppb.SearchReply_Groups:
 		t.partial = true
@@ -154,6 +168,11 @@ func (q *query) relay(ctx context.Context, t *target, reply *greppb.SearchReply)
 		q.observe(t, step.SearchEnd.Bytes, step.SearchEnd.Matches)
 	case nil:
 		return nil // a step that this version does not know
+	}
+	if t.followed != nil {
+		if err := q.observeFollowed(ctx, t.followed, reply); err != nil {
+			return err
+		}
 	}
 	if err := t.awaitTurn(ctx); err != nil {
 		return err
@@ -192,6 +211,8 @@ func (q *query) sendStep(ctx context.Context, t *target, reply *greppb.SearchRep
 	}})
 	if err != nil {
 		q.cancel(err)
+	} else if t.followed != nil {
+		t.followed.places.Observe(reply)
 	}
 	if !goesOn {
 		t.speaking = false

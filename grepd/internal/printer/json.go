@@ -17,6 +17,9 @@ import (
 //	context  the same, of a line of context
 //	end      node, path, binary, stats
 //	error    node, path, message
+//	gap      node, path, message, and bytes where it is known how many are lost, with --follow
+//	node     node, event (followed or lost), outcome, message, with --follow
+//	notice   message: how the following goes on
 //	count    count and values, of --count-by; or count and other
 //	summary  stats and coverage, always last
 //
@@ -75,6 +78,22 @@ type stats struct {
 type errorData struct {
 	Node    string `json:"node,omitempty"`
 	Path    text   `json:"path"`
+	Message string `json:"message"`
+}
+
+type gapData struct {
+	errorData
+	Bytes uint64 `json:"bytes,omitempty"`
+}
+
+type nodeData struct {
+	Node    string `json:"node"`
+	Event   string `json:"event"`
+	Outcome string `json:"outcome,omitempty"`
+	Message string `json:"message,omitempty"`
+}
+
+type noticeData struct {
 	Message string `json:"message"`
 }
 
@@ -158,6 +177,15 @@ func (p *JSON) Print(reply *greppb.QueryReply) error {
 		if step.NodeStep.Node < uint32(len(p.outcome.nodes)) {
 			return p.printStep(int(step.NodeStep.Node), &step.NodeStep.Reply)
 		}
+	case *greppb.QueryReply_NodeBegin:
+		if n := p.outcome.node(step.NodeBegin.Node); n != nil {
+			p.files.grow(len(p.outcome.nodes))
+			return p.record("node", nodeData{Node: n.addr, Event: "followed"})
+		}
+	case *greppb.QueryReply_NodeEnd:
+		if n := p.outcome.node(step.NodeEnd.Node); p.outcome.Follow && n != nil && step.NodeEnd.Outcome != greppb.NodeEnd_ANSWERED {
+			return p.record("node", nodeData{n.addr, "lost", outcomeNames[step.NodeEnd.Outcome], step.NodeEnd.Message})
+		}
 	case *greppb.QueryReply_Groups:
 		return p.printGroups(step.Groups)
 	case *greppb.QueryReply_End:
@@ -170,6 +198,9 @@ func (p *JSON) Print(reply *greppb.QueryReply) error {
 	}
 	return nil
 }
+
+// Notice prints a record.
+func (p *JSON) Notice(text string) error { return p.record("notice", noticeData{text}) }
 
 func (p *JSON) record(kind string, data any) error {
 	return p.encoder.Encode(record{kind, data})
@@ -186,8 +217,12 @@ func (p *JSON) printStep(target int, reply *greppb.SearchReply) error {
 	case *greppb.SearchReply_FileEnd:
 		return p.printEnd(target, step.FileEnd)
 	case *greppb.SearchReply_FileError:
-		if !step.FileError.Missing {
-			return p.record("error", errorData{addr, textOfPath(step.FileError.Path), step.FileError.Message})
+		e := errorData{addr, textOfPath(step.FileError.Path), step.FileError.Message}
+		switch {
+		case step.FileError.Gap:
+			return p.record("gap", gapData{e, step.FileError.Lost})
+		case !step.FileError.Missing:
+			return p.record("error", e)
 		}
 	}
 	return nil

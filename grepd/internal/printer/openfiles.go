@@ -16,6 +16,13 @@ func newOpenFiles[F any](targets int) openFiles[F] {
 	return openFiles[F]{make([]*F, targets), make([]map[uint32]*F, targets)}
 }
 
+// grow makes room for more targets.
+func (o *openFiles[F]) grow(targets int) {
+	for len(o.last) < targets {
+		o.last, o.numbered = append(o.last, nil), append(o.numbered, nil)
+	}
+}
+
 // begin adds a target's file.
 func (o *openFiles[F]) begin(target int, begin *greppb.FileBegin, file *F) {
 	o.last[target] = file

@@ -38,6 +38,7 @@ const namedMax = 10
 // Outcome gathers what a query came to. Its zero value is ready.
 type Outcome struct {
 	Require Require
+	Follow  bool // the nodes were followed: who is now has been to the end
 	Matched bool // a line was selected
 	Failed  bool // some file could not be searched, or some path is nowhere
 	Ended   bool // the whole answer came
@@ -83,6 +84,12 @@ func (o *Outcome) Observe(reply *greppb.QueryReply) {
 		if step.NodeClock.Node < uint32(len(o.nodes)) {
 			o.nodes[step.NodeClock.Node].clock = step.NodeClock
 		}
+	case *greppb.QueryReply_NodeBegin:
+		o.beginNode(step.NodeBegin)
+	case *greppb.QueryReply_Progress:
+		if o.Follow {
+			o.Bytes = step.Progress.Bytes
+		}
 	case *greppb.QueryReply_Groups:
 		o.Matched = true
 		o.Failed = o.Failed || step.Groups.Other > 0
@@ -95,10 +102,31 @@ func (o *Outcome) Observe(reply *greppb.QueryReply) {
 	}
 }
 
+// beginNode adds a node, or counts one in again.
+func (o *Outcome) beginNode(begin *greppb.NodeBegin) {
+	if int(begin.Node) == len(o.nodes) {
+		o.nodes = append(o.nodes, node{addr: begin.Addr})
+	} else if n := o.node(begin.Node); n != nil {
+		n.end = nil
+	}
+}
+
+// node gives a node by its number; nil if there is none.
+func (o *Outcome) node(number uint32) *node {
+	if number < uint32(len(o.nodes)) {
+		return &o.nodes[number]
+	}
+	return nil
+}
+
 func (o *Outcome) observeNode(n *node, reply *greppb.SearchReply) {
 	switch step := reply.Step.(type) {
 	case *greppb.SearchReply_Chunk:
-		o.Matched = o.Matched || selects(step.Chunk)
+		selected := selected(step.Chunk)
+		o.Matched = o.Matched || selected > 0
+		if o.Follow {
+			o.Matches += selected
+		}
 	case *greppb.SearchReply_FileEnd:
 		o.Matched = o.Matched || step.FileEnd.Matches > 0
 	case *greppb.SearchReply_FileError:
@@ -115,17 +143,18 @@ func (o *Outcome) observeNode(n *node, reply *greppb.SearchReply) {
 	}
 }
 
-// selects reports whether the chunk holds a selected line.
-func selects(c *greppb.Chunk) bool {
+// selected is how many lines, or parts of lines, of a chunk are selected.
+func selected(c *greppb.Chunk) uint64 {
 	if len(c.Kinds) == 0 {
-		return len(c.Lengths) > 0
+		return uint64(len(c.Lengths))
 	}
-	for _, kind := range c.Kinds {
+	n := uint64(0)
+	for _, kind := range c.Kinds[:min(len(c.Kinds), len(c.Lengths))] {
 		if kind&kindContext == 0 {
-			return true
+			n++
 		}
 	}
-	return false
+	return n
 }
 
 // endNode counts the paths that a node lacks only if it answered in full: of the others
@@ -151,6 +180,9 @@ func (o *Outcome) endNode(n *node, end *greppb.NodeEnd) {
 func (o *Outcome) nowhere() []string {
 	var paths []string
 	for _, path := range o.missing {
+		if o.Follow { // it may have come later
+			break
+		}
 		if o.lacking[path] >= o.answered {
 			paths = append(paths, path)
 			o.Failed = true
@@ -207,7 +239,11 @@ func (o *Outcome) ExitStatus(quiet bool) int {
 // Members are those of a live list, nodes those of a static one.
 func (o *Outcome) Coverage() string {
 	var b strings.Builder
-	fmt.Fprintf(&b, "%d of %d %s answered", o.answered, len(o.nodes), o.noun(len(o.nodes)))
+	did := "answered"
+	if o.Follow {
+		did = "followed to the end"
+	}
+	fmt.Fprintf(&b, "%d of %d %s %s", o.answered, len(o.nodes), o.noun(len(o.nodes)), did)
 	unnamed := 0
 	for i := range o.nodes {
 		n := &o.nodes[i]
@@ -246,9 +282,9 @@ func (o *Outcome) describe(end *greppb.NodeEnd) string {
 	text := ""
 	switch end.Outcome {
 	case greppb.NodeEnd_FAILED:
-		text = "failed " + when(end)
+		text = "failed " + o.when(end)
 	case greppb.NodeEnd_LEFT:
-		text = "left " + when(end)
+		text = "left " + o.when(end)
 	case greppb.NodeEnd_REFUSED:
 		text = "refused: " + end.Message
 	case greppb.NodeEnd_TIMED_OUT:
@@ -266,9 +302,12 @@ func (o *Outcome) describe(end *greppb.NodeEnd) string {
 	return text
 }
 
-func when(end *greppb.NodeEnd) string {
-	if end.Message != "" {
+func (o *Outcome) when(end *greppb.NodeEnd) string {
+	switch {
+	case end.Message != "":
 		return end.Message
+	case o.Follow:
+		return "while it was followed"
 	}
 	return "during the query"
 }

@@ -41,6 +41,8 @@ type Printer interface {
 	// Print shows one step. It may keep the output in memory; the step is not kept. The
 	// error is that of the writer.
 	Print(reply *greppb.QueryReply) error
+	// Notice says how the query itself goes on. It is no part of the answer.
+	Notice(text string) error
 	// Flush writes the lines that Print kept.
 	Flush() error
 	// Close ends the answer, or what there was of it when it broke off: it says and writes

@@ -32,10 +32,13 @@ type TextOptions struct {
 	// that nothing does.
 	GroupSeparator   *string
 	NoGroupSeparator bool
-	InitialTab       bool    // -T
-	NullData         bool    // -z: lines end in a zero byte
-	Invert           bool    // -v
-	Colors           *Colors // nil: none
+	InitialTab       bool // -T
+	NullData         bool // -z: lines end in a zero byte
+	Invert           bool // -v
+	// Follow says that lines come as they are written. Then messages are printed at once, and lines have names although
+	// there is one target if more may come: Grows.
+	Follow, Grows bool
+	Colors        *Colors // nil: none
 }
 
 // Text prints an answer as grep would.
@@ -48,6 +51,7 @@ type Text struct {
 	named    bool // names stand before lines
 	files    openFiles[textFile]
 	printed  bool       // some line was
+	last     *textFile  // of the last line that was printed, with Groups
 	errors   fileErrors // that have not been told
 }
 
@@ -81,6 +85,12 @@ func (t *Text) Print(reply *greppb.QueryReply) error {
 		if step.NodeStep.Node < uint32(len(t.outcome.nodes)) {
 			return t.printStep(int(step.NodeStep.Node), &step.NodeStep.Reply)
 		}
+	case *greppb.QueryReply_NodeBegin:
+		return t.beginNode(step.NodeBegin)
+	case *greppb.QueryReply_NodeEnd:
+		if n := t.outcome.node(step.NodeEnd.Node); t.options.Follow && n != nil && step.NodeEnd.Outcome != greppb.NodeEnd_ANSWERED {
+			return t.message(n.addr + " " + t.outcome.describe(step.NodeEnd))
+		}
 	case *greppb.QueryReply_Groups:
 		return t.printGroups(step.Groups)
 	case *greppb.QueryReply_End:
@@ -111,11 +121,23 @@ func nowhereMessage(multiple bool) string {
 }
 
 func (t *Text) begin(begin *greppb.QueryBegin) {
-	t.multiple = len(begin.Nodes) > 1
+	t.multiple = len(begin.Nodes) > 1 || t.options.Grows
 	t.named = t.options.Names == NamesAlways ||
 		t.options.Names == NamesAuto && (t.multiple || !t.options.OneFile)
 	t.files = newOpenFiles[textFile](len(begin.Nodes))
 }
+
+// beginNode says that a node is followed that was not before.
+func (t *Text) beginNode(begin *greppb.NodeBegin) error {
+	if n := t.outcome.node(begin.Node); n != nil {
+		t.files.grow(len(t.outcome.nodes))
+		return t.message(n.addr + " is followed now")
+	}
+	return nil
+}
+
+// Notice prints a message.
+func (t *Text) Notice(text string) error { return t.message(text) }
 
 // printStep shows a step of one target.
 func (t *Text) printStep(target int, reply *greppb.SearchReply) error {
@@ -141,13 +163,24 @@ func (t *Text) printError(target int, e *greppb.FileError) error {
 	if e.Warning {
 		text = e.Path + ": warning: " + e.Message
 	}
+	if e.Gap {
+		text = e.Path + ": gap: " + e.Message + describeLost(e.Lost)
+	}
 	switch {
-	case !t.multiple:
+	case !t.multiple || t.options.Follow:
 		return t.message(nameOf(t.outcome.nodes[target].addr, text))
 	case t.options.NoMessages || t.errors.add(text, target, len(t.outcome.nodes)):
 		return nil
 	}
 	return t.tellErrors()
+}
+
+// describeLost says how much is lost, if that is known.
+func describeLost(bytes uint64) string {
+	if bytes == 0 {
+		return ""
+	}
+	return fmt.Sprintf(" (%d bytes)", bytes)
 }
 
 // tellErrors says what was gathered.
@@ -276,7 +309,8 @@ func (t *Text) appendLine(file *textFile, line *lines) {
 // appendGap prints "--" where a group of lines begins that is not the first one printed,
 // of whatever file.
 func (t *Text) appendGap(file *textFile, line *lines) {
-	gap := !file.printed || line.kind&kindGap != 0 || t.options.Adjacent && line.number > file.last+1
+	torn := t.options.Follow && t.last != file // another file's lines stand between
+	gap := !file.printed || torn || line.kind&kindGap != 0 || t.options.Adjacent && line.number > file.last+1
 	if gap && t.printed && !t.options.NoGroupSeparator {
 		separator := "--"
 		if t.options.GroupSeparator != nil {
@@ -286,7 +320,7 @@ func (t *Text) appendGap(file *textFile, line *lines) {
 		t.buf = append(t.buf, '\n')
 	}
 	file.printed, t.printed = true, true
-	file.last = line.number
+	file.last, t.last = line.number, file
 }
 
 func (t *Text) appendNumber(file *textFile, n uint64, separator byte, sgr string) {

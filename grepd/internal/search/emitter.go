@@ -30,7 +30,9 @@ type emitter struct {
 	state  inRange // of the last line
 	read   bool    // some line was looked at for its time
 	timed  bool    // ... and had one
-	last   int64   // the time of the last line that has one, or noTime, where times are wanted
+	// following says that the file is not known to end. Then nobody waits for the rest of a group of lines.
+	following bool
+	last      int64 // the time of the last line that has one, or noTime, where times are wanted
 }
 
 // newEmitter begins a search, if its options are valid.
@@ -244,7 +246,7 @@ func (e *emitter) addGroups(b *block, count int, flush bool) error {
 	if open && !flush {
 		return nil
 	}
-	return e.group.out.send(e.sink, 0, open)
+	return e.group.out.send(e.sink, 0, open && !e.following)
 }
 
 // keep remembers the last lines of b for the context of lines after it.
@@ -270,6 +272,9 @@ func (e *emitter) keep(b *block) error {
 		g.earlier = append(g.earlier, b.data[pos:end]...)
 		g.earlierLengths = append(g.earlierLengths, end-pos)
 		pos = end
+	}
+	for e.following && len(g.earlier) > followContextBytes {
+		g.drop(1)
 	}
 	if len(g.earlier) > LineBytesMax {
 		return errContextTooLong

@@ -75,7 +75,7 @@ func (f *finder) glob(ctx context.Context, m *mount, pattern string) ([]string, 
 		names = append(names, name)
 		return nil
 	}
-	files := &globFS{files: m.root.FS(), ctx: ctx, work: &f.o.Progress.work}
+	files := &globFS{files: m.root.FS(), ctx: ctx, work: &f.o.Progress.work, looked: func(dir string) { f.look(m, dir) }}
 	err := doublestar.GlobWalk(files, pattern, collect, doublestar.WithNoHidden())
 	if files.refusal != nil { // which the walk passes over, as it does what it may not read
 		err = files.refusal
@@ -90,6 +90,7 @@ type globFS struct {
 	files   fs.FS
 	ctx     context.Context
 	work    *atomic.Uint64 // counts the looks
+	looked  func(dir string)
 	reads   int
 	refusal error
 }
@@ -122,6 +123,7 @@ func (g *globFS) ReadDir(name string) ([]fs.DirEntry, error) {
 	if err := g.admit(); err != nil {
 		return nil, err
 	}
+	g.looked(name)
 	return fs.ReadDir(g.files, name)
 }
 

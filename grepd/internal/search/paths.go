@@ -31,6 +31,8 @@ type finder struct {
 	fail   func(FileError) error
 	// unreadable is fail for what can be opened, and counted, but not read.
 	unreadable func(FileError) error
+	// looked is told of each directory in which names were looked for; nil: nobody wants to know.
+	looked func(m *mount, dir string)
 
 	files, excludeDirs *globScanner
 	looks              int // at names below directories, with Dereference
@@ -82,9 +84,11 @@ func (f *finder) inMount(ctx context.Context, m *mount, asked, rest string) erro
 		return f.visit(ctx, m, ".", origin{given: true}, nil)
 	}
 	if !strings.ContainsAny(rest, globMeta) {
+		f.look(m, path.Dir(rest))
 		return f.visit(ctx, m, rest, origin{given: true}, nil)
 	}
 	if _, err := m.root.Lstat(rest); err == nil {
+		f.look(m, path.Dir(rest))
 		return f.visit(ctx, m, rest, origin{given: true}, nil)
 	}
 	if !doublestar.ValidatePattern(rest) {
@@ -106,6 +110,12 @@ func (f *finder) inMount(ctx context.Context, m *mount, asked, rest string) erro
 		}
 	}
 	return nil
+}
+
+func (f *finder) look(m *mount, dir string) {
+	if f.looked != nil {
+		f.looked(m, dir)
+	}
 }
 
 // origin is where a name comes from.
@@ -165,6 +175,7 @@ func (f *finder) directory(ctx context.Context, m *mount, name, shown string, gi
 	case slices.ContainsFunc(above[:self], func(info fs.FileInfo) bool { return os.SameFile(info, above[self]) }):
 		return f.fail(FileError{Path: shown, Message: "recursive directory loop", Warning: true})
 	}
+	f.look(m, name)
 	entries, err := fs.ReadDir(m.root.FS(), name)
 	if err != nil {
 		return f.fail(fileError(shown, err))

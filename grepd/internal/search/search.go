@@ -1,7 +1,7 @@
 // Package search finds selected lines in files and hands them to a [Sink].
 //
 // [OpenMounts] opens the directories that may be searched; [Run] expands paths inside them
-// and searches each file; [Reader] searches a stream such as standard input with the
+// and searches each file; [Follow] goes on with what is written to them; [Reader] searches a stream such as standard input with the
 // same engine. What a line must match is compiled by package match before.
 //
 //	mounts, err := search.OpenMounts([]string{"logs=/var/log/grepd"})
@@ -46,6 +46,35 @@
 // file is read wholly, each line's time included. A file that was written last before the time that is
 // wanted, by more than TimeSlack, is not read at all.
 //
+// # Following
+//
+// [Follow] goes on with what is written to files after it has begun. What was there is searched before only with Since, of which
+// the times of lines decide; what is new is handed out whatever its time, without a
+// line of the two being lost or doubled between them. A line counts when its newline is there.
+//
+// A file is who it is by device and inode, whatever its names, and is open for as long as it is followed. So
+// nothing is handed out twice when it is renamed, and what is written to it after that comes too: under the
+// name that it had, in no order with that of its successor. Without a name it is followed until
+// no line has come for 30 s. Files that come later are read from their beginning, with these exceptions. One that has the
+// same content as another file, of a related name or with 4 KiB or more of it, may be the copy that copytruncate makes: it
+// waits for 2 s, or for good if it is that large, and when the other one is truncated it is read on from where that
+// was. A compressed one has to stay as it is for 1 s; it is passed over if it expands to what was followed,
+// and else searched wholly.
+//
+// That a file was truncated shows in its size, or in the 256 bytes before the place where it is read, which are read again with
+// what follows. It is told, and the file is read from its beginning; what was appended before that and is in no copy is lost, and
+// nobody can say how much it was. What is known to be lost is a [FileError] with Gap: the line without an end of a file that is
+// truncated or gone, and the rest of a file that another Follow has left and that is found nowhere, under no name and in
+// no copy, compressed or not.
+//
+// A [Place] says how far a file was searched. The sink hears of it before and after lines, so that it can
+// have another Follow go on with exactly the next line, in another process too: it counts the lines that it has received since in
+// Place.Skip. The same search from the same place gives the same lines.
+//
+// The system tells of changes in the directories in which names were looked for (fsnotify). It tells of none on
+// network file systems, and forgets some when there are many, so files are looked at in any case each second, and names
+// every two. A follow that is held up by its sink reads later: nothing is kept for it.
+//
 // # Memory
 //
 // Memory does not depend on the length of a file or of an answer: blocks of [BlockBytes]
@@ -79,7 +108,7 @@
 //
 // Mounts may be used by any number of searches at once. Each Run starts its own workers and
 // has stopped them when it returns. A Sink is called by the goroutine that
-// called Run or Reader, and by no other.
+// called Run or Reader, and by no other; so is a FollowSink by the one that called Follow.
 package search
 
 import (
@@ -237,6 +266,9 @@ type FileError struct {
 	Message string // in grep's words, without the path
 	Missing bool   // the path names no file here, or is a glob that matches none
 	Warning bool   // nothing was left out
+	// Gap says that lines of a followed file are lost, so many bytes of them; 0: nobody knows how many.
+	Gap  bool
+	Lost uint64
 }
 
 func (e FileError) Error() string { return e.Path + ": " + e.Message }

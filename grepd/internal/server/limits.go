@@ -27,9 +27,11 @@ const (
 
 	// FieldsMax bounds the columns that may be asked for.
 	FieldsMax = 100
+	// FollowPlacesMax bounds the places that one node is asked to go on from, fanout.PlacesBytesMax those of all.
+	FollowPlacesMax = 2 * search.FollowedMax
 
 	requestBytesMax = PatternBytesMax + PathsMax*PathBytesMax + 2*GlobBytesMax +
-		fields.ConditionsMax*fields.ConditionBytesMax + FieldsMax*fields.NameBytesMax + fanout.NodesMax*64
+		fields.ConditionsMax*fields.ConditionBytesMax + FieldsMax*fields.NameBytesMax + fanout.NodesMax*64 + fanout.PlacesBytesMax
 )
 
 // checkQuery says what is wrong with a query, before anybody is asked.
@@ -47,6 +49,14 @@ func checkQuery(request *greppb.QueryRequest) error {
 	}
 	if _, err := searchOptions(&request.Search); err != nil {
 		return err
+	}
+	if request.Search.Follow != nil {
+		if err := checkFollow(&request.Search); err != nil {
+			return err
+		}
+	}
+	if len(request.Resume) > fanout.NodesMax {
+		return fmt.Errorf("%d nodes to go on with, at most %d are possible", len(request.Resume), fanout.NodesMax)
 	}
 	if _, known := greppb.Sort_name[int32(request.Sort)]; !known {
 		return fmt.Errorf("unknown order %d", request.Sort)

@@ -24,6 +24,10 @@ const (
 type local struct {
 	mounts *search.Mounts
 	slots  chan struct{} // one for each search under way
+	// follows are beside them: they last for hours, and must not take the place of searches.
+	follows chan struct{}
+	ending  context.Context // ends when follows are to
+	end     context.CancelFunc
 	// expandBytesMax bounds what a compressed file may expand to.
 	expandBytesMax int64
 	now            func() time.Time // the machine's clock, except in tests
@@ -33,8 +37,13 @@ type local struct {
 
 var _ fanout.Searcher = (*local)(nil)
 
-func newLocal(mounts *search.Mounts, searchesMax int, expandBytesMax int64) *local {
-	return &local{mounts: mounts, slots: make(chan struct{}, searchesMax), expandBytesMax: expandBytesMax, now: time.Now}
+func newLocal(mounts *search.Mounts, searchesMax, followsMax int, expandBytesMax int64) *local {
+	l := &local{
+		mounts: mounts, slots: make(chan struct{}, searchesMax), follows: make(chan struct{}, followsMax), expandBytesMax: expandBytesMax,
+		now: time.Now,
+	}
+	l.ending, l.end = context.WithCancel(context.Background())
+	return l
 }
 
 // wait returns when no search runs any more, or ctx is done.
@@ -54,6 +63,9 @@ func (l *local) Search(ctx context.Context, request *greppb.SearchRequest, send 
 			return err
 		}
 	}
+	if request.Follow != nil {
+		return l.follow(ctx, request, send)
+	}
 	o, err := searchOptions(request)
 	if err != nil {
 		return status.Error(codes.InvalidArgument, err.Error())
@@ -64,7 +76,7 @@ func (l *local) Search(ctx context.Context, request *greppb.SearchRequest, send 
 	stopProgress := sink.showProgress(o.Progress, progressTime(request))
 	defer stopProgress()
 	results := sink.results(request)
-	return l.run(ctx, func() error {
+	return l.run(ctx, l.slots, "searches", func() error {
 		var stats search.Stats
 		var err error
 		if request.ByTime {
@@ -88,15 +100,15 @@ func (l *local) tellClock(received time.Time, send func(*greppb.SearchReply) err
 
 // run does work that reads from disks, and returns when it is done or ctx is. A disk that hangs keeps the work,
 // and its slot, but nobody who waits. Its errors are gRPC statuses.
-func (l *local) run(ctx context.Context, work func() error) error {
+func (l *local) run(ctx context.Context, slots chan struct{}, what string, work func() error) error {
 	select {
-	case l.slots <- struct{}{}:
+	case slots <- struct{}{}:
 	default:
-		return status.Errorf(codes.ResourceExhausted, "busy with %d searches, the most that it runs at the same time: try again later", cap(l.slots))
+		return status.Errorf(codes.ResourceExhausted, "busy with %d %s, the most that it runs at the same time: try again later", cap(slots), what)
 	}
 	ended := make(chan error, 1)
 	l.searches.Go(func() {
-		defer func() { <-l.slots }()
+		defer func() { <-slots }()
 		ended <- work()
 	})
 	var err error
@@ -117,7 +129,7 @@ func (l *local) Complete(ctx context.Context, request *greppb.CompleteRequest) (
 		return nil, status.Errorf(codes.InvalidArgument, "a path of %d bytes, at most %d are possible", len(request.Prefix), PathBytesMax)
 	}
 	replies := make(chan *greppb.CompleteReply, 1)
-	err := l.run(ctx, func() error {
+	err := l.run(ctx, l.slots, "searches", func() error {
 		paths, truncated, err := l.mounts.Complete(ctx, request.Prefix)
 		replies <- &greppb.CompleteReply{Paths: paths, Truncated: truncated}
 		return err
@@ -304,7 +316,7 @@ func (s *sink) End(f search.FileStats) error {
 // Error says that a path could not be searched.
 func (s *sink) Error(e search.FileError) error {
 	return s.say(&greppb.SearchReply{Step: &greppb.SearchReply_FileError{FileError: &greppb.FileError{
-		Path: e.Path, Message: e.Message, Missing: e.Missing, Warning: e.Warning,
+		Path: e.Path, Message: e.Message, Missing: e.Missing, Warning: e.Warning, Gap: e.Gap, Lost: e.Lost,
 	}}})
 }
 

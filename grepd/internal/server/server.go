@@ -12,6 +12,9 @@
 // beyond a limit is refused with InvalidArgument, one too many with ResourceExhausted, and
 // the message says which limit it was.
 //
+// Follows are counted apart from queries and searches, since they last for hours. Stop ends them at once: whoever listens
+// goes on with another daemon, where it was.
+//
 // # Concurrency
 //
 // The methods of a Server may be called by any number of goroutines. Serve is called once.
@@ -41,6 +44,8 @@ const (
 	// SearchesMaxDefault is how many searches of its files it runs at the same time. Each
 	// query of anybody in the cluster is a search here.
 	SearchesMaxDefault = 256
+	// FollowsMaxDefault is how many follows it answers at the same time, and runs of its own files, beside those.
+	FollowsMaxDefault = 64
 
 	// A client that does not answer pings for so long is gone, and its queries end.
 	keepaliveTime    = 20 * time.Second
@@ -64,8 +69,8 @@ type Config struct {
 	// Admin answers administrators. Its plain errors reach them as messages. Embed
 	// greppb.UnimplementedAdminServer in it for what it lacks; nil lacks everything.
 	Admin greppb.AdminServer
-	// QueriesMax and SearchesMax bound what runs at the same time. 0 means the defaults.
-	QueriesMax, SearchesMax int
+	// QueriesMax, SearchesMax and FollowsMax bound what runs at the same time. 0 means the defaults.
+	QueriesMax, SearchesMax, FollowsMax int
 	// ExpandBytesMax bounds what a compressed file may expand to. 0: search.ExpandBytesMaxDefault.
 	ExpandBytesMax int64
 }
@@ -76,6 +81,7 @@ type Server struct {
 	local   *local
 	fanout  *fanout.Fanout
 	queries chan struct{} // one for each query under way
+	follows chan struct{} // one for each query that follows
 	gate    atomic.Pointer[gate]
 }
 
@@ -87,7 +93,8 @@ func New(c Config) (*Server, error) {
 	if c.Admin == nil {
 		c.Admin = &greppb.UnimplementedAdminServer{}
 	}
-	searches := newLocal(c.Mounts, orDefault(c.SearchesMax, SearchesMaxDefault), c.ExpandBytesMax)
+	follows := orDefault(c.FollowsMax, FollowsMaxDefault)
+	searches := newLocal(c.Mounts, orDefault(c.SearchesMax, SearchesMaxDefault), follows, c.ExpandBytesMax)
 	s := &Server{
 		grpc: grpc.NewServer(
 			gogocodec.ServerOption(),
@@ -104,6 +111,7 @@ func New(c Config) (*Server, error) {
 		local:   searches,
 		fanout:  fanout.New(c.Members, searches),
 		queries: make(chan struct{}, orDefault(c.QueriesMax, QueriesMaxDefault)),
+		follows: make(chan struct{}, follows),
 	}
 	greppb.RegisterGrepServer(s.grpc, grepService{s})
 	greppb.RegisterAdminServer(s.grpc, c.Admin)
@@ -124,7 +132,7 @@ func (s *Server) Serve(listener net.Listener) error {
 	return s.grpc.Serve(g)
 }
 
-// Stop takes no more calls, waits for those under way until ctx is done, breaks off the
+// Stop takes no more calls, breaks off follows, waits for the other calls under way until ctx is done, breaks off the
 // rest, and returns when nothing runs any more. It reports whether all came to their end.
 // No client gets an error for having come too late: connections are closed by telling the
 // client first (GOAWAY), and calls that crossed with that are made again by its gRPC, on
@@ -135,6 +143,7 @@ func (s *Server) Stop(ctx context.Context) bool {
 		g.Shut(shutCtx)
 		cancel()
 	}
+	s.local.end() // follows, which would not end by themselves
 	all := true
 	stopped := make(chan struct{})
 	go func() {
@@ -176,15 +185,37 @@ func (s grepService) Query(request *greppb.QueryRequest, stream greppb.Grep_Quer
 	if err := checkQuery(request); err != nil {
 		return status.Error(codes.InvalidArgument, err.Error())
 	}
+	slots, what := s.queries, "queries"
+	if request.Search.Follow != nil {
+		slots, what = s.follows, "follows"
+	}
 	select {
-	case s.queries <- struct{}{}:
-		defer func() { <-s.queries }()
+	case slots <- struct{}{}:
+		defer func() { <-slots }()
 	default:
 		return status.Errorf(codes.ResourceExhausted,
-			"busy with %d queries, the most that it answers at the same time: try again later, or ask another node with --via", cap(s.queries))
+			"busy with %d %s, the most that it answers at the same time: try again later, or ask another node with --via", cap(slots), what)
+	}
+	if request.Search.Follow != nil {
+		return s.follow(request, stream)
 	}
 	err := s.fanout.Query(stream.Context(), request, stream.Send)
 	if errors.Is(err, context.Canceled) || errors.Is(err, context.DeadlineExceeded) {
+		return status.FromContextError(err).Err()
+	}
+	return err
+}
+
+// follow answers a query that does not end by itself.
+func (s grepService) follow(request *greppb.QueryRequest, stream greppb.Grep_QueryServer) error {
+	ctx, cancel := context.WithCancel(stream.Context())
+	defer cancel()
+	defer context.AfterFunc(s.local.ending, cancel)()
+	err := s.fanout.Query(ctx, request, stream.Send)
+	switch {
+	case s.local.ending.Err() != nil:
+		return status.Error(codes.Unavailable, errEnding.Error())
+	case errors.Is(err, context.Canceled):
 		return status.FromContextError(err).Err()
 	}
 	return err

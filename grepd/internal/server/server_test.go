@@ -294,22 +294,22 @@ func TestOnlyASearchThatGetsOnShowsProgress(t *testing.T) {
 
 // Work on a disk that hangs is given up by whoever waits for it, but keeps its place.
 func TestADiskThatHangsKeepsNobodyWaiting(t *testing.T) {
-	l := newLocal(nil, 1, 0)
+	l := newLocal(nil, 1, 1, 0)
 	ctx, cancel := context.WithCancel(t.Context())
 	hangs, began := make(chan struct{}), make(chan struct{})
 	ended := make(chan error, 1)
-	go func() { ended <- l.run(ctx, func() error { close(began); <-hangs; return nil }) }()
+	go func() { ended <- l.run(ctx, l.slots, "searches", func() error { close(began); <-hangs; return nil }) }()
 	<-began
 	cancel()
 	if err := <-ended; status.Code(err) != codes.Canceled {
 		t.Errorf("%v, want Canceled", err)
 	}
-	if err := l.run(t.Context(), func() error { return nil }); status.Code(err) != codes.ResourceExhausted {
+	if err := l.run(t.Context(), l.slots, "searches", func() error { return nil }); status.Code(err) != codes.ResourceExhausted {
 		t.Errorf("%v, want ResourceExhausted", err)
 	}
 	close(hangs)
 	l.wait(t.Context())
-	if err := l.run(t.Context(), func() error { return nil }); err != nil {
+	if err := l.run(t.Context(), l.slots, "searches", func() error { return nil }); err != nil {
 		t.Errorf("the place is not free again: %v", err)
 	}
 }
@@ -398,7 +398,7 @@ func TestAdminIsTheDaemons(t *testing.T) {
 // The clock is told before anything is searched, or even understood.
 func TestClockIsToldFirst(t *testing.T) {
 	at := time.Unix(1_800_000_000, 5)
-	l := newLocal(nil, 1, 0)
+	l := newLocal(nil, 1, 1, 0)
 	l.now = func() time.Time { at = at.Add(time.Microsecond); return at }
 	var replies []*greppb.SearchReply
 	request := &greppb.SearchRequest{Clock: true, Pattern: greppb.Pattern{Patterns: []string{"["}}}

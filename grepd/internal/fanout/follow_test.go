@@ -1,0 +1,222 @@
+package fanout_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"sync"
+	"testing"
+	"time"
+
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/status"
+
+	"github.com/aksinghdce/cluster-membership-service/grepd/internal/fanout"
+	"github.com/aksinghdce/cluster-membership-service/shared/proto/greppb"
+)
+
+// asked is a node that is told what it is asked.
+type asked func(ctx context.Context, request *greppb.SearchRequest, send func(*greppb.SearchReply) error) error
+
+func (a asked) Search(ctx context.Context, request *greppb.SearchRequest, send func(*greppb.SearchReply) error) error {
+	return a(ctx, request, send)
+}
+
+func places(all ...greppb.Place) *greppb.SearchReply {
+	return &greppb.SearchReply{Step: &greppb.SearchReply_Places{Places: &greppb.Places{Places: all, CaughtUp: true}}}
+}
+
+func numbered(data string, file uint32) *greppb.SearchReply {
+	step := chunk(data, false)
+	step.GetChunk().File = file
+	return step
+}
+
+// listening is a query that follows, and what was heard of it.
+type listening struct {
+	t      *testing.T
+	cancel context.CancelFunc
+	ended  chan error
+
+	mu    sync.Mutex
+	heard []string
+}
+
+func listen(t *testing.T, f *fanout.Fanout, request *greppb.QueryRequest) *listening {
+	ctx, cancel := context.WithCancel(t.Context())
+	l := &listening{t: t, cancel: cancel, ended: make(chan error, 1)}
+	request.Search.Follow = &greppb.Follow{}
+	go func() { l.ended <- f.Query(ctx, request, l.take) }()
+	t.Cleanup(cancel)
+	return l
+}
+
+func (l *listening) take(reply *greppb.QueryReply) error {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	switch step := reply.Step.(type) {
+	case *greppb.QueryReply_NodeBegin:
+		l.heard = append(l.heard, fmt.Sprint("begin ", step.NodeBegin.Node))
+	case *greppb.QueryReply_NodeEnd:
+		l.heard = append(l.heard, fmt.Sprint("end ", step.NodeEnd.Node, " ", step.NodeEnd.Outcome, " ", step.NodeEnd.Message))
+	case *greppb.QueryReply_NodeStep:
+		if c := step.NodeStep.Reply.GetChunk(); c != nil {
+			l.heard = append(l.heard, fmt.Sprint(step.NodeStep.Node, " ", string(c.Data)))
+		}
+	}
+	return nil
+}
+
+// want waits until exactly this was heard.
+func (l *listening) want(heard ...string) {
+	l.t.Helper()
+	for deadline := time.Now().Add(10 * time.Second); ; time.Sleep(time.Millisecond) {
+		l.mu.Lock()
+		got := slices.Clone(l.heard)
+		l.mu.Unlock()
+		if slices.Equal(got, heard) {
+			return
+		}
+		if time.Now().After(deadline) || len(got) > len(heard) {
+			l.t.Fatalf("heard %q, want %q", got, heard)
+		}
+	}
+}
+
+// end hangs up.
+func (l *listening) end() {
+	l.t.Helper()
+	l.cancel()
+	if err := <-l.ended; !errors.Is(err, context.Canceled) {
+		l.t.Errorf("the query ended with %v", err)
+	}
+}
+
+func TestAFollowGoesOnWhereATargetBrokeOff(t *testing.T) {
+	requests := make(chan *greppb.SearchRequest, 2)
+	tries := 0
+	node := asked(func(ctx context.Context, request *greppb.SearchRequest, send func(*greppb.SearchReply) error) error {
+		requests <- request
+		tries++
+		place := greppb.Place{File: 7, Path: "logs/a", Offset: 10}
+		for _, step := range []*greppb.SearchReply{places(place), numbered(fmt.Sprint("line ", tries, "\n"), 7)} {
+			if err := send(step); err != nil {
+				return err
+			}
+		}
+		if tries == 1 {
+			return status.Error(codes.Unavailable, "upgraded")
+		}
+		<-ctx.Done()
+		return ctx.Err()
+	})
+	l := listen(t, newFanout(t, fanout.NewStatic("192.0.2.1:1", []string{"192.0.2.1:1"}), node), timeout(soon))
+	l.want("0 line 1\n", "0 line 2\n") // and nothing of the break
+	l.end()
+	if first := <-requests; first.Follow.Resume {
+		t.Errorf("the first request is to go on: %v", first.Follow)
+	}
+	second := <-requests
+	if from := second.Follow.From; !second.Follow.Resume || len(from) != 1 || from[0].Offset != 10 || from[0].Skip != 1 || from[0].Path != "logs/a" {
+		t.Errorf("the second request goes on from %+v", second.Follow)
+	}
+}
+
+func TestMembersThatComeAndGoAreFollowed(t *testing.T) {
+	follows := saysAndFreezes(places(), numbered("x\n", 0))
+	a, _ := startPeer(t, "127.0.0.1:0", follows)
+	b, _ := startPeer(t, "127.0.0.1:0", follows)
+	list := newLiveList(a, b)
+	list.set(b, fanout.Failed)
+	l := listen(t, newFanout(t, list, nil), timeout(soon))
+	l.want("0 x\n")
+	list.set(b, fanout.Alive)
+	l.want("0 x\n", "begin 1", "1 x\n")
+	list.set(a, fanout.Left)
+	l.want("0 x\n", "begin 1", "1 x\n", "end 0 LEFT ")
+	list.set(a, fanout.Alive)
+	l.want("0 x\n", "begin 1", "1 x\n", "end 0 LEFT ", "begin 0", "0 x\n")
+	l.end()
+}
+
+// What was written before a node could be asked is not lost: a new member is asked for what it has written in this life of it, one that
+// the client has missed for what it has written since, and one whose places it knows for what follows them.
+func TestNodesThatAreAskedLaterBeginEarlier(t *testing.T) {
+	const self, incarnation = "192.0.2.1:1", 17
+	requests := make(chan *greppb.SearchRequest, 1)
+	node := asked(func(ctx context.Context, request *greppb.SearchRequest, send func(*greppb.SearchReply) error) error {
+		requests <- request
+		<-ctx.Done()
+		return ctx.Err()
+	})
+	list := newLiveList(self)
+	list.targets.Self = self
+	ask := func(resume ...greppb.NodePlaces) *greppb.SearchRequest {
+		request := timeout(soon)
+		request.Resume, request.AwayNanos = resume, int64(time.Minute)
+		l := listen(t, newFanout(t, list, node), request)
+		defer l.end()
+		return <-requests
+	}
+	if got := ask(); got.SinceUnixNanos != 0 || got.Follow.Resume {
+		t.Errorf("at first: since %d, %v", got.SinceUnixNanos, got.Follow)
+	}
+	if got := ask(greppb.NodePlaces{Node: self, Places: []greppb.Place{{Offset: 3}}}); got.SinceUnixNanos != 0 || !got.Follow.Resume || len(got.Follow.From) != 1 {
+		t.Errorf("with places: since %d, %v", got.SinceUnixNanos, got.Follow)
+	}
+	got := ask(greppb.NodePlaces{Node: "192.0.2.2:1"})
+	if ago := time.Since(time.Unix(0, got.SinceUnixNanos)); ago < time.Minute || ago > 2*time.Minute || got.Follow.Resume {
+		t.Errorf("missed for a minute: since %v ago, %v", ago, got.Follow)
+	}
+
+	seen := make(chan int64, 1)
+	newcomer, _ := startAsked(t, func(request *greppb.SearchRequest) { seen <- request.SinceUnixNanos })
+	l := listen(t, newFanout(t, list, node), timeout(soon))
+	<-requests
+	list.join(fanout.Member{Addr: newcomer, Incarnation: incarnation})
+	if since := <-seen; since != incarnation {
+		t.Errorf("a new member is asked for lines since %d, want its incarnation", since)
+	}
+	l.end()
+}
+
+// A newcomer that cannot be reached is missed too.
+func TestANewcomerThatCannotBeReachedIsTold(t *testing.T) {
+	a, _ := startPeer(t, "127.0.0.1:0", saysAndFreezes(places(), numbered("x\n", 0)))
+	list := newLiveList(a)
+	l := listen(t, newFanout(t, list, nil), timeout(time.Minute))
+	l.want("0 x\n")
+	list.join(fanout.Member{Addr: startDead(t)})
+	l.want("0 x\n", "begin 1", "end 1 UNREACHABLE connection refused")
+	l.end()
+}
+
+func TestWhoCannotFollowIsRefused(t *testing.T) {
+	old, _ := startPeer(t, "127.0.0.1:0", says(fileBegin("logs/a"), chunk("x\n", false)))
+	l := listen(t, newFanout(t, newLiveList(old), nil), timeout(soon))
+	l.want("end 0 REFUSED its grepd is too old to follow files")
+	if err := <-l.ended; err != nil {
+		t.Errorf("the query ended with %v, want an end since nobody is left", err)
+	}
+}
+
+func TestAFrozenTargetOfAFollowIsTold(t *testing.T) {
+	frozen, _ := startPeer(t, "127.0.0.1:0", saysAndFreezes(places()))
+	l := listen(t, newFanout(t, newLiveList(frozen), nil), timeout(50*time.Millisecond))
+	for deadline := time.Now().Add(soon); ; time.Sleep(time.Millisecond) {
+		l.mu.Lock()
+		got := slices.Clone(l.heard)
+		l.mu.Unlock()
+		if len(got) > 0 {
+			if got[0] != "end 0 TIMED_OUT silent for 50ms" {
+				t.Errorf("heard %q", got)
+			}
+			break
+		}
+		if time.Now().After(deadline) {
+			t.Fatal("heard nothing")
+		}
+	}
+	l.end()
+}

@@ -1,0 +1,82 @@
+package fanout
+
+import (
+	"time"
+
+	"github.com/aksinghdce/cluster-membership-service/shared/proto/greppb"
+)
+
+// PlacesBytesMax bounds the places of all nodes that a query may be asked to go on from.
+const PlacesBytesMax = 8 << 20
+
+// placesMax bounds the files of one node whose places are kept.
+const placesMax = 10_000
+
+// Places keeps how far the files of one node were followed, from what the node says: whoever passes its lines on, or
+// prints them, can have the follow go on where it broke off. The zero value is ready. It serves one goroutine.
+type Places struct {
+	files map[uint32]*greppb.Place
+	// earlier says that files are those of a stream that is over: the next one will name its own.
+	earlier bool
+	heard   time.Time // of the node
+}
+
+// Restart says that the next steps are those of another stream.
+func (p *Places) Restart() { p.earlier = true }
+
+// Any tells whether the node ever told its places.
+func (p *Places) Any() bool { return p.files != nil }
+
+// Hear says that the node is alive.
+func (p *Places) Hear() { p.heard = time.Now() }
+
+// Away is for how long nothing has been heard of the node.
+func (p *Places) Away() time.Duration { return time.Since(p.heard) }
+
+// Observe takes in a step that was passed on.
+func (p *Places) Observe(reply *greppb.SearchReply) {
+	p.Hear()
+	switch step := reply.Step.(type) {
+	case *greppb.SearchReply_Places:
+		if p.earlier || p.files == nil {
+			p.files, p.earlier = make(map[uint32]*greppb.Place), false
+		}
+		for i := range step.Places.Places {
+			p.set(&step.Places.Places[i])
+		}
+	case *greppb.SearchReply_Chunk:
+		if place := p.files[step.Chunk.File]; place != nil && !p.earlier {
+			place.Skip += uint64(len(step.Chunk.Lengths))
+		}
+	}
+}
+
+func (p *Places) set(place *greppb.Place) {
+	if place.Ended {
+		delete(p.files, place.File)
+		return
+	}
+	if p.files[place.File] == nil && len(p.files) == placesMax {
+		return
+	}
+	copied := *place
+	p.files[place.File] = &copied
+}
+
+// Set makes them those that somebody else has kept.
+func (p *Places) Set(places []greppb.Place, away time.Duration) {
+	p.files, p.earlier, p.heard = make(map[uint32]*greppb.Place), true, time.Now().Add(-away)
+	for i := range places {
+		places[i].File = uint32(i + 1)
+		p.set(&places[i])
+	}
+}
+
+// List gives them.
+func (p *Places) List() []greppb.Place {
+	list := make([]greppb.Place, 0, len(p.files))
+	for _, place := range p.files {
+		list = append(list, *place)
+	}
+	return list
+}

@@ -1,0 +1,430 @@
+package search
+
+import (
+	"bytes"
+	"errors"
+	"io"
+	"os"
+	"time"
+)
+
+// followBlocks is how many blocks of a file are searched before the others have their turn.
+const followBlocks = 16
+
+// followed is a file of which the lines are handed out as they come.
+type followed struct {
+	f      *os.File
+	id     fileID
+	path   string // under which it was found
+	number uint32
+	packed compression
+
+	emitter emitter
+	sink    fileSink
+	offset  int64 // of the first line that was not searched
+	scanned int64 // no line ends between offset and here
+	history int64 // lines that start before it are asked for their times
+	counted bool  // emitter.line is the number of lines before offset
+	times   *fileTimes
+	head    Print
+	tail    Print
+
+	// What was seen when it was looked at last.
+	size     int64
+	modified time.Time
+	looked   bool
+	grew     time.Time
+
+	named bool      // the last scan found it, under whatever name
+	own   bool      // ... and under the name that it is told under
+	gone  time.Time // when a scan missed it first; zero: it was found
+
+	// A newcomer may be a copy of another file, as copytruncate makes them.
+	fresh    bool
+	original *followed
+	equal    int64 // so much of it is as in the original
+
+	done bool // no more of it is wanted, although it is there
+	told Place
+}
+
+// fileSink hands on what is found in one followed file.
+type fileSink struct {
+	x     *followed
+	to    FollowSink
+	skip  uint64 // lines that were handed out before the follow went on here
+	begun bool
+	spoke bool // lines were handed out, or skipped, since the place was told
+}
+
+var _ Sink = (*fileSink)(nil)
+
+// Begin does nothing: a file is named when it has lines.
+func (s *fileSink) Begin(string, int64) error { return nil }
+
+func (s *fileSink) begin() error {
+	if s.begun {
+		return nil
+	}
+	s.begun = true
+	return s.to.Begin(s.x.number, s.x.path, s.x.size)
+}
+
+func (s *fileSink) Chunk(c *Chunk) error {
+	s.spoke = true
+	if s.skip > 0 {
+		n := min(s.skip, uint64(len(c.Lengths)))
+		s.skip -= n
+		if c.skip(int(n)); len(c.Lengths) == 0 {
+			return nil
+		}
+	}
+	if err := s.begin(); err != nil {
+		return err
+	}
+	return s.to.Chunk(s.x.number, c)
+}
+
+func (s *fileSink) End(stats FileStats) error {
+	if stats.Binary {
+		if err := s.begin(); err != nil {
+			return err
+		}
+	}
+	if !s.begun {
+		return nil
+	}
+	s.begun = false
+	return s.to.End(s.x.number, stats)
+}
+
+func (s *fileSink) Error(e FileError) error { return s.to.Error(e) }
+
+// skip drops the first n lines of a chunk.
+func (c *Chunk) skip(n int) {
+	bytes, spans := 0, 0
+	for i, length := range c.Lengths[:n] {
+		bytes += int(length)
+		if len(c.Spans) > 0 && (len(c.Kinds) == 0 || c.Kinds[i]&KindContext == 0) {
+			spans += 1 + 2*int(c.Spans[spans])
+		}
+	}
+	c.Data, c.Lengths, c.Spans = c.Data[bytes:], c.Lengths[n:], c.Spans[spans:]
+	if len(c.LineNumbers) > 0 {
+		c.LineNumbers = c.LineNumbers[n:]
+	}
+	if len(c.ByteOffsets) > 0 {
+		c.ByteOffsets = c.ByteOffsets[n:]
+	}
+	if len(c.Kinds) > 0 {
+		c.Kinds = c.Kinds[n:]
+	}
+}
+
+// place is how far the file was searched.
+func (x *followed) place() Place {
+	p := Place{
+		File: x.number, Path: x.path, Device: x.id.device, Inode: x.id.inode,
+		Offset: uint64(x.offset), History: uint64(x.history), Inside: x.emitter.state == inside,
+		Pending: uint32(x.emitter.group.pending), Head: x.head, Tail: x.tail, Skip: x.sink.skip,
+	}
+	if x.counted {
+		p.Line = x.emitter.line + 1
+	}
+	if x.emitter.group.any {
+		p.Shown = x.emitter.group.shown
+	}
+	return p
+}
+
+// start makes the file one that is searched from an offset on.
+func (f *follower) start(x *followed, offset int64) {
+	x.emitter = emitter{o: &f.o, w: f.w, sink: &x.sink, following: true}
+	_ = x.emitter.begin(x.path, 0) // which asks the fileSink, which does nothing
+	x.offset, x.scanned, x.counted, x.done = offset, offset, offset == 0, false
+	x.head, x.tail, x.times = Print{}, Print{}, nil
+	x.looked = false
+	f.toldAt = time.Time{} // whoever listens is to know at once
+}
+
+// resume makes it one that is searched from a place on.
+func (f *follower) resume(x *followed, p *Place) {
+	f.start(x, int64(p.Offset))
+	x.path, x.history, x.head, x.tail = p.Path, int64(p.History), p.Head, p.Tail
+	x.sink.skip = p.Skip
+	x.fresh, x.original = false, nil
+	e := &x.emitter
+	if p.Line > 0 {
+		x.counted, e.line = true, p.Line-1
+	}
+	if p.Inside {
+		e.state = inside
+	}
+	e.next = x.offset
+	e.group.any, e.group.shown, e.group.pending = p.Shown > 0, p.Shown, int(min(p.Pending, uint32(f.o.After)))
+}
+
+// recall reads the lines before the offset that may be wanted as context. What cannot be read is no context.
+func (f *follower) recall(x *followed, r io.ReaderAt) {
+	if f.o.Before == 0 || x.offset == 0 || x.packed != uncompressed {
+		return
+	}
+	from := max(0, x.offset-followContextBytes)
+	data := make([]byte, x.offset-from)
+	if _, err := r.ReadAt(data, from); err != nil {
+		return
+	}
+	if from > 0 { // the first line may lack its beginning
+		from += int64(bytes.IndexByte(data, '\n') + 1)
+		data = data[len(data)-int(x.offset-from):]
+	}
+	f.block.setData(data, from)
+	_ = x.emitter.keep(&f.block) // which cannot fail where a file is followed
+	f.block.setData(nil, 0)
+}
+
+// grow searches what was added to a file, and tells whether there is more.
+func (f *follower) grow(x *followed) (more bool, err error) {
+	if x.packed != uncompressed {
+		return false, f.unpack(x)
+	}
+	info, err := x.f.Stat()
+	switch {
+	case err != nil:
+		return false, f.lose(x, err)
+	case x.done || x.looked && info.Size() == x.size && info.ModTime().Equal(x.modified):
+		return false, nil
+	}
+	if info.Size() != x.size {
+		x.size, x.grew = info.Size(), f.now()
+	}
+	if x.fresh {
+		if decided, err := f.decide(x, x.size); !decided || err != nil {
+			return false, err
+		}
+	}
+	x.size, x.modified, x.looked = info.Size(), info.ModTime(), true
+	if x.size < x.offset {
+		return true, f.truncated(x)
+	}
+	for range followBlocks {
+		advanced, err := f.step(x)
+		if !advanced || err != nil {
+			return false, err
+		}
+	}
+	x.looked = false // there may be more
+	return true, nil
+}
+
+// end is up to where the file is to be searched next.
+func (x *followed) end() int64 {
+	if x.offset < x.history {
+		return min(x.history, x.size)
+	}
+	return x.size
+}
+
+// step searches the next whole lines of a file, if there are any.
+func (f *follower) step(x *followed) (advanced bool, err error) {
+	if x.done || x.offset == x.end() && x.tail.matches(x.f, x.offset-int64(x.tail.Length)) {
+		return false, nil
+	}
+	if found, err := f.lineEnds(x); !found || err != nil {
+		return false, err
+	}
+	data, err := f.read(x)
+	switch {
+	case errors.Is(err, errReplaced):
+		return true, f.truncated(x)
+	case errors.Is(err, errLineTooLong):
+		x.done = true
+		return false, f.gap(x.path, err.Error()+": the file is not followed any more", 0)
+	case err != nil:
+		return false, f.lose(x, err)
+	case len(data) == 0:
+		x.scanned = x.end()
+		return false, nil
+	}
+	return true, f.search(x, data)
+}
+
+// lineEnds tells whether a line ends in what was added. Of a line that is written piece by piece each is read once
+// until it ends.
+func (f *follower) lineEnds(x *followed) (bool, error) {
+	if x.scanned <= x.offset {
+		return true, nil
+	}
+	buffer := f.room(BlockBytes)
+	for x.scanned < x.end() {
+		n, err := x.f.ReadAt(buffer[:min(int64(len(buffer)), x.end()-x.scanned)], x.scanned)
+		if f.o.terminators().index(buffer[:n]) >= 0 || n == 0 {
+			return true, nil // and read says what is wrong
+		}
+		if x.scanned += int64(n); err != nil && !errors.Is(err, io.EOF) {
+			return false, f.lose(x, err)
+		}
+		if x.scanned-x.offset > LineBytesMax {
+			return true, nil
+		}
+	}
+	return false, nil
+}
+
+var errReplaced = errors.New("other content is where the file was searched")
+
+// read reads about a block of whole lines, none if no line ends yet. In the same breath it reads what lies before them:
+// if that is not what it was, the file has been truncated, however large it is now.
+func (f *follower) read(x *followed) ([]byte, error) {
+	tail := int64(x.tail.Length)
+	for size := min(x.end()-x.offset, BlockBytes); ; size = min(x.end()-x.offset, 2*size) {
+		buffer := f.room(int(tail + size))
+		n, err := x.f.ReadAt(buffer, x.offset-tail)
+		if err != nil && !errors.Is(err, io.EOF) {
+			return nil, err
+		}
+		f.o.Progress.Bytes.Add(uint64(n))
+		if int64(n) < tail || printOf(buffer[:tail]) != x.tail {
+			return nil, errReplaced
+		}
+		data := buffer[tail:n]
+		stop := f.o.terminators().lastIndex(data) + 1
+		switch {
+		case stop > 0:
+			return data[:stop], nil
+		case size > LineBytesMax:
+			return nil, errLineTooLong
+		case int64(len(data)) < size || size == x.end()-x.offset:
+			return nil, nil
+		}
+	}
+}
+
+// room gives a buffer. A long line makes it a large one, once.
+func (f *follower) room(size int) []byte {
+	if size <= BlockBytes+printBytes {
+		if cap(f.buffer) < BlockBytes+printBytes {
+			f.buffer = make([]byte, BlockBytes+printBytes)
+		}
+		return f.buffer[:size]
+	}
+	return make([]byte, size)
+}
+
+// search searches whole lines, which begin at the file's offset, and tells the place after them if any were handed out.
+func (f *follower) search(x *followed, data []byte) error {
+	if err := f.count(x); err != nil {
+		return err
+	}
+	end := x.offset + int64(len(data))
+	tail := printOf(data[max(0, len(data)-printBytes):])
+	head, err := x.headAt(end)
+	if err != nil {
+		return f.lose(x, err)
+	}
+	f.period(x)
+	b := &f.block
+	b.setData(data, x.offset)
+	b.times = x.times
+	if err := f.searchBlock(x, b); err != nil {
+		return err
+	}
+	x.times = b.times
+	x.offset, x.scanned, x.tail, x.head = end, end, tail, head
+	f.period(x)
+	x.done = x.done || x.emitter.ended
+	return f.spoken(x)
+}
+
+func (f *follower) searchBlock(x *followed, b *block) error {
+	x.emitter.w.search(b)
+	if err := f.ctx.Err(); err != nil {
+		return err
+	}
+	return x.emitter.add(b, true)
+}
+
+// spoken tells the place of a file of which lines were handed out.
+func (f *follower) spoken(x *followed) error {
+	if !x.sink.spoke {
+		return nil
+	}
+	x.sink.spoke = false
+	x.told = x.place()
+	return f.sink.Places([]Place{x.told}, f.caughtUp)
+}
+
+// headAt gives the print of the file's head, which grows with it.
+func (x *followed) headAt(end int64) (Print, error) {
+	if x.packed != uncompressed || x.head.Length == printBytes {
+		return x.head, nil
+	}
+	return printAt(x.f, min(end, printBytes))
+}
+
+// count counts the lines before the offset, if that is wanted and has not been done.
+func (f *follower) count(x *followed) error {
+	if x.counted || !f.o.LineNumbers {
+		return nil
+	}
+	buffer := make([]byte, BlockBytes) // the other one has lines in it
+	line := uint64(0)
+	for at := int64(0); at < x.offset; {
+		n, err := x.f.ReadAt(buffer[:min(int64(len(buffer)), x.offset-at)], at)
+		line += uint64(bytes.Count(buffer[:n], []byte{'\n'}))
+		if at += int64(n); err != nil && at < x.offset {
+			return f.lose(x, err)
+		}
+		f.o.Progress.Bytes.Add(uint64(n))
+		if err := f.ctx.Err(); err != nil {
+			return err
+		}
+	}
+	x.emitter.line, x.counted = line, true
+	return nil
+}
+
+// period has the next lines asked for their times if they are of the file's history.
+func (f *follower) period(x *followed) {
+	e := &x.emitter
+	if x.offset < x.history {
+		e.o, e.w = f.past, f.pastWorker
+		return
+	}
+	e.o, e.w, e.read = &f.o, f.w, false
+}
+
+// unpack searches a compressed file to its end.
+func (f *follower) unpack(x *followed) error {
+	if x.done {
+		return nil
+	}
+	info, err := x.f.Stat()
+	if err != nil {
+		return f.lose(x, err)
+	}
+	r, err := f.expander.open(x.f, info.Size(), x.packed)
+	if err == nil {
+		_, err = io.CopyN(io.Discard, r, x.offset)
+	}
+	f.period(x)
+	b := &block{file: &file{progress: f.o.Progress}}
+	s := &stream{r: r, ends: f.o.terminators(), offset: x.offset, err: err}
+	for !b.last && !x.emitter.ended {
+		s.fill(b, BlockBytes)
+		if err := f.searchBlock(x, b); err != nil {
+			return err
+		}
+		x.offset = s.offset
+		if err := f.spoken(x); err != nil {
+			return err
+		}
+	}
+	x.done = true
+	if b.damage != nil {
+		if err := f.sink.Error(fileError(x.path, b.damage)); err != nil {
+			return err
+		}
+	}
+	return x.emitter.end()
+}
