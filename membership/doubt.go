@@ -168,7 +168,10 @@ func (n *Node) probe(m *monitor) {
 	}
 	but := append(monitors, m.target)
 	for range helpers(m.rounds) {
-		n.query(n.anyone(but...), m)
+		if helper := n.anyone(but...); helper != nil {
+			n.query(helper, m)
+			but = append(but, helper) // each is another way
+		}
 	}
 }
 
