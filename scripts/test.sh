@@ -26,12 +26,12 @@ while IFS= read -r package; do
   packages+=("$package")
 done < <(go list ./... | grep -v '/grepd/e2e$')
 
-run go test ${race[@]+"${race[@]}"} -timeout 15m "$@" "${packages[@]}"
+run go test ${race[@]+"${race[@]}"} -timeout 10m "$@" "${packages[@]}"
 if ((${#race[@]})); then
-  run go test -race -count=1 -timeout 20m "$@" ./grepd/e2e
+  run go test -race -count=1 -timeout 10m "$@" ./grepd/e2e
 fi
 # -v: the measured times are worth seeing also where all is well.
-run go test -count=1 -v -timeout 15m "$@" ./grepd/e2e
+run go test -count=1 -v -timeout 10m "$@" ./grepd/e2e
 
 if ((failed)); then
   echo 'tests failed'

@@ -111,8 +111,8 @@ func TestPluginTorture(t *testing.T) {
 	l.awaitMore(t, 5)
 
 	t.Run("reloads", func(t *testing.T) { tortureReloads(t, n, l) })
+	t.Run("broken programs", func(t *testing.T) { tortureBrokenPrograms(t, n) })
 	if !raceEnabled { // which makes a launch last several times as long
-		t.Run("broken programs", func(t *testing.T) { tortureBrokenPrograms(t, n) })
 		t.Run("stops", func(t *testing.T) { tortureStops(t, n, l) })
 		t.Run("kills", func(t *testing.T) { tortureKills(t, n, l) })
 	}
