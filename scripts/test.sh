@@ -2,7 +2,8 @@
 # Runs every test: all packages under the race detector, then the end-to-end tests with
 # real processes, alone, since they measure times: once with daemons that have the race
 # detector built in, once with daemons as they are. Needs Go; without a C compiler there is
-# no race detector, and it says so. Takes a few minutes on two cores.
+# no race detector, and it says so. On two cores it takes a quarter of an hour when nothing
+# is built yet.
 #
 # Usage: scripts/test.sh [FLAG...]     flags for go test, such as -v or -run REGEXP
 set -euo pipefail
