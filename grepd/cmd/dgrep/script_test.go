@@ -49,6 +49,8 @@ func TestScripts(t *testing.T) {
 }
 
 func startCluster(env *testscript.Env) error {
+	// A program with the race detector sleeps for a second before it exits, each dgrep too.
+	env.Setenv("GORACE", "atexit_sleep_ms=0")
 	var dirs []string
 	for {
 		dir := filepath.Join(env.WorkDir, fmt.Sprint("n", len(dirs)+1))

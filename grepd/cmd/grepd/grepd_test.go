@@ -51,6 +51,8 @@ func TestScripts(t *testing.T) {
 			}
 			env.Defer(func() { os.RemoveAll(tmp) })
 			env.Setenv("TMPDIR", tmp)
+			// A program with the race detector sleeps for a second before it exits.
+			env.Setenv("GORACE", "atexit_sleep_ms=0")
 			plugins := filepath.Join(env.WorkDir, "plugins")
 			env.Setenv("PLUGINS", plugins)
 			for _, name := range []string{"membership", "notify"} {
