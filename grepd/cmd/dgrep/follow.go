@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"math"
+	"slices"
 	"time"
 
 	"google.golang.org/grpc/codes"
@@ -23,6 +24,9 @@ const (
 	reconnectMax = 2 * time.Second
 )
 
+// errTooOld says that a grepd has taken a follow for a search.
+var errTooOld = status.Error(codes.Unimplemented, "it is too old to follow files; name another with --via, or upgrade it")
+
 // assembleFollow refuses what does not go with --follow, and has all lines sent: -m is of all files together then, and
 // counted here.
 func (p *parser) assembleFollow() error {
@@ -37,7 +41,7 @@ func (p *parser) assembleFollow() error {
 		{s.Report == greppb.Report_COUNT, "-c counts"}, {s.Report == greppb.Report_QUIET, "-q ends at the first line, as -m1 does,"},
 		{s.Report == greppb.Report_FILES_WITH_MATCHES, "-l lists files"}, {s.Report == greppb.Report_FILES_WITHOUT_MATCH, "-L lists files"},
 		{s.CountBy, "--count-by counts"}, {p.find.sort != "", "--sort needs an end of what it sorts,"},
-		{s.MaxCountSet && s.MaxCount == 0, "-m 0 ends before the first line,"}, {s.UntilUnixNanos != 0, "--until is an end,"}, {s.NullData, "-z is for data without lines,"}, {p.stats, "--stats is told at an end,"},
+		{s.MaxCountSet && s.MaxCount == 0, "-m 0 ends before the first line,"}, {s.UntilUnixNanos != 0, "--until is an end,"}, {s.NullData, "-z is for data without lines,"},
 	} {
 		if wrong.given {
 			return usageError{wrong.option + " and does not go with --follow, which prints lines as they are written"}
@@ -47,7 +51,8 @@ func (p *parser) assembleFollow() error {
 		return usageError{"--follow needs a FILE on the machines; of what is written to standard input dgrep prints lines as they come without it"}
 	}
 	s.Follow = &greppb.Follow{}
-	p.text.Follow, p.text.Grows = true, len(p.query.Nodes) == 0
+	p.text.Follow, p.text.Grows, p.text.Stats = true, len(p.query.Nodes) == 0, p.stats
+	p.query.Clocks = true
 	p.linesMax = -1
 	if s.MaxCountSet {
 		p.linesMax, s.MaxCountSet = int64(min(s.MaxCount, math.MaxInt64)), false
@@ -76,6 +81,7 @@ type sessionNode struct {
 	addr     string
 	number   uint32
 	places   fanout.Places
+	named    bool // it has told its places in the answer under way
 	followed bool
 	settled  bool
 	lacks    map[string]bool // paths that it does not have
@@ -172,6 +178,11 @@ func (s *session) take(reply *greppb.QueryReply) error {
 			return s.nodeEnd(s.numbers[step.NodeEnd.Node], step.NodeEnd, reply)
 		}
 		return nil
+	case *greppb.QueryReply_NodeClock:
+		if int(step.NodeClock.Node) >= len(s.numbers) {
+			return nil
+		}
+		step.NodeClock.Node = s.numbers[step.NodeClock.Node].number
 	}
 	return s.pass(reply)
 }
@@ -195,7 +206,7 @@ func (s *session) begin(reply *greppb.QueryReply, begin *greppb.QueryBegin) erro
 	for _, addr := range begin.Nodes {
 		n, _ := s.node(addr)
 		s.numbers = append(s.numbers, n)
-		n.places.Restart()
+		n.restart()
 		asked[addr] = true
 	}
 	if first {
@@ -222,13 +233,19 @@ func (s *session) begin(reply *greppb.QueryReply, begin *greppb.QueryBegin) erro
 	return nil
 }
 
+// restart says that the next steps are those of another follow.
+func (n *sessionNode) restart() {
+	n.named = false
+	n.places.Restart()
+}
+
 func nodeBegin(n *sessionNode) *greppb.QueryReply {
 	return &greppb.QueryReply{Step: &greppb.QueryReply_NodeBegin{NodeBegin: &greppb.NodeBegin{Node: n.number, Addr: n.addr}}}
 }
 
 func (s *session) nodeBegin(begin *greppb.NodeBegin) error {
 	n, _ := s.node(begin.Addr)
-	n.places.Restart()
+	n.restart()
 	switch {
 	case int(begin.Node) == len(s.numbers):
 		s.numbers = append(s.numbers, n)
@@ -244,11 +261,15 @@ func (s *session) nodeBegin(begin *greppb.NodeBegin) error {
 
 func (s *session) nodeStep(n *sessionNode, step *greppb.NodeStep, reply *greppb.QueryReply) error {
 	step.Node = n.number
-	n.places.Observe(&step.Reply)
-	if e := step.Reply.GetFileError(); e.GetMissing() {
-		n.lacks[e.Path] = true
+	places, fileError := step.Reply.GetPlaces(), step.Reply.GetFileError()
+	if n.named = n.named || places != nil; !n.named && fileError == nil {
+		return errTooOld
 	}
-	if places := step.Reply.GetPlaces(); places != nil {
+	n.places.Observe(&step.Reply)
+	if fileError.GetMissing() && slices.Contains(s.o.search().Paths, fileError.Path) {
+		n.lacks[fileError.Path] = true
+	}
+	if places != nil {
 		n.followed = true
 		n.settled = n.settled || places.CaughtUp
 		return s.settle()
@@ -257,6 +278,9 @@ func (s *session) nodeStep(n *sessionNode, step *greppb.NodeStep, reply *greppb.
 }
 
 func (s *session) nodeEnd(n *sessionNode, end *greppb.NodeEnd, reply *greppb.QueryReply) error {
+	if end.Outcome == greppb.NodeEnd_ANSWERED { // of a follow nobody ever does
+		return errTooOld
+	}
 	end.Node = n.number
 	n.followed, n.settled = false, true
 	if err := s.pass(reply); err != nil {
@@ -291,7 +315,7 @@ func (s *session) settle() error {
 			}
 		}
 	}
-	return s.notice("following %d of %d %s", followed, len(s.nodes), s.noun())
+	return s.hand(step{notice: fmt.Sprintf("following %d of %d %s", followed, len(s.nodes), s.noun()), following: true})
 }
 
 func (s *session) noun() string {

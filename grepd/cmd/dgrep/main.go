@@ -77,6 +77,9 @@
 // of the types notice, node and gap. When the connection to grepd breaks, because that is upgraded or restarted, dgrep tries
 // for a minute to go on where it was.
 //
+// The clocks of all machines are compared when the following begins, and that of another one when it comes. A warning
+// says which differ as much as in a timeline; with --stats what each shows is told then, and how much was searched at the end.
+//
 // The exit status is that of a query that ends then: 0 if a line was selected, 1 if none was; 2 after a gap or another error,
 // and if a machine is not followed at the end (--require allows for that).
 //

@@ -81,8 +81,9 @@ func searchInput(ctx context.Context, o *options, stdin io.Reader, p printer.Pri
 
 // step is what is to be printed next.
 type step struct {
-	reply  *greppb.QueryReply // nil: the notice is
-	notice string
+	reply     *greppb.QueryReply // nil: the notice is
+	notice    string
+	following bool // ... which says that from now on lines are printed as they are written
 }
 
 // searchCluster asks grepd. One goroutine receives while this one prints.
@@ -142,7 +143,11 @@ func showAll(o *options, p printer.Printer, steps <-chan step) error {
 			return flush(p)
 		}
 		if next.reply == nil {
-			if err := p.Notice(next.notice); err != nil {
+			say := p.Notice
+			if next.following {
+				say = p.Following
+			}
+			if err := say(next.notice); err != nil {
 				return writeError{err}
 			}
 			continue

@@ -31,6 +31,10 @@ func (q *query) tellClock(t *target, clock *greppb.Clock) error {
 			return nil
 		}
 	}
+	if t.followed != nil {
+		t.followed.clock = told
+		return nil
+	}
 	err := q.say(&greppb.QueryReply{Step: &greppb.QueryReply_NodeClock{NodeClock: told}})
 	if err != nil {
 		q.cancel(err)

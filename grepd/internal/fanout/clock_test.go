@@ -109,6 +109,26 @@ func TestNothingIsSaidOfClocksUnasked(t *testing.T) {
 	}
 }
 
+// In a follow a clock is told once the client knows the node, and again when the node is followed again.
+func TestClocksOfAFollowAreToldWithTheirNodes(t *testing.T) {
+	clock := &greppb.SearchReply{Step: &greppb.SearchReply_Clock{Clock: &greppb.Clock{ReceivedUnixNanos: 1, SentUnixNanos: 1}}}
+	follows := saysAndFreezes(clock, places(), numbered("x\n", 0))
+	a, _ := startPeer(t, "127.0.0.1:0", follows)
+	b, _ := startPeer(t, "127.0.0.1:0", follows)
+	list := newLiveList(a)
+	request := timeout(soon)
+	request.Clocks = true
+	l := listen(t, newFanout(t, list, nil), request)
+	l.want("clock 0", "0 x\n")
+	list.join(fanout.Member{Addr: b})
+	l.want("clock 0", "0 x\n", "begin 1", "clock 1", "1 x\n")
+	list.set(b, fanout.Failed)
+	l.want("clock 0", "0 x\n", "begin 1", "clock 1", "1 x\n", "end 1 FAILED ")
+	list.set(b, fanout.Alive)
+	l.want("clock 0", "0 x\n", "begin 1", "clock 1", "1 x\n", "end 1 FAILED ", "begin 1", "clock 1", "1 x\n")
+	l.end()
+}
+
 // The first exchange with a node does not count the time in which its connection opens.
 func TestClockIsAskedOnAnOpenConnection(t *testing.T) {
 	asked := make(chan struct{})

@@ -134,7 +134,7 @@ func (f *Fanout) Query(ctx context.Context, request *greppb.QueryRequest, send f
 	defer cancel(nil)
 	q := &query{
 		ctx: ctx, cancel: cancel, fanout: f, request: &request.Search,
-		timeout: TimeoutDefault, send: send, floor: make(chan struct{}, 1),
+		timeout: TimeoutDefault, send: send, floor: make(chan struct{}, 1), done: make(chan struct{}),
 	}
 	q.sort = request.Sort
 	if request.TimeoutNanos > 0 {
@@ -171,6 +171,10 @@ type query struct {
 	timeout time.Duration
 	sort    greppb.Sort
 	targets []*target
+
+	// Query's goroutine counts those that it has started, each of which says that it is done.
+	running int
+	done    chan struct{}
 
 	// floor holds one token while somebody speaks, or could go on with a group of lines.
 	floor    chan struct{}
@@ -241,31 +245,43 @@ func (q *query) begin(list Targets) *greppb.QueryReply {
 	return &greppb.QueryReply{Step: &greppb.QueryReply_Begin{Begin: begin}}
 }
 
-// run asks every target and returns when each has ended. Meanwhile it watches the list.
+// run asks every target and returns when each has ended.
 func (q *query) run(changed <-chan struct{}) {
 	q.order()
-	var group sync.WaitGroup
 	for _, t := range q.targets {
 		targetCtx, cancel := context.WithCancelCause(q.ctx)
 		t.patience = newPatience(q.timeout, cancel)
-		group.Go(func() {
+		q.start(func() {
 			defer cancel(nil)
 			q.ask(targetCtx, t)
 		})
 	}
-	ended := make(chan struct{})
-	go func() { group.Wait(); close(ended) }()
+	q.await(changed, func(list Targets) { q.look(list.roll()) })
+}
+
+// start does something for a target in a goroutine of its own.
+func (q *query) start(work func()) {
+	q.running++
+	go func() {
+		work()
+		q.done <- struct{}{}
+	}()
+}
+
+// await returns when all that was started is done. Meanwhile it shows the progress, and has a member list that has
+// changed looked at, for which more may be started.
+func (q *query) await(changed <-chan struct{}, look func(Targets)) {
 	progress := time.NewTicker(progressTime)
 	defer progress.Stop()
-	for {
+	for q.running > 0 {
 		select {
 		case <-progress.C:
 			q.showProgress()
-		case <-ended:
-			return
+		case <-q.done:
+			q.running--
 		case <-changed:
 			changed = q.fanout.members.Changed()
-			q.look(q.fanout.members.Targets().roll())
+			look(q.fanout.members.Targets())
 		}
 	}
 }
@@ -300,24 +316,24 @@ func (q *query) take(ctx context.Context) error {
 func (q *query) give() { <-q.floor }
 
 // roll is a list of members by address.
-type roll map[string]State
+type roll map[string]Member
 
 func (l Targets) roll() roll {
 	r := make(roll, len(l.Members))
 	for _, m := range l.Members {
-		r[m.Addr] = m.State
+		r[m.Addr] = m
 	}
 	return r
 }
 
 // verdict says why a node cannot be asked, or need not be waited for; nil if it can.
 func (r roll) verdict(addr string) error {
-	switch state, listed := r[addr]; {
+	switch m, listed := r[addr]; {
 	case !listed:
 		return errNotMember
-	case state == Failed:
+	case m.State == Failed:
 		return errFailed
-	case state == Left:
+	case m.State == Left:
 		return errLeft
 	}
 	return nil

@@ -31,6 +31,7 @@ type followed struct {
 	since    time.Time // when the client began to listen, if lines may have been written after that; else zero
 	attached bool      // it was followed at least once
 	lostAt   time.Time
+	clock    *greppb.NodeClock // that is to be told when the client knows the number; nil: none
 
 	mu          sync.Mutex
 	verdict     error // of the member list; nil: it can be asked
@@ -41,14 +42,13 @@ type followed struct {
 
 // followAll asks every target, and those that come to be members, until nobody listens any more or all have refused.
 func (q *query) followAll(list Targets, changed <-chan struct{}, request *greppb.QueryRequest) {
-	var group sync.WaitGroup
 	all := make(map[string]*followed)
 	resumed := make(map[string]*greppb.NodePlaces)
 	for i := range request.Resume {
 		resumed[request.Resume[i].Node] = &request.Resume[i]
 	}
 	away := time.Duration(request.AwayNanos)
-	start := func(t *target, joined bool) {
+	begin := func(t *target, roll roll, joined bool) {
 		f := &followed{target: t, joined: joined, known: !joined, told: !joined, lostAt: time.Now(), changed: make(chan struct{}, 1)}
 		if len(resumed) > 0 {
 			f.since = f.lostAt.Add(-away)
@@ -59,56 +59,35 @@ func (q *query) followAll(list Targets, changed <-chan struct{}, request *greppb
 		}
 		t.followed = f
 		all[t.addr] = f
-		f.judge(list)
-		group.Go(func() { q.follow(f) })
+		f.judge(roll)
+		q.start(func() { q.follow(f) })
 	}
+	roll := list.roll()
 	for _, t := range q.targets {
-		start(t, false)
+		begin(t, roll, false)
 	}
-	ended := make(chan struct{})
-	go func() { group.Wait(); close(ended) }()
-	progress := time.NewTicker(progressTime)
-	defer progress.Stop()
-	named := len(request.Nodes) > 0
-	for {
-		select {
-		case <-progress.C:
-			q.showProgress()
-		case <-ended:
+	q.await(changed, func(list Targets) {
+		roll := list.roll()
+		for _, f := range all {
+			f.judge(roll)
+		}
+		if len(request.Nodes) > 0 || q.ctx.Err() != nil {
 			return
-		case <-changed:
-			changed = q.fanout.members.Changed()
-			list = q.fanout.members.Targets()
-			for _, f := range all {
-				f.judge(list)
-			}
-			if !named && q.ctx.Err() == nil {
-				q.welcome(list, all, start)
-			}
 		}
-	}
-}
-
-// welcome begins to follow the members that have joined.
-func (q *query) welcome(list Targets, all map[string]*followed, start func(*target, bool)) {
-	for _, m := range list.Members {
-		if m.State != Alive || all[m.Addr] != nil || len(q.targets) == NodesMax {
-			continue
+		for _, m := range list.Members { // those that have joined
+			if m.State != Alive || all[m.Addr] != nil || len(q.targets) == NodesMax {
+				continue
+			}
+			t := &target{index: uint32(len(q.targets)), addr: m.Addr, local: m.Addr == list.Self}
+			q.targets = append(q.targets, t)
+			begin(t, roll, true)
 		}
-		t := &target{index: uint32(len(q.targets)), addr: m.Addr, local: m.Addr == list.Self}
-		q.targets = append(q.targets, t)
-		start(t, true)
-	}
+	})
 }
 
 // judge takes in what the member list says of the target, and ends the wait for one that is gone.
-func (f *followed) judge(list Targets) {
-	verdict, incarnation := error(errNotMember), uint64(0)
-	for i := range list.Members {
-		if m := &list.Members[i]; m.Addr == f.addr {
-			verdict, incarnation = roll{m.Addr: m.State}.verdict(m.Addr), m.Incarnation
-		}
-	}
+func (f *followed) judge(roll roll) {
+	verdict, incarnation := roll.verdict(f.addr), roll[f.addr].Incarnation
 	if f.local {
 		verdict = nil
 	}
@@ -250,10 +229,18 @@ func (q *query) observeFollowed(ctx context.Context, f *followed, reply *greppb.
 	case f.places.earlier && reply.GetPlaces() == nil:
 		return status.Error(codes.Unimplemented, "its grepd is too old to follow files")
 	}
-	if f.attached = true; f.told {
+	f.attached = true
+	if !f.told {
+		if err := q.tellBegun(ctx, f); err != nil {
+			return err
+		}
+	}
+	if f.clock == nil {
 		return nil
 	}
-	return q.tellBegun(ctx, f)
+	clock := f.clock
+	f.clock = nil
+	return q.sendAlone(ctx, &greppb.QueryReply{Step: &greppb.QueryReply_NodeClock{NodeClock: clock}})
 }
 
 // tellBegun tells the client that the target is followed.

@@ -60,6 +60,8 @@ func (l *listening) take(reply *greppb.QueryReply) error {
 		l.heard = append(l.heard, fmt.Sprint("begin ", step.NodeBegin.Node))
 	case *greppb.QueryReply_NodeEnd:
 		l.heard = append(l.heard, fmt.Sprint("end ", step.NodeEnd.Node, " ", step.NodeEnd.Outcome, " ", step.NodeEnd.Message))
+	case *greppb.QueryReply_NodeClock:
+		l.heard = append(l.heard, fmt.Sprint("clock ", step.NodeClock.Node))
 	case *greppb.QueryReply_NodeStep:
 		if c := step.NodeStep.Reply.GetChunk(); c != nil {
 			l.heard = append(l.heard, fmt.Sprint(step.NodeStep.Node, " ", string(c.Data)))
@@ -193,12 +195,37 @@ func TestANewcomerThatCannotBeReachedIsTold(t *testing.T) {
 }
 
 func TestWhoCannotFollowIsRefused(t *testing.T) {
-	old, _ := startPeer(t, "127.0.0.1:0", says(fileBegin("logs/a"), chunk("x\n", false)))
-	l := listen(t, newFanout(t, newLiveList(old), nil), timeout(soon))
-	l.want("end 0 REFUSED its grepd is too old to follow files")
-	if err := <-l.ended; err != nil {
-		t.Errorf("the query ended with %v, want an end since nobody is left", err)
+	missing := &greppb.SearchReply{Step: &greppb.SearchReply_FileError{FileError: &greppb.FileError{Path: "logs/a", Missing: true}}}
+	for _, answer := range [][]*greppb.SearchReply{
+		{fileBegin("logs/a"), chunk("x\n", false)},
+		{progress(), missing}, // no such file
+		{},                    // nothing found, or an empty directory
+	} {
+		old, _ := startPeer(t, "127.0.0.1:0", says(answer...))
+		l := listen(t, newFanout(t, newLiveList(old), nil), timeout(soon))
+		l.want("end 0 REFUSED its grepd is too old to follow files")
+		if err := <-l.ended; err != nil {
+			t.Errorf("the query ended with %v, want an end since nobody is left", err)
+		}
 	}
+}
+
+func TestANewcomerIsFollowedWhereAllOthersRefuse(t *testing.T) {
+	asked, refuse := make(chan struct{}), make(chan struct{})
+	old, _ := startPeer(t, "127.0.0.1:0", func(_ context.Context, send func(*greppb.SearchReply) error) error {
+		close(asked)
+		<-refuse
+		return send(searchEnd())
+	})
+	young, _ := startPeer(t, "127.0.0.1:0", saysAndFreezes(places(), numbered("x\n", 0)))
+	list := newLiveList(old)
+	l := listen(t, newFanout(t, list, nil), timeout(soon))
+	<-asked
+	list.join(fanout.Member{Addr: young})
+	l.want("begin 1", "1 x\n")
+	close(refuse)
+	l.want("begin 1", "1 x\n", "end 0 REFUSED its grepd is too old to follow files")
+	l.end()
 }
 
 func TestAFrozenTargetOfAFollowIsTold(t *testing.T) {

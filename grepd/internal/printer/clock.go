@@ -19,6 +19,28 @@ type clockData struct {
 	ErrorSeconds float64 `json:"error_seconds"`
 }
 
+// nodeClockData is a record of it.
+type nodeClockData struct {
+	Node string `json:"node"`
+	clockData
+}
+
+func clockDataOf(c *greppb.NodeClock) clockData {
+	return clockData{time.Duration(c.AheadNanos).Seconds(), time.Duration(c.ErrorNanos).Seconds()}
+}
+
+// newClocks gives the nodes whose clocks have become known since the last call.
+func (o *Outcome) newClocks() []*node {
+	var news []*node
+	for i := range o.nodes {
+		if n := &o.nodes[i]; n.clock != nil && !n.clockTold {
+			n.clockTold = true
+			news = append(news, n)
+		}
+	}
+	return news
+}
+
 // describeClock says how far a clock is ahead, and how exactly that is known:
 //
 //	+3.2 ms ±0.2 ms
@@ -71,9 +93,11 @@ func (o *Outcome) clockWarnings() []string {
 	unnamed := 0
 	for _, c := range clocks {
 		off := greppb.NodeClock{AheadNanos: c.AheadNanos - right.AheadNanos, ErrorNanos: c.ErrorNanos + right.ErrorNanos}
-		if magnitude(off.AheadNanos)-magnitude(off.ErrorNanos) <= clockErrorMax {
+		n := &o.nodes[c.Node]
+		if n.clockWarned || magnitude(off.AheadNanos)-magnitude(off.ErrorNanos) <= clockErrorMax {
 			continue
 		}
+		n.clockWarned = true
 		if len(warnings) == namedMax {
 			unnamed++
 			continue
@@ -82,8 +106,12 @@ func (o *Outcome) clockWarnings() []string {
 		if off.AheadNanos < 0 {
 			direction, effect = "behind", "early"
 		}
-		warnings = append(warnings, fmt.Sprintf("warning: the clock of %s is %s %s (±%s): its lines stand so much too %s in this timeline",
-			o.nodes[c.Node].addr, formatTime(magnitude(off.AheadNanos)), direction, formatTime(magnitude(off.ErrorNanos)), effect))
+		consequence := "its lines stand so much too " + effect + " in this timeline"
+		if o.Follow {
+			consequence = "the times in its lines are so much too " + effect
+		}
+		warnings = append(warnings, fmt.Sprintf("warning: the clock of %s is %s %s (±%s): %s",
+			n.addr, formatTime(magnitude(off.AheadNanos)), direction, formatTime(magnitude(off.ErrorNanos)), consequence))
 	}
 	if unnamed > 0 {
 		warnings = append(warnings, fmt.Sprintf("warning: so it is with the clocks of %d more, which --json names", unnamed))

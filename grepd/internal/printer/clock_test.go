@@ -120,3 +120,51 @@ func TestJSONTellsClocks(t *testing.T) {
 		t.Errorf("no %s in %s", want, out.String())
 	}
 }
+
+// Of a follow, which has no end, the clocks are told as it begins, and those of later nodes as they come.
+func TestAFollowTellsClocksAtOnce(t *testing.T) {
+	var lines, messages bytes.Buffer
+	check := func(p printer.Printer, out *bytes.Buffer, want string) {
+		t.Helper()
+		p.Outcome().Follow = true
+		take := func(replies ...*greppb.QueryReply) {
+			for _, reply := range replies {
+				if err := p.Print(reply); err != nil {
+					t.Fatal(err)
+				}
+			}
+		}
+		take(begin("n0", "n1", "n2"), clock(0, 0, 0), clock(1, time.Second, time.Millisecond), clock(2, time.Millisecond, time.Millisecond))
+		if err := p.Following("following"); err != nil {
+			t.Fatal(err)
+		}
+		take(clock(1, time.Minute, time.Millisecond), // which was told already
+			&greppb.QueryReply{Step: &greppb.QueryReply_NodeBegin{NodeBegin: &greppb.NodeBegin{Node: 3, Addr: "n3"}}},
+			clock(3, -time.Second, time.Millisecond))
+		if err := p.Close(); err != nil {
+			t.Fatal(err)
+		}
+		if out.String() != want {
+			t.Errorf("printed\n%s\nwant\n%s", out, want)
+		}
+		out.Reset()
+	}
+	const first = "dgrep: following\n"
+	const warning1 = "dgrep: warning: the clock of n1 is 999.0 ms ahead (±2.0 ms): the times in its lines are so much too late\n"
+	const warning3 = "dgrep: warning: the clock of n3 is 1.0 s behind (±1.0 ms): the times in its lines are so much too early\n"
+	options := printer.TextOptions{Program: "dgrep", Follow: true}
+	check(printer.NewText(&lines, &messages, options), &messages, first+warning1+"dgrep: n3 is followed now\n"+warning3)
+	options.Stats = true
+	check(printer.NewText(&lines, &messages, options), &messages, first+
+		"dgrep: clock of n0: reference\ndgrep: clock of n1: +1.0 s ±1.0 ms\ndgrep: clock of n2: +1.0 ms ±1.0 ms\n"+warning1+
+		"dgrep: n3 is followed now\ndgrep: clock of n3: -1.0 s ±1.0 ms\n"+warning3)
+	check(printer.NewJSON(&lines, true), &lines, `{"type":"notice","data":{"message":"following"}}
+{"type":"clock","data":{"node":"n0","ahead_seconds":0,"error_seconds":0}}
+{"type":"clock","data":{"node":"n1","ahead_seconds":1,"error_seconds":0.001}}
+{"type":"clock","data":{"node":"n2","ahead_seconds":0.001,"error_seconds":0.001}}
+{"type":"notice","data":{"message":"`+strings.TrimSpace(strings.TrimPrefix(warning1, "dgrep: "))+`"}}
+{"type":"node","data":{"node":"n3","event":"followed"}}
+{"type":"clock","data":{"node":"n3","ahead_seconds":-1,"error_seconds":0.001}}
+{"type":"notice","data":{"message":"`+strings.TrimSpace(strings.TrimPrefix(warning3, "dgrep: "))+`"}}
+`)
+}

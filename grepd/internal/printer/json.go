@@ -3,7 +3,6 @@ package printer
 import (
 	"encoding/json"
 	"io"
-	"time"
 	"unicode/utf8"
 
 	"github.com/aksinghdce/cluster-membership-service/shared/proto/greppb"
@@ -19,7 +18,8 @@ import (
 //	error    node, path, message
 //	gap      node, path, message, and bytes where it is known how many are lost, with --follow
 //	node     node, event (followed or lost), outcome, message, with --follow
-//	notice   message: how the following goes on
+//	notice   message: how the following goes on, or which clock is wrong
+//	clock    node, ahead_seconds, error_seconds: of a node that is followed, with --stats
 //	count    count and values, of --count-by; or count and other
 //	summary  stats and coverage, always last
 //
@@ -29,6 +29,7 @@ type JSON struct {
 	encoder *json.Encoder
 	outcome Outcome
 	stats   bool
+	clocks  bool // what is said of clocks is told at once
 	files   openFiles[jsonFile]
 }
 
@@ -182,6 +183,8 @@ func (p *JSON) Print(reply *greppb.QueryReply) error {
 			p.files.grow(len(p.outcome.nodes))
 			return p.record("node", nodeData{Node: n.addr, Event: "followed"})
 		}
+	case *greppb.QueryReply_NodeClock:
+		return p.tellClocks()
 	case *greppb.QueryReply_NodeEnd:
 		if n := p.outcome.node(step.NodeEnd.Node); p.outcome.Follow && n != nil && step.NodeEnd.Outcome != greppb.NodeEnd_ANSWERED {
 			return p.record("node", nodeData{n.addr, "lost", outcomeNames[step.NodeEnd.Outcome], step.NodeEnd.Message})
@@ -201,6 +204,40 @@ func (p *JSON) Print(reply *greppb.QueryReply) error {
 
 // Notice prints a record.
 func (p *JSON) Notice(text string) error { return p.record("notice", noticeData{text}) }
+
+// Following prints a record, and others about clocks.
+func (p *JSON) Following(text string) error {
+	p.clocks = true
+	if err := p.Notice(text); err != nil {
+		return err
+	}
+	return p.tellClocks()
+}
+
+// tellClocks says what is to be said of clocks, if it is time for that.
+func (p *JSON) tellClocks() error {
+	if !p.clocks {
+		return nil
+	}
+	news := p.outcome.newClocks()
+	if len(news) == 0 {
+		return nil
+	}
+	for _, n := range news {
+		if !p.stats {
+			break
+		}
+		if err := p.record("clock", nodeClockData{n.addr, clockDataOf(n.clock)}); err != nil {
+			return err
+		}
+	}
+	for _, warning := range p.outcome.clockWarnings() {
+		if err := p.Notice(warning); err != nil {
+			return err
+		}
+	}
+	return nil
+}
 
 func (p *JSON) record(kind string, data any) error {
 	return p.encoder.Encode(record{kind, data})
@@ -323,7 +360,8 @@ func (p *JSON) summary() summaryData {
 			c.Stats = statsOf(n.searched)
 		}
 		if n.clock != nil {
-			c.Clock = &clockData{time.Duration(n.clock.AheadNanos).Seconds(), time.Duration(n.clock.ErrorNanos).Seconds()}
+			clock := clockDataOf(n.clock)
+			c.Clock = &clock
 		}
 		s.Coverage.Nodes = append(s.Coverage.Nodes, c)
 	}

@@ -62,6 +62,8 @@ type node struct {
 	missing  []string
 	searched *greppb.SearchEnd // nil until it came
 	clock    *greppb.NodeClock // nil until it came; it comes only where it was asked for
+	// What was said of the clock already.
+	clockTold, clockWarned bool
 }
 
 // Observe takes in one step. Printers do it for what they print.
@@ -130,7 +132,9 @@ func (o *Outcome) observeNode(n *node, reply *greppb.SearchReply) {
 	case *greppb.SearchReply_FileEnd:
 		o.Matched = o.Matched || step.FileEnd.Matches > 0
 	case *greppb.SearchReply_FileError:
-		if step.FileError.Missing {
+		if step.FileError.Missing && o.Follow { // it may come later
+			break
+		} else if step.FileError.Missing {
 			n.missing = append(n.missing, step.FileError.Path)
 		} else if !step.FileError.Warning {
 			o.Failed = true
@@ -180,9 +184,6 @@ func (o *Outcome) endNode(n *node, end *greppb.NodeEnd) {
 func (o *Outcome) nowhere() []string {
 	var paths []string
 	for _, path := range o.missing {
-		if o.Follow { // it may have come later
-			break
-		}
 		if o.lacking[path] >= o.answered {
 			paths = append(paths, path)
 			o.Failed = true

@@ -43,6 +43,9 @@ type Printer interface {
 	Print(reply *greppb.QueryReply) error
 	// Notice says how the query itself goes on. It is no part of the answer.
 	Notice(text string) error
+	// Following says that lines are printed from now on as they are written, in the words of text, and what there is to
+	// say of clocks. Of those of nodes that come later that is said then.
+	Following(text string) error
 	// Flush writes the lines that Print kept.
 	Flush() error
 	// Close ends the answer, or what there was of it when it broke off: it says and writes

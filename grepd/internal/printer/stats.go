@@ -41,6 +41,10 @@ func (o *Outcome) slowest() []nodeStats {
 func (o *Outcome) Stats() string {
 	var b bytes.Buffer
 	nodes := o.slowest()
+	if o.Follow { // nobody counts files that come and go
+		fmt.Fprintf(&b, "%d matched lines\n%d bytes searched\n", o.Matches, o.Bytes)
+		return b.String()
+	}
 	fmt.Fprintf(&b, "%d matched lines\n%d files searched\n%d bytes searched\n", o.Matches, o.Files, o.Bytes)
 	if len(nodes) == 0 {
 		return b.String()

@@ -6,6 +6,7 @@ import (
 	"math"
 	"slices"
 	"strconv"
+	"strings"
 
 	"github.com/aksinghdce/cluster-membership-service/shared/proto/greppb"
 )
@@ -38,6 +39,7 @@ type TextOptions struct {
 	// Follow says that lines come as they are written. Then messages are printed at once, and lines have names although
 	// there is one target if more may come: Grows.
 	Follow, Grows bool
+	Stats         bool    // --stats, of which with Follow the clocks are told
 	Colors        *Colors // nil: none
 }
 
@@ -51,6 +53,7 @@ type Text struct {
 	named    bool // names stand before lines
 	files    openFiles[textFile]
 	printed  bool       // some line was
+	clocks   bool       // what is said of clocks is told at once
 	last     *textFile  // of the last line that was printed, with Groups
 	errors   fileErrors // that have not been told
 }
@@ -87,6 +90,8 @@ func (t *Text) Print(reply *greppb.QueryReply) error {
 		}
 	case *greppb.QueryReply_NodeBegin:
 		return t.beginNode(step.NodeBegin)
+	case *greppb.QueryReply_NodeClock:
+		return t.tellClocks()
 	case *greppb.QueryReply_NodeEnd:
 		if n := t.outcome.node(step.NodeEnd.Node); t.options.Follow && n != nil && step.NodeEnd.Outcome != greppb.NodeEnd_ANSWERED {
 			return t.message(n.addr + " " + t.outcome.describe(step.NodeEnd))
@@ -138,6 +143,40 @@ func (t *Text) beginNode(begin *greppb.NodeBegin) error {
 
 // Notice prints a message.
 func (t *Text) Notice(text string) error { return t.message(text) }
+
+// Following prints a message, and others about clocks.
+func (t *Text) Following(text string) error {
+	t.clocks = true
+	if err := t.message(text); err != nil {
+		return err
+	}
+	return t.tellClocks()
+}
+
+// tellClocks says what is to be said of clocks, if it is time for that.
+func (t *Text) tellClocks() error {
+	if !t.clocks {
+		return nil
+	}
+	news := t.outcome.newClocks()
+	var messages []string
+	switch {
+	case len(news) == 0:
+		return nil
+	case t.options.Stats && len(news) <= statsNodesMax:
+		for _, n := range news {
+			messages = append(messages, fmt.Sprintf("clock of %s: %s", n.addr, describeClock(n.clock)))
+		}
+	case t.options.Stats:
+		messages = append(messages, strings.TrimSuffix(t.outcome.clockSpan(), "\n"))
+	}
+	for _, text := range append(messages, t.outcome.clockWarnings()...) {
+		if err := t.message(text); err != nil {
+			return err
+		}
+	}
+	return nil
+}
 
 // printStep shows a step of one target.
 func (t *Text) printStep(target int, reply *greppb.SearchReply) error {

@@ -224,7 +224,7 @@ func TestQueriesBeyondTheLimitAreRefused(t *testing.T) {
 func TestSearchesBeyondTheLimitAreRefused(t *testing.T) {
 	n := start(t, func(c *Config) { c.SearchesMax = 1 })
 	n.endless(t)
-	n.open(t, t.Context(), query())
+	awaitChunk(t, n.open(t, t.Context(), query())) // its search has the place by then
 	second := n.open(t, t.Context(), query())
 	for {
 		reply, err := second.Recv()
