@@ -3,7 +3,10 @@
 // A datagram is one Packet of shared/proto/wirepb/wire.proto, in Protocol Buffers'
 // encoding, at most PacketBytesMax long. An address is the IP address, 4 or 16 bytes,
 // and the port, 2 bytes, in network order. Times are whole microseconds; an incarnation
-// and a ring position are 8 bytes, a short identity and a short digest 4.
+// and a ring position are 8 bytes, a short identity and a short digest 4. A message has at most
+// membership.EntriesMax entries and membership.RangesMax ranges, these in ascending order and
+// apart: so what one member sends another can pass on, whatever the length of their identities,
+// and all ranges of a message together are one pass over a list.
 //
 // The table of all messages with their sizes is in membership/PROTOCOL.md.
 //
@@ -299,6 +302,10 @@ func (d *decoder) id(i *wirepb.ID) membership.ID {
 }
 
 func (d *decoder) entries(m *membership.Message, in []wirepb.Entry) {
+	if len(in) > membership.EntriesMax {
+		d.fail("%d entries, at most %d are allowed", len(in), membership.EntriesMax)
+		return
+	}
 	for i := range in {
 		m.Entries = append(m.Entries, d.entry(&in[i]))
 	}
@@ -312,9 +319,16 @@ func (d *decoder) entry(e *wirepb.Entry) membership.Entry {
 }
 
 func (d *decoder) ranges(m *membership.Message, in []wirepb.Range) {
-	for _, r := range in {
+	if len(in) > membership.RangesMax {
+		d.fail("%d ranges, at most %d are allowed", len(in), membership.RangesMax)
+		return
+	}
+	for i, r := range in {
 		if r.From > r.To || r.Count > math.MaxInt32 {
 			d.fail("a range from %x to %x of %d", r.From, r.To, r.Count)
+		}
+		if i > 0 && r.From <= in[i-1].To {
+			d.fail("a range from %x, after one to %x", r.From, in[i-1].To)
 		}
 		m.Ranges = append(m.Ranges, membership.Range{
 			From: ring.Position(r.From), To: ring.Position(r.To), Digest: r.Digest, Count: int(r.Count),

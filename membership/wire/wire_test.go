@@ -7,6 +7,7 @@ import (
 	"math/rand/v2"
 	"net/netip"
 	"reflect"
+	"slices"
 	"testing"
 	"time"
 
@@ -62,9 +63,10 @@ func randomMessage(r *rand.Rand, kind membership.Kind) membership.Message {
 		entries()
 	case membership.Ranges:
 		m.Flood = r.IntN(2) == 0
-		for range r.IntN(4) {
-			a, b := position(), position()
-			m.Ranges = append(m.Ranges, membership.Range{From: min(a, b), To: max(a, b), Digest: r.Uint64(), Count: r.IntN(20000)})
+		ends := []ring.Position{position(), position(), position(), position(), position(), position()}
+		slices.Sort(ends)
+		for i := range r.IntN(4) {
+			m.Ranges = append(m.Ranges, membership.Range{From: ends[2*i], To: ends[2*i+1], Digest: r.Uint64(), Count: r.IntN(20000)})
 		}
 	case membership.Entries:
 		m.From, m.To, m.Reply, m.Flood = position(), position(), r.IntN(2) == 0, r.IntN(2) == 0
@@ -152,6 +154,14 @@ func TestMalformedPacketsAreRejected(t *testing.T) {
 	probe := randomMessage(r, membership.Probe)
 	ack := randomMessage(r, membership.Ack)
 	heartbeat := randomMessage(r, membership.Heartbeat)
+	update, ranges := randomMessage(r, membership.Update), randomMessage(r, membership.Ranges)
+	update.Sender = membership.ID{Addr: netip.MustParseAddrPort("10.0.0.1:1")}
+	update.Entries = slices.Repeat([]membership.Entry{{ID: update.Sender}}, membership.EntriesMax+1)
+	many, overlapping := ranges, ranges
+	many.Ranges, overlapping.Ranges = nil, []membership.Range{{From: 1, To: 3}, {From: 3, To: 4}}
+	for i := range membership.RangesMax + 1 {
+		many.Ranges = append(many.Ranges, membership.Range{From: ring.Position(i), To: ring.Position(i)})
+	}
 	for name, packet := range map[string][]byte{
 		"empty":                 {},
 		"only a sender":         Append(nil, &probe)[len(Append(nil, &probe))-20:],
@@ -160,6 +170,9 @@ func TestMalformedPacketsAreRejected(t *testing.T) {
 		"too long":              make([]byte, PacketBytesMax+1),
 		"text":                  []byte("GET / HTTP/1.1\r\n\r\n"),
 		"probe without sender":  {0x12, 0x02, 0x08, 0x01},
+		"too many entries":      Append(nil, &update),
+		"too many ranges":       Append(nil, &many),
+		"overlapping ranges":    Append(nil, &overlapping),
 		"address of five bytes": {0x12, 0x02, 0x08, 0x01, 0x7a, 0x07, 0x0a, 0x05, 1, 2, 3, 4, 5},
 	} {
 		var m membership.Message

@@ -1,9 +1,11 @@
 // Sim runs the membership protocol in simulation: many trials, each with a cluster, a
 // network and crashes drawn from a seed, on all cores. It prints a summary as its last
 // line, and exits with status 1 if a bound broke, 2 if it cannot make sense of its flags.
+// With -curve it measures, and no figure is wrong: it exits with 0.
 package main
 
 import (
+	"cmp"
 	"errors"
 	"flag"
 	"fmt"
@@ -71,7 +73,7 @@ type flags struct {
 }
 
 const usage = `usage: sim.sh [-seed S] [-trials T] [-n N|MIN-MAX] [-crashes K] [-loss PERCENT] [-spikes PERCENT] [-v [-packets]]
-       sim.sh -curve [-seed S] [-n N] [-hours H] [-loss PERCENT] [-pauses DURATION]
+       sim.sh -curve [-seed S] [-n N] [-hours H] [-loss PERCENT] [-pauses DURATION] [-v [-packets]]
 
 The first form runs trials in which members crash, and checks that each crash is in some
 list within 2 s and in all within 6 s, and that nobody else is declared failed. What no
@@ -86,7 +88,7 @@ func parse(args []string, stderr io.Writer) (*flags, error) {
 	set.SetOutput(io.Discard)
 	set.Uint64Var(&f.seed, "seed", 1, "the first trial's `seed`; each trial has the next one")
 	set.IntVar(&f.trials, "trials", 100, "how many `trials` to run")
-	set.StringVar(&f.members, "n", "2-1000", "`members` of the cluster, a number or a range to draw from")
+	set.StringVar(&f.members, "n", membersDefault, "`members` of the cluster, a number or a range to draw from; with -curve one number, 50 if none is given")
 	set.IntVar(&f.crashes, "crashes", 0, "how many `members` crash (default: 1 to 3)")
 	set.Var(&f.loss, "loss", "how many `percent` of the packets are lost (default: 0 to 10; with -curve: 0, 5, 10, 20 and 30)")
 	set.Var(&f.spikes, "spikes", "how many `percent` of the links have latency spikes to 1.5 s (default: 0 to 10)")
@@ -106,13 +108,24 @@ func parse(args []string, stderr io.Writer) (*flags, error) {
 	if set.NArg() > 0 {
 		return nil, fmt.Errorf("unexpected argument %q, want only flags (see -h)", set.Arg(0))
 	}
-	return f, f.check()
+	var misplaced error
+	set.Visit(func(given *flag.Flag) {
+		if curve, ok := oneForm[given.Name]; ok && curve != f.curve && misplaced == nil {
+			misplaced = fmt.Errorf("-%s means nothing %s -curve (see -h)", given.Name, map[bool]string{true: "without", false: "with"}[curve])
+		}
+	})
+	return f, cmp.Or(misplaced, f.check())
 }
+
+// oneForm has the flags that only one form of the command takes, and whether that is -curve.
+var oneForm = map[string]bool{"trials": false, "crashes": false, "spikes": false, "hours": true, "pauses": true}
 
 // Limits of the flags.
 const (
 	membersMin, membersMax = 2, 10_000
+	membersDefault         = "2-1000"
 	crashesMax             = 3
+	hoursMax               = 1e9
 )
 
 func (f *flags) check() error {
@@ -126,10 +139,12 @@ func (f *flags) check() error {
 		return fmt.Errorf("-crashes is %d, want 1 to %d: the protocol promises nothing beyond", f.crashes, crashesMax)
 	case f.pauses < 0:
 		return fmt.Errorf("-pauses is %v, want more than 0", f.pauses)
-	case f.hours <= 0:
-		return fmt.Errorf("-hours is %v, want more than 0", f.hours)
-	case f.packets && (!f.verbose || f.trials != 1):
-		return errors.New("-packets needs -v and -trials 1")
+	case !(f.hours > 0 && f.hours <= hoursMax):
+		return fmt.Errorf("-hours is %v, want more than 0 and at most %v", f.hours, float64(hoursMax))
+	case f.curve && low != high && f.members != membersDefault:
+		return fmt.Errorf("-n is %q, want one number of members with -curve", f.members)
+	case f.packets && (!f.verbose || f.trials != 1 && !f.curve):
+		return errors.New("-packets needs -v, and -trials 1 or -curve")
 	}
 	f.options = membershiptest.FullRange
 	f.options.MembersMin, f.options.MembersMax = low, high

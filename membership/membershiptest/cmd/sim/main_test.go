@@ -69,6 +69,8 @@ func TestBadFlagsAreStatusTwo(t *testing.T) {
 		{"-n", "5-"}, {"-n", "0"}, {"-n", "9-3"}, {"-n", "10001"}, {"-n", "4x"}, {"-trials", "0"}, {"-crashes", "4"},
 		{"-loss", "101"}, {"-loss", "-1"}, {"-loss", "5x"}, {"-spikes", "many"}, {"-seed", "-1"}, {"-packets"},
 		{"-hours", "0", "-curve"}, {"-pauses", "-1s", "-curve"}, {"-nonsense"}, {"operand"},
+		{"-hours", "NaN", "-curve"}, {"-hours", "Inf", "-curve"}, {"-n", "2-9", "-curve"}, {"-trials", "5", "-curve"},
+		{"-crashes", "1", "-curve"}, {"-spikes", "1", "-curve"}, {"-pauses", "1s"}, {"-hours", "5"},
 	} {
 		t.Run(fmt.Sprint(args), func(t *testing.T) {
 			status, stdout, stderr := runSim(args...)
