@@ -11,6 +11,7 @@ import (
 	"io"
 	"os"
 	"os/signal"
+	"path/filepath"
 	"slices"
 	"strings"
 )
@@ -63,6 +64,12 @@ func parse(args []string, output io.Writer) (options, error) {
 	}
 	if *long {
 		o.runs, o.memoryMB = 15, memoryMBLong
+	}
+	if o.dir != "" { // daemons run elsewhere
+		var err error
+		if o.dir, err = filepath.Abs(o.dir); err != nil {
+			return o, fmt.Errorf("-dir %s: %w", o.dir, err)
+		}
 	}
 	o.parts = strings.Split(*parts, ",")
 	for _, part := range o.parts {
