@@ -10,11 +10,18 @@ type buffers struct {
 	idle [][]byte
 }
 
+// spareBuffers are *[]byte of searches that have ended, for the next ones. A daemon that made them anew for each search would
+// have to collect little other garbage.
+var spareBuffers sync.Pool
+
 // take gives an empty buffer, or nil.
 func (s *buffers) take() []byte {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if len(s.idle) == 0 {
+		if b, ok := spareBuffers.Get().(*[]byte); ok {
+			return (*b)[:0]
+		}
 		return nil
 	}
 	last := len(s.idle) - 1
@@ -31,4 +38,12 @@ func (s *buffers) give(b []byte) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.idle = append(s.idle, b)
+}
+
+// spare leaves the buffers to other searches, when nobody takes any more.
+func (s *buffers) spare() {
+	for _, b := range s.idle {
+		spareBuffers.Put(&b)
+	}
+	s.idle = nil
 }

@@ -121,6 +121,7 @@ func (p *pipeline) stop() {
 			it.block.file.release()
 		}
 	}
+	p.buffers.spare()
 }
 
 // open goes through the paths.
