@@ -10,6 +10,12 @@ var hasAVX2 = cpu.X86.HasAVX2
 //go:noescape
 func pairIndex(b *byte, n, first, second int, a, c, maskA, maskB byte) int
 
+// pairsIndex gives the first i below n at which some literal has both of its bytes, at b[i] and b[i+distance], or n. n is
+// a multiple of 32, and b has n+distance bytes. In masks are ASCII characters only.
+//
+//go:noescape
+func pairsIndex(b *byte, n, distance int, masks *[4][32]byte) int
+
 // teddyIndex gives the first i below n at which some bucket of masks has its three bytes, or n. n is a
 // multiple of 32, and b has n+2 bytes.
 //

@@ -75,6 +75,106 @@ none:
 	VZEROUPPER
 	RET
 
+// func pairsIndex(b *byte, n, distance int, masks *[4][32]byte) int
+//
+// The tables are asked for whole bytes as the low nibbles: bits 4 to 6 do not matter to VPSHUFB, and bytes with bit 7,
+// which are no ASCII, find nothing.
+TEXT ·pairsIndex(SB), NOSPLIT, $0-40
+	MOVQ    b+0(FP), SI
+	MOVQ    n+8(FP), CX
+	MOVQ    distance+16(FP), DI
+	MOVQ    masks+24(FP), DX
+	ADDQ    SI, DI
+	VMOVDQU (DX), Y0
+	VMOVDQU 32(DX), Y1
+	VMOVDQU 64(DX), Y2
+	VMOVDQU 96(DX), Y3
+	MOVL    $15, AX
+	VMOVD   AX, X6
+	VPBROADCASTB X6, Y6
+	VPXOR   Y7, Y7, Y7
+	XORQ    AX, AX
+
+twos:
+	LEAQ    64(AX), DX
+	CMPQ    DX, CX
+	JGT     ones
+	VMOVDQU (SI)(AX*1), Y8
+	VMOVDQU 32(SI)(AX*1), Y9
+	VMOVDQU (DI)(AX*1), Y10
+	VMOVDQU 32(DI)(AX*1), Y11
+	VPSRLW  $4, Y8, Y12
+	VPSRLW  $4, Y9, Y13
+	VPSRLW  $4, Y10, Y14
+	VPSRLW  $4, Y11, Y15
+	VPAND   Y6, Y12, Y12
+	VPAND   Y6, Y13, Y13
+	VPAND   Y6, Y14, Y14
+	VPAND   Y6, Y15, Y15
+	VPSHUFB Y8, Y0, Y8
+	VPSHUFB Y9, Y0, Y9
+	VPSHUFB Y10, Y2, Y10
+	VPSHUFB Y11, Y2, Y11
+	VPSHUFB Y12, Y1, Y12
+	VPSHUFB Y13, Y1, Y13
+	VPSHUFB Y14, Y3, Y14
+	VPSHUFB Y15, Y3, Y15
+	VPAND   Y8, Y12, Y8
+	VPAND   Y9, Y13, Y9
+	VPAND   Y10, Y14, Y10
+	VPAND   Y11, Y15, Y11
+	VPAND   Y8, Y10, Y8
+	VPAND   Y9, Y11, Y9
+	VPOR    Y8, Y9, Y10
+	VPTEST  Y10, Y10
+	JNZ     either
+	MOVQ    DX, AX
+	JMP     twos
+
+either:
+	VPTEST Y8, Y8
+	JNZ    hit
+	ADDQ   $32, AX
+	VMOVDQA Y9, Y8
+	JMP    hit
+
+ones:
+	CMPQ    AX, CX
+	JGE     missing
+	VMOVDQU (SI)(AX*1), Y8
+	VMOVDQU (DI)(AX*1), Y10
+	VPSRLW  $4, Y8, Y12
+	VPSRLW  $4, Y10, Y14
+	VPAND   Y6, Y12, Y12
+	VPAND   Y6, Y14, Y14
+	VPSHUFB Y8, Y0, Y8
+	VPSHUFB Y10, Y2, Y10
+	VPSHUFB Y12, Y1, Y12
+	VPSHUFB Y14, Y3, Y14
+	VPAND   Y8, Y12, Y8
+	VPAND   Y10, Y14, Y10
+	VPAND   Y8, Y10, Y8
+	VPTEST  Y8, Y8
+	JNZ     hit
+	ADDQ    $32, AX
+	JMP     ones
+
+hit:
+	// Bytes that are zero belong to no literal.
+	VPCMPEQB  Y7, Y8, Y8
+	VPMOVMSKB Y8, BX
+	NOTL      BX
+	BSFL      BX, BX
+	ADDQ      BX, AX
+	MOVQ      AX, ret+32(FP)
+	VZEROUPPER
+	RET
+
+missing:
+	MOVQ CX, ret+32(FP)
+	VZEROUPPER
+	RET
+
 // func teddyIndex(b *byte, n int, masks *[6][32]byte) int
 TEXT ·teddyIndex(SB), NOSPLIT, $0-32
 	MOVQ    b+0(FP), SI

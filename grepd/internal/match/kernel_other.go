@@ -8,6 +8,10 @@ func pairIndex(b *byte, n, first, second int, a, c, maskA, maskB byte) int {
 	panic("match: pairIndex without AVX2")
 }
 
+func pairsIndex(b *byte, n, distance int, masks *[4][32]byte) int {
+	panic("match: pairsIndex without AVX2")
+}
+
 func teddyIndex(b *byte, n int, masks *[6][32]byte) int {
 	panic("match: teddyIndex without AVX2")
 }

@@ -29,7 +29,8 @@
 // single bytes that are not UTF-8. Lines are found in whole blocks by the cheapest means that
 // the pattern allows:
 //
-//   - Literals that each selected line must hold: one by its two rarest bytes (pair.go), up to 64 by the nibble tables of
+//   - Literals that each selected line must hold: one by its two rarest bytes (pair.go), up to eight by two bytes of each
+//     (pairs.go), up to 64 by the nibble tables of
 //     Hyperscan's Teddy (teddy.go), any number by the automaton of Aho and Corasick (words.go). If the pattern is nothing
 //     else they decide; otherwise the automaton looks at their lines.
 //   - A window: up to four neighbouring bytes of known classes, as in [0-9a-f]{8}-, where a sample of the text has few (window.go).

@@ -411,7 +411,7 @@ func TestKernelsEqualPortableSearch(t *testing.T) {
 		t.Skip("no AVX2 here: there are no kernels to compare")
 	}
 	for _, fold := range []bool{false, true} {
-		for _, set := range [][]string{{"x"}, {"needle"}, {"ab", "needle", "no"}} {
+		for _, set := range [][]string{{"x"}, {"needle"}, {"ab", "needle", "no"}, {"ab", "cd", "ef", "gh", "needle", "ij", "kl", "mn", "op", "qr"}} {
 			search := newLiteralSearch(literals{strings: set, fold: fold}).tuned([]byte("neither need nor noodle"))
 			for size := range 300 {
 				for at := 0; at+6 <= size; at += 1 + size/40 {

@@ -41,28 +41,27 @@ func (p *pair) tuned(sample []byte) prefilter {
 // tune chooses the bytes that find the fewest places of a sample: the rarest one, and the one that most rarely
 // stands beside it.
 func (p *pair) tune(sample []byte) {
+	first, beside := p.places(sample)
+	p.first, p.second = first, max(0, least(beside, first))
+	p.setBytes()
+}
+
+// places finds the byte of the literal that is rarest in a sample, and how many of its places have each other byte of the
+// literal beside it.
+func (p *pair) places(sample []byte) (rarest int, beside []int) {
 	var counts [256]int
 	for _, c := range sample {
 		counts[c]++
 	}
-	rarest := func(count func(i int) int, but int) int {
-		best := -1
-		for i := range p.literal {
-			if i != but && (best < 0 || count(i) < count(best)) {
-				best = i
-			}
+	single := make([]int, len(p.literal))
+	for i, c := range p.literal {
+		if single[i] = counts[c]; p.fold && caseMask(c) != 0 {
+			single[i] += counts[c^0x20]
 		}
-		return best
 	}
-	p.first = rarest(func(i int) int {
-		if c := p.literal[i]; p.fold && caseMask(c) != 0 {
-			return counts[c] + counts[c^0x20]
-		}
-		return counts[p.literal[i]]
-	}, -1)
-	beside := make([]int, len(p.literal))
+	rarest, beside = least(single, -1), make([]int, len(p.literal))
 	for i := 0; i+len(p.literal) <= len(sample); i++ {
-		if !p.holds(sample[i:], p.first) {
+		if !p.holds(sample[i:], rarest) {
 			continue
 		}
 		for j := range beside {
@@ -71,8 +70,18 @@ func (p *pair) tune(sample []byte) {
 			}
 		}
 	}
-	p.second = max(0, rarest(func(i int) int { return beside[i] }, p.first))
-	p.setBytes()
+	return rarest, beside
+}
+
+// least gives the index of the first of the least counts, that at the index but left out, or -1.
+func least(counts []int, but int) int {
+	best := -1
+	for i, n := range counts {
+		if i != but && (best < 0 || n < counts[best]) {
+			best = i
+		}
+	}
+	return best
 }
 
 // holds tells whether the literal's byte j is at b[j].

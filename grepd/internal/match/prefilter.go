@@ -20,6 +20,7 @@ type literalSearch interface {
 
 var (
 	_ literalSearch = (*pair)(nil)
+	_ literalSearch = (*pairs)(nil)
 	_ literalSearch = (*teddy)(nil)
 	_ literalSearch = (*words)(nil)
 )
@@ -65,6 +66,9 @@ func newLiteralSearch(l literals) literalSearch {
 	case n == 1:
 		return newPair(l.strings[0], l.fold)
 	case n <= teddyMax && hasAVX2 && shortest >= 2:
+		if p := newPairs(l); p != nil {
+			return p
+		}
 		return newTeddy(l)
 	default:
 		if w := newWords(l.strings, l.fold); w != nil {

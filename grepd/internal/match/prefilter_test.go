@@ -13,9 +13,11 @@ func TestPrefilters(t *testing.T) {
 		exact, lead bool
 	}{
 		{`FAIL`, "pair", true, true},
-		{`FAIL|LEAVE|JOIN`, "teddy", true, true},
+		{`FAIL|LEAVE|JOIN`, "pairs", true, true},
+		{`FAIL|LEAVE|JOIN|HEARTBEAT|PROBE|SUSPECT|TRUST|REJOIN|GATEWAY`, "teddy", true, true},
+		{`ошибка|отказ`, "teddy", true, true},
 		{`FAIL[0-9]+`, "pair", false, true},
-		{`(FAIL|LEAVE)[0-9]+|JOIN`, "teddy", false, true},
+		{`(FAIL|LEAVE)[0-9]+|JOIN`, "pairs", false, true},
 		{`(FAIL[a-z])+`, "pair", false, true},
 		{`[0-9]+FAIL`, "pair", false, false},
 		{`FAIL[a-z]|[a-z]FAIL`, "pair", false, false},
@@ -34,6 +36,8 @@ func TestPrefilters(t *testing.T) {
 		switch m.prefilter.(type) {
 		case *pair:
 			got = "pair"
+		case *pairs:
+			got = "pairs"
 		case *teddy:
 			got = "teddy"
 		case *words:
@@ -67,6 +71,55 @@ func TestAWindowIsTakenOnlyIfItsPlacesAreFew(t *testing.T) {
 		}
 		if got := m.prefilter.tuned(text) != nil; got != c.want {
 			t.Errorf("in %q: taken %v, want %v", c.text, got, c.want)
+		}
+	}
+}
+
+// TestTheFirstLiteralIsFound compares with a look at each place of random texts, in which literals overlap.
+func TestTheFirstLiteralIsFound(t *testing.T) {
+	if !hasAVX2 {
+		t.Skip("no AVX2 here: others are chosen")
+	}
+	s := seed(t)
+	for i := range *trialsFlag {
+		r := source(s, i)
+		l := literals{fold: r.IntN(2) == 0}
+		alphabet := "ba.n"
+		for range 1 + r.IntN(2*pairsMax) {
+			l.strings = append(l.strings, string(randomText(r, 2+r.IntN(2*pairsReach), alphabet)))
+		}
+		if l.fold {
+			alphabet = "bBaA.n\xe1"
+		}
+		text := randomText(r, r.IntN(400), alphabet)
+		for range r.IntN(3) { // the longer ones are nowhere else
+			copy(text[r.IntN(len(text)+1):], l.strings[r.IntN(len(l.strings))])
+		}
+		at, longest := -1, 0
+		for j := range text {
+			for _, literal := range l.strings {
+				if literalAt(text[j:], []byte(literal), l.fold) {
+					at, longest = j, max(longest, len(literal))
+				}
+			}
+			if at >= 0 {
+				break
+			}
+		}
+		searches := []literalSearch{newTeddy(l)}
+		if p := newPairs(l); p != nil {
+			searches = append(searches, p)
+			if tuned, ok := p.tuned(randomText(r, 4<<10, "ab.n")).(*pairs); ok {
+				searches = append(searches, tuned)
+			}
+		}
+		for _, search := range searches {
+			if got := search.index(text); got != at {
+				t.Fatalf("trial %d: %T of %q, fold %v, in %q: got %d, want %d", i, search, l.strings, l.fold, text, got, at)
+			}
+			if got, ok := search.longest(text, 0); ok != (at >= 0) || ok && got != (Range{at, at + longest}) {
+				t.Fatalf("trial %d: %T of %q, fold %v, in %q: got %v, want %d bytes at %d", i, search, l.strings, l.fold, text, got, longest, at)
+			}
 		}
 	}
 }

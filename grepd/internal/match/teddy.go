@@ -90,13 +90,18 @@ func (t *teddy) longest(line []byte, from int) (Range, bool) {
 	if at < 0 {
 		return Range{}, false
 	}
-	found := Range{from + at, 0}
-	for _, literal := range t.literals {
-		if found.Start+len(literal) > found.End && literalAt(line[found.Start:], literal, t.fold) {
-			found.End = found.Start + len(literal)
+	return longestAt(line, from+at, t.literals, t.fold), true
+}
+
+// longestAt gives the longest of the literals that begin at an index.
+func longestAt(line []byte, at int, literals [][]byte, fold bool) Range {
+	found := Range{at, at}
+	for _, literal := range literals {
+		if at+len(literal) > found.End && literalAt(line[at:], literal, fold) {
+			found.End = at + len(literal)
 		}
 	}
-	return found, true
+	return found
 }
 
 func (t *teddy) tuned([]byte) prefilter { return t }
