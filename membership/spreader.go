@@ -255,7 +255,7 @@ func (n *Node) retryFlight(f *flight) bool {
 	}
 	f.retry = n.now.Mono + hopTimeout<<max(0, f.tries-2)
 	n.sendFlight(f, f.head.Addr)
-	if f.tries >= 2 && !f.relayed {
+	if f.tries >= aroundFrom && !f.relayed {
 		n.sendAround(f)
 	}
 	return true
@@ -272,10 +272,14 @@ func (n *Node) passOn(f *flight) {
 	}
 }
 
-// sendAround asks another member to deliver, in case only the way from here is bad.
+// sendAround asks others to deliver, in case only the way from here is bad: one more with each try.
 func (n *Node) sendAround(f *flight) {
-	if helper := n.anyone(f.head); helper != nil {
-		n.sendFlight(&flight{seq: n.nextSeq(), arc: f.arc, entries: f.entries, hops: f.hops}, helper.Addr)
+	but := []*Member{f.head}
+	for range f.tries - aroundFrom + 1 {
+		if helper := n.anyone(but...); helper != nil {
+			n.sendFlight(&flight{seq: n.nextSeq(), arc: f.arc, entries: f.entries, hops: f.hops}, helper.Addr)
+			but = append(but, helper) // each is another way
+		}
 	}
 }
 
