@@ -38,8 +38,9 @@ const (
 	saidMax = 1_000
 )
 
-// FollowSink takes what Follow finds. All calls come in order from the goroutine that called Follow, and may block: the
-// follow then reads later what is written meanwhile. An error ends the follow.
+// FollowSink takes what Follow finds. Calls come in order, one at a time, from goroutines of the follow's own, and
+// may block: the follow then reads later what is written meanwhile. An error ends the follow, which waits for a call
+// under way whatever becomes of its context.
 type FollowSink interface {
 	// Begin names a file before the first of its lines, and End ends one of which lines were handed out. Lines of
 	// different files alternate.
@@ -74,6 +75,7 @@ func Follow(ctx context.Context, m *Mounts, paths []string, o Options, fo Follow
 	defer f.close()
 	w := startWatch()
 	defer w.stop()
+	f.named = w.named
 	poll := time.NewTicker(cmp.Or(fo.Poll, pollDefault))
 	defer poll.Stop()
 	for {
@@ -122,14 +124,24 @@ type follower struct {
 	newPlaces []Place
 	packed    map[fileID]*packedFile
 	found     []candidate // by the scan under way
-	dirs      map[watched]bool
-	scans     int
-	scanAt    time.Time // when the next one is due
-	toldAt    time.Time
-	caughtUp  bool
-	told      bool // that it is
-	said      map[string]bool
+	// held are files that were found while the sink kept the follow waiting, and forgone those that could not be held.
+	held         []candidate
+	forgone      []forgone
+	holds        bool            // what is there at the beginning has been found, so that others are new
+	named        <-chan struct{} // that names may have changed
+	batch        time.Duration   // how long such changes may gather before they are looked at
+	heldBytesMax int64
+	dirs         map[watched]bool
+	scans        int
+	scanAt       time.Time // when the next one is due
+	toldAt       time.Time
+	caughtUp     bool
+	told         bool // that it is
+	said         map[string]bool
 }
+
+// overfull is the key under which it is said that there are too many files.
+const overfull = ""
 
 // candidate is a file that a scan has found and that is not followed.
 type candidate struct {
@@ -137,6 +149,7 @@ type candidate struct {
 	path string
 	id   fileID
 	info fs.FileInfo
+	held bool // it was found earlier, and has no name any more under which it would be found
 }
 
 func newFollower(ctx context.Context, m *Mounts, paths []string, o Options, fo FollowOptions, sink FollowSink, now func() time.Time) (*follower, error) {
@@ -148,9 +161,11 @@ func newFollower(ctx context.Context, m *Mounts, paths []string, o Options, fo F
 	}
 	o.blockBytes = cmp.Or(o.blockBytes, BlockBytes)
 	f := &follower{
-		ctx: ctx, mounts: m, paths: paths, sink: sink, now: now, o: o, resumed: fo.Resume, away: fo.Away + awaySlack,
+		ctx: ctx, mounts: m, paths: paths, now: now, o: o, resumed: fo.Resume, away: fo.Away + awaySlack,
+		batch: batchTime, heldBytesMax: heldBytesMax,
 		byID: make(map[fileID]*followed), places: make(map[fileID]Place), packed: make(map[fileID]*packedFile), said: make(map[string]bool),
 	}
+	f.sink = &patientSink{f: f, to: sink}
 	f.o.Since = 0
 	f.w = newWorker(ctx, &f.o)
 	if o.Since != 0 {
@@ -173,6 +188,7 @@ func (f *follower) close() {
 	for _, x := range f.files {
 		x.f.Close()
 	}
+	closeAll(f.held)
 }
 
 // pass looks once at all files, after a look for their names if that is asked for. It tells whether there is more to be
@@ -247,17 +263,21 @@ func (f *follower) scan() error {
 			break
 		}
 	}
+	if err == nil {
+		err = f.claim()
+	}
 	found := f.found
-	f.found = nil
 	slices.SortFunc(found, func(a, b candidate) int {
 		return cmp.Or(a.info.ModTime().Compare(b.info.ModTime()), cmp.Compare(b.path, a.path)) // x.1 is older than x
 	})
 	for i, c := range found {
+		f.found = found[i+1:]
 		if err == nil {
 			err = f.take(c)
 		}
 		if err != nil {
-			closeAll(found[i+1:])
+			closeAll(f.found)
+			f.found = nil
 			return err
 		}
 	}
@@ -301,6 +321,7 @@ func (f *follower) begun() error {
 		}
 	}
 	f.toldAt = f.now()
+	f.holds = true
 	return f.sink.Places(places, false)
 }
 
@@ -324,9 +345,9 @@ func (f *follower) find(file *os.File, path string, size int64) error {
 	}
 	if len(f.files)+len(f.found) >= FollowedMax {
 		file.Close()
-		return f.sayOnce("", FileError{Path: path, Message: fmt.Sprintf("not followed, and neither are others: more than %d files are to be; name fewer", FollowedMax)})
+		return f.sayOnce(overfull, FileError{Path: path, Message: fmt.Sprintf("not followed, and neither are others: more than %d files are to be; name fewer", FollowedMax)})
 	}
-	f.found = append(f.found, candidate{file, path, id, info})
+	f.found = append(f.found, candidate{f: file, path: path, id: id, info: info})
 	return nil
 }
 
@@ -354,7 +375,7 @@ func (f *follower) gap(path, message string, lost int64) error {
 // take begins to follow a file.
 func (f *follower) take(c candidate) error {
 	f.number++
-	x := &followed{f: c.f, id: c.id, path: c.path, number: f.number, size: c.info.Size(), named: true, own: true, grew: f.now()}
+	x := &followed{f: c.f, id: c.id, path: c.path, number: f.number, size: c.info.Size(), named: !c.held, own: !c.held, grew: f.now()}
 	x.sink = fileSink{x: x, to: f.sink}
 	packed := isPacked(c.path)
 	if packed {

@@ -35,6 +35,8 @@ type listener struct {
 	caught bool
 	// failAfter is how many more lines are taken before a chunk is refused; below 0: any number.
 	failAfter int
+	// held is what happens while the next chunk is taken slowly; nil: it is taken at once.
+	held func()
 }
 
 var (
@@ -57,6 +59,10 @@ func (l *listener) Chunk(file uint32, c *search.Chunk) error {
 		return errHungUp
 	}
 	l.failAfter--
+	if held := l.held; held != nil {
+		l.held = nil
+		held()
+	}
 	if c.More {
 		return errors.New("a chunk says that more is to follow")
 	}

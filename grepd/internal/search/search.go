@@ -73,7 +73,11 @@
 //
 // The system tells of changes in the directories in which names were looked for (fsnotify). It tells of none on
 // network file systems, and forgets some when there are many, so files are looked at in any case each second, and names
-// every two. A follow that is held up by its sink reads later: nothing is kept for it.
+// every two. A file that comes and goes between two looks is never seen.
+//
+// A follow that is held up by its sink reads later: no line is kept for it. It goes on looking for names meanwhile, and has open
+// what it finds, up to FollowedMax files, so that what is rotated away before it is read is not lost. Of files that were removed
+// it keeps no more than 1 GiB, since their disk space is not free before that. What it cannot keep is a Gap.
 //
 // # Memory
 //
@@ -108,7 +112,8 @@
 //
 // Mounts may be used by any number of searches at once. Each Run starts its own workers and
 // has stopped them when it returns. A Sink is called by the goroutine that
-// called Run or Reader, and by no other; so is a FollowSink by the one that called Follow.
+// called Run or Reader, and by no other. A FollowSink is called by goroutines that Follow starts, one at a
+// time, and has waited for when it returns.
 package search
 
 import (

@@ -30,12 +30,13 @@ type watch struct {
 	err     error             // why
 	dirs    map[string]bool
 	names   atomic.Bool   // names may have changed
+	named   chan struct{} // tells that too, while the sink keeps the follow waiting; capacity 1
 	wakes   chan struct{} // capacity 1
 	group   sync.WaitGroup
 }
 
 func startWatch() *watch {
-	w := &watch{dirs: make(map[string]bool), wakes: make(chan struct{}, 1)}
+	w := &watch{dirs: make(map[string]bool), named: make(chan struct{}, 1), wakes: make(chan struct{}, 1)}
 	if w.watcher, w.err = fsnotify.NewWatcher(); w.err == nil {
 		w.group.Go(w.listen)
 	}
@@ -71,9 +72,15 @@ func (w *watch) listen() {
 func (w *watch) wake(names bool) {
 	if names {
 		w.names.Store(true)
+		signal(w.named)
 	}
+	signal(w.wakes)
+}
+
+// signal leaves a signal, unless one is there already.
+func signal(c chan<- struct{}) {
 	select {
-	case w.wakes <- struct{}{}:
+	case c <- struct{}{}:
 	default:
 	}
 }
