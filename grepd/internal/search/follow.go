@@ -387,6 +387,9 @@ func (f *follower) take(c candidate) error {
 	switch before := f.placeOf(c.f, c.id, c.path, x.size); {
 	case before != nil:
 		delete(f.places, c.id)
+		if packed {
+			f.packed[c.id] = &packedFile{size: c.info.Size(), modified: c.info.ModTime(), done: true}
+		}
 		f.resume(x, before)
 		f.recall(x, x.f)
 	case first && packed:
@@ -414,7 +417,9 @@ func (f *follower) placeOf(file *os.File, id fileID, path string, size int64) *P
 	case !known:
 		return nil
 	case packed && p.arrives(): // it is examined anyway
-	case p.Offset == 0 || packed:
+	case packed:
+		known = stem(p.Path) == stem(path)
+	case p.Offset == 0:
 		known = p.Path == path
 	default:
 		known = p.heldBy(file, size)
@@ -500,7 +505,10 @@ func (f *follower) forget() error {
 	kept := f.files[:0]
 	for i, x := range f.files {
 		over := !x.gone.IsZero() && now.Sub(x.gone) >= lingerTime && now.Sub(x.grew) >= lingerTime
-		if !over && !(x.done && x.packed != uncompressed) {
+		if x.packed != uncompressed { // another follow might take it for one that has just come
+			over = x.done && now.Sub(x.grew) >= awaySlack
+		}
+		if !over {
 			kept = append(kept, x)
 			continue
 		}
@@ -514,12 +522,15 @@ func (f *follower) forget() error {
 	return f.giveUp(now)
 }
 
-// drop closes a file. Where it is comes in handy if it turns up again, or a copy of it.
+// drop closes a file. Where it is comes in handy if it turns up again, or a copy of it. Where it has no name anywhere its
+// number may be that of another file next.
 func (f *follower) drop(x *followed) error {
 	p := x.place()
+	info, statErr := x.f.Stat()
+	removed := statErr == nil && nameless(info)
 	x.f.Close()
 	delete(f.byID, x.id)
-	if x.packed == uncompressed && len(f.places) < FollowedMax {
+	if x.packed == uncompressed && !removed && len(f.places) < FollowedMax {
 		f.places[x.id] = p
 	}
 	for _, y := range f.files {

@@ -635,7 +635,7 @@ func torture(t *testing.T, seed uint64) {
 	var got, trace []string
 	for range 150 {
 		log := []string{"a", "b"}[random.IntN(2)]
-		what := random.IntN(12)
+		what := random.IntN(13)
 		trace = append(trace, fmt.Sprint(what, log))
 		switch what {
 		case 0, 1, 2, 3:
@@ -670,6 +670,21 @@ func torture(t *testing.T, seed uint64) {
 				f.Wait(2 * time.Second)
 				pass()
 			}
+		case 9: // the listener is slow for once, while rotated logs are removed
+			f.listener.held = func() {
+				for range 1 + random.IntN(3) {
+					add(log)
+					if partial[log] == "" {
+						shift(log)
+						f.rename(log, log+".1")
+						f.add(log, "")
+					}
+					f.Look()
+					_ = os.Remove(f.path(fmt.Sprintf("%s.%d", log, rotated[log]))) // it may be compressed, or gone
+				}
+			}
+			pass()
+			f.listener.held = nil
 		default:
 			pass()
 		}

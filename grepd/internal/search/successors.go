@@ -254,12 +254,17 @@ type packedFile struct {
 	modified time.Time
 	since    time.Time // that it is as it is
 	done     bool      // it was searched, or is not to be
-	old      bool      // it was there already when the follow went on
-	place    Place     // what another follow is told while it is not known what the file is
+	old      bool      // it was dealt with already when the follow went on
+	place    Place     // what another follow is told while it is not known what the file is; File is 0 if it is told nothing
 }
 
 // arrives tells whether the place is one of a compressed file of which it was not known yet what it is.
 func (p *Place) arrives() bool { return p.Offset == 0 && p.History == 0 }
+
+// passedOver is the offset of a compressed file that was not searched, since it holds what was.
+const passedOver = math.MaxInt64
+
+func (p *Place) passedOver() bool { return p.Offset == passedOver }
 
 // packedBefore tells whether a compressed file is not to be looked at, or not yet.
 func (f *follower) packedBefore(file *os.File, id fileID, path string, info fs.FileInfo) bool {
@@ -267,7 +272,7 @@ func (f *follower) packedBefore(file *os.File, id fileID, path string, info fs.F
 		return false
 	}
 	before := f.placeOf(file, id, path, info.Size())
-	if before != nil && !before.arrives() {
+	if before != nil && !before.arrives() && !before.passedOver() {
 		return false
 	}
 	p := f.packed[id]
@@ -280,6 +285,9 @@ func (f *follower) packedBefore(file *os.File, id fileID, path string, info fs.F
 		if !old {
 			f.number++
 			p.place = Place{File: f.number, Path: path, Device: id.device, Inode: id.inode}
+			if before != nil && before.passedOver() {
+				p.old, p.place.Offset = true, passedOver
+			}
 			f.newPlaces = append(f.newPlaces, p.place)
 		}
 		return true
@@ -303,23 +311,31 @@ func (f *follower) takePacked(x *followed, c candidate) error {
 func (f *follower) arrived(x *followed, c candidate) error {
 	p := f.packed[c.id]
 	p.done = true
-	if !p.old {
-		p.place.Ended = true
-		f.newPlaces = append(f.newPlaces, p.place)
-	}
 	if x.packed == uncompressed || c.info.Size() == 0 {
+		p.end(f)
 		return c.f.Close()
+	}
+	if p.place.File != 0 {
+		x.number = p.place.File // whose place this is from now on
 	}
 	expands, _ := expandedSize(x.f, c.info.Size(), x.packed)
-	if f.goOn(x, expands, func(p *Place) bool { return f.expandsTo(x, c.info.Size(), p) }) {
-		f.add(x)
-		return nil
-	}
-	if p.old || f.searchedBefore(x, c.info.Size()) {
+	switch {
+	case f.goOn(x, expands, func(p *Place) bool { return f.expandsTo(x, c.info.Size(), p) }):
+	case p.old && p.place.File == 0:
 		return c.f.Close()
+	case p.old || f.searchedBefore(x, c.info.Size()):
+		x.offset, x.done = passedOver, true
 	}
 	f.add(x)
 	return nil
+}
+
+// end says that there is nothing to be decided about the file any more.
+func (p *packedFile) end(f *follower) {
+	if p.place.File != 0 {
+		p.place.Ended = true
+		f.newPlaces = append(f.newPlaces, p.place)
+	}
 }
 
 // expandsTo tells whether a compressed file has what was searched up to a place.
