@@ -493,6 +493,84 @@ func TestWhatWasLostMeanwhileIsAGap(t *testing.T) {
 	}
 }
 
+// What cannot be expanded is not searched, which is said once for each kind.
+func TestAFileThatCannotBeExpandedIsMentioned(t *testing.T) {
+	f := follow(t, map[string]string{"a": "x0\n", "old.xz": "old"}, nil, "logs/*")
+	for _, name := range []string{"a.1.xz", "a.2.xz", "a.1.Z", "a.gz", "a.bz2", "a.zip", "a.lz4"} {
+		f.add(name, "x packed\n")
+	}
+	f.add("empty.zip", "")
+	for range 3 {
+		f.want("")
+		f.Wait(2 * time.Second)
+	}
+	var said []string
+	for _, e := range f.errs {
+		path, message, _ := strings.Cut(e, ": ")
+		said = append(said, path)
+		if want := "is passed over, as are others of its kind: its name says that it is compressed, and it cannot be expanded here"; message != want {
+			t.Errorf("got %q", e)
+		}
+	}
+	slices.Sort(said)
+	if want := []string{"logs/a.1.Z", "logs/a.2.xz", "logs/a.bz2", "logs/a.gz", "logs/a.lz4", "logs/a.zip"}; !slices.Equal(said, want) || f.gaps > 0 {
+		t.Errorf("said of %q, want of %q; %d gaps", said, want, f.gaps)
+	}
+}
+
+func TestAFileThatCannotBeExpandedIsMentionedWhereHistoryIsAsked(t *testing.T) {
+	f := follow(t, map[string]string{"a.1.xz": "packed", "a.2.xz": "packed"}, func(o *search.Options) { o.Since = 1 }, "logs/*")
+	f.want("")
+	if len(f.errs) != 1 || !strings.Contains(f.errs[0], "is passed over") {
+		t.Errorf("complaints %q, want one", f.errs)
+	}
+}
+
+// The rest of a log may be in a compressed file that cannot be searched: then it is lost.
+func TestTheRestThatCannotBeExpandedIsAGap(t *testing.T) {
+	pack := func(f *following) {
+		f.add("a.1.xz", "x packed\n")
+		for range 20 {
+			f.pass()
+			f.Wait(2 * time.Second)
+		}
+		want := "logs/a: what was written to it last may be lost: logs/a.1.xz may have it, which cannot be expanded here"
+		if f.gaps != 1 || !slices.Contains(f.errs, want) {
+			t.Errorf("%d gaps, %q, want %q", f.gaps, f.errs, want)
+		}
+	}
+	t.Run("truncated", func(t *testing.T) {
+		f := follow(t, map[string]string{"a": "x0\n"}, nil, "logs/*")
+		f.add("a", "x1\n")
+		f.must(os.Truncate(f.path("a"), 0))
+		pack(f)
+	})
+	t.Run("truncated after a copy that was seen", func(t *testing.T) {
+		f := follow(t, map[string]string{"a": "x0\n"}, nil, "logs/*")
+		f.copy("a", "a.1")
+		f.pass()
+		f.must(os.Truncate(f.path("a"), 0))
+		f.pass()
+		f.must(os.Remove(f.path("a.1")))
+		f.add("a.1.xz", "x packed\n")
+		for range 20 {
+			f.pass()
+			f.Wait(2 * time.Second)
+		}
+		if f.gaps > 0 || len(f.errs) != 2 {
+			t.Errorf("%d gaps, %q, want none", f.gaps, f.errs)
+		}
+	})
+	t.Run("removed while nobody followed", func(t *testing.T) {
+		f := follow(t, map[string]string{"a": "x0\n"}, nil, "logs/*")
+		f.add("a", "x1\n")
+		f.must(os.Remove(f.path("a")))
+		f.add("a.1.xz", "x packed\n")
+		f.again()
+		pack(f)
+	})
+}
+
 // A listener that leaves in the middle of a block gets the rest of it later, and nothing twice.
 func TestAFollowGoesOnWithinABlock(t *testing.T) {
 	f := follow(t, map[string]string{"a": ""}, func(o *search.Options) { o.Report = search.Parts; o.ByteOffsets = true }, "logs/*")

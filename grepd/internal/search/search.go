@@ -59,13 +59,13 @@
 // same content as another file, of a related name or with 4 KiB or more of it, may be the copy that copytruncate makes: it
 // waits for 2 s, or for good if it is that large, and when the other one is truncated it is read on from where that
 // was. A compressed one has to stay as it is for 1 s; it is passed over if it expands to what was followed,
-// and else searched wholly.
+// and else searched wholly. One of a kind that cannot be expanded, as .xz, is passed over, which is told once for each kind.
 //
 // That a file was truncated shows in its size, or in the 256 bytes before the place where it is read, which are read again with
 // what follows. It is told, and the file is read from its beginning; what was appended before that and is in no copy is lost, and
 // nobody can say how much it was. What is known to be lost is a [FileError] with Gap: the line without an end of a file that is
 // truncated or gone, and the rest of a file that another Follow has left and that is found nowhere, under no name and in
-// no copy, compressed or not.
+// no copy, compressed or not, or that may be in a copy that cannot be expanded.
 //
 // A [Place] says how far a file was searched. The sink hears of it before and after lines, so that it can
 // have another Follow go on with exactly the next line, in another process too: it counts the lines that it has received since in

@@ -6,6 +6,7 @@ import (
 	"io/fs"
 	"math"
 	"os"
+	"path/filepath"
 	"slices"
 	"strings"
 	"time"
@@ -32,6 +33,7 @@ type lostPlace struct {
 	until time.Time
 	left  int64 // bytes after the place that have been seen
 	found bool  // some file has what there was after it
+	over  bool  // a copy was found, and has nothing after it
 }
 
 // truncated goes on at the beginning of a file.
@@ -68,6 +70,7 @@ func (f *follower) leave(x *followed, p *Place, left int64) {
 			f.resume(y, p)
 			f.recall(y, y.f)
 			l.found = info.Size() > y.offset
+			l.over = !l.found
 		case held:
 			y.equal = info.Size()
 			f.takeOver(y)
@@ -116,7 +119,7 @@ func (f *follower) goOn(y *followed, size int64, has func(*Place) bool) bool {
 	if size > y.offset {
 		f.removeLost(best)
 	} else {
-		f.lost[best].Unread, f.lost[best].left = false, 0
+		f.lost[best].Unread, f.lost[best].left, f.lost[best].over = false, 0, true
 		f.newPlaces = append(f.newPlaces, f.lost[best].Place)
 	}
 	return true
@@ -298,8 +301,12 @@ func (f *follower) packedBefore(file *os.File, id fileID, path string, info fs.F
 // takePacked searches a compressed file that was there when the follow began, if what was there is to be searched.
 func (f *follower) takePacked(x *followed, c candidate) error {
 	f.packed[c.id] = &packedFile{size: c.info.Size(), modified: c.info.ModTime(), done: true}
-	if x.packed == uncompressed || f.past == nil || c.info.ModTime().UnixNano() < later(f.past.Since, -TimeSlack) {
+	if f.past == nil || c.info.Size() == 0 || c.info.ModTime().UnixNano() < later(f.past.Since, -TimeSlack) {
 		return c.f.Close()
+	}
+	if x.packed == uncompressed {
+		c.f.Close()
+		return f.sayUnexpanded(c.path)
 	}
 	x.history = math.MaxInt64
 	f.add(x)
@@ -313,7 +320,11 @@ func (f *follower) arrived(x *followed, c candidate) error {
 	p.done = true
 	if x.packed == uncompressed || c.info.Size() == 0 {
 		p.end(f)
-		return c.f.Close()
+		c.f.Close()
+		if p.old || c.info.Size() == 0 {
+			return nil
+		}
+		return f.unexpanded(c.path)
 	}
 	if p.place.File != 0 {
 		x.number = p.place.File // whose place this is from now on
@@ -328,6 +339,29 @@ func (f *follower) arrived(x *followed, c candidate) error {
 	}
 	f.add(x)
 	return nil
+}
+
+// unexpanded tells of a compressed file that has come and cannot be searched. It may have the rest of one that is lost.
+func (f *follower) unexpanded(path string) error {
+	best, common := -1, -1
+	for i := range f.lost {
+		l := &f.lost[i]
+		if n := commonPrefix(l.Path, path); n > common && !l.over && stem(l.Path) == stem(path) {
+			best, common = i, n
+		}
+	}
+	if best < 0 {
+		return f.sayUnexpanded(path)
+	}
+	l := f.lost[best]
+	f.removeLost(best)
+	return f.gap(l.Path, "what was written to it last may be lost: "+path+" may have it, which cannot be expanded here", l.left)
+}
+
+// sayUnexpanded says, once for all files of a kind, that one is passed over.
+func (f *follower) sayUnexpanded(path string) error {
+	return f.sayOnce("unexpanded "+filepath.Ext(path), FileError{Path: path, Warning: true,
+		Message: "is passed over, as are others of its kind: its name says that it is compressed, and it cannot be expanded here"})
 }
 
 // end says that there is nothing to be decided about the file any more.
