@@ -493,6 +493,29 @@ func TestWhatWasLostMeanwhileIsAGap(t *testing.T) {
 	}
 }
 
+// A binary file has no more lines, which is said: its writer goes on, perhaps in a file that is truncated.
+func TestABinaryFileIsFollowedNoFurtherUntilItIsTruncated(t *testing.T) {
+	f := follow(t, map[string]string{"a": ""}, nil, "logs/*")
+	f.add("a", "x1\n")
+	f.want("logs/a:x1")
+	f.add("a", "x\x00\nx2\n")
+	f.want("")
+	f.add("a", "x3\n")
+	f.want("")
+	if want := "logs/a: is followed no further, since it is binary: -a prints its lines all the same"; !slices.Equal(f.errs, []string{want}) {
+		t.Errorf("complaints %q, want %q", f.errs, want)
+	}
+	f.must(os.Truncate(f.path("a"), 0))
+	f.want("")
+	f.add("a", "x4\n")
+	f.want("logs/a:x4")
+	f.add("a", "x5\n")
+	f.want("logs/a:x5")
+	if len(f.errs) != 2 || f.gaps > 0 || len(f.ended) != 1 {
+		t.Errorf("complaints %q, %d files ended, want one more", f.errs, len(f.ended))
+	}
+}
+
 // What cannot be expanded is not searched, which is said once for each kind.
 func TestAFileThatCannotBeExpandedIsMentioned(t *testing.T) {
 	f := follow(t, map[string]string{"a": "x0\n", "old.xz": "old"}, nil, "logs/*")

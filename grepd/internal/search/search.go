@@ -50,7 +50,8 @@
 //
 // [Follow] goes on with what is written to files after it has begun. What was there is searched before only with Since, of which
 // the times of lines decide; what is new is handed out whatever its time, without a
-// line of the two being lost or doubled between them. A line counts when its newline is there.
+// line of the two being lost or doubled between them. A line counts when its newline is there. In a binary file none does after
+// the first that is withheld, until it is truncated, which is told.
 //
 // A file is who it is by device and inode, whatever its names, and is open for as long as it is followed. So
 // nothing is handed out twice when it is renamed, and what is written to it after that comes too: under the

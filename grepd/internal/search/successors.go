@@ -211,7 +211,7 @@ func (f *follower) intact() bool {
 // originalOf finds the file that a newcomer may be a copy of.
 func (f *follower) originalOf(y *followed, size int64) *followed {
 	for _, x := range f.files {
-		copies := x != y && x.own && !x.fresh && !x.done && x.packed == uncompressed && x.size > 0
+		copies := x != y && x.own && !x.fresh && x.packed == uncompressed && x.size > 0
 		if copies && mayBeCopy(x.path, y.path, size) && y.sameAs(x, size) {
 			return x
 		}
