@@ -134,6 +134,7 @@ type follower struct {
 	dirs         map[watched]bool
 	scans        int
 	scanAt       time.Time // when the next one is due
+	glanceAt     time.Time // when names are looked for next although other work is not over
 	toldAt       time.Time
 	caughtUp     bool
 	told         bool // that it is
@@ -248,6 +249,7 @@ func (f *follower) tell() error {
 // file comes before the file that has taken its place.
 func (f *follower) scan() error {
 	f.scans++
+	f.glanceAt = f.now().Add(scanEvery)
 	f.dirs = make(map[watched]bool)
 	for _, x := range f.files {
 		x.named, x.own = false, false

@@ -379,6 +379,7 @@ func (f *follower) count(x *followed) error {
 			return f.lose(x, err)
 		}
 		f.o.Progress.Bytes.Add(uint64(n))
+		f.glance()
 		if err := f.ctx.Err(); err != nil {
 			return err
 		}
@@ -408,7 +409,7 @@ func (f *follower) unpack(x *followed) error {
 	}
 	r, err := f.expander.open(x.f, info.Size(), x.packed)
 	if err == nil {
-		_, err = io.CopyN(io.Discard, r, x.offset)
+		_, err = io.CopyN(passing{f}, r, x.offset)
 	}
 	f.period(x)
 	b := &block{file: &file{progress: f.o.Progress}}
@@ -419,6 +420,7 @@ func (f *follower) unpack(x *followed) error {
 			return err
 		}
 		x.offset = s.offset
+		f.glance()
 		if err := f.spoken(x); err != nil {
 			return err
 		}

@@ -66,6 +66,28 @@ func (f *follower) await(call func() error) error {
 	}
 }
 
+// glance looks for names if it is time to, in the middle of work that takes long.
+func (f *follower) glance() {
+	select {
+	case <-f.named:
+	default:
+		if f.now().Before(f.glanceAt) {
+			return
+		}
+	}
+	began := f.now()
+	f.look()
+	f.glanceAt = f.now().Add(max(scanEvery, scanShare*f.now().Sub(began)))
+}
+
+// passing is a Writer for what is expanded only to be passed over, which may be 10 GiB.
+type passing struct{ f *follower }
+
+func (p passing) Write(data []byte) (int, error) {
+	p.f.glance()
+	return len(data), p.f.ctx.Err()
+}
+
 // look opens the files that have come since the last scan, and holds them for the next one. What is wrong with a path the
 // scan tells.
 func (f *follower) look() {

@@ -158,3 +158,26 @@ func awaitOpen(t *testing.T, path string) {
 		}
 	}
 }
+
+// A file that expands to very much is looked at as long as anybody waits, and other names are looked for meanwhile.
+func TestNamesAreLookedForWhileAFileIsExpanded(t *testing.T) {
+	f := follow(t, map[string]string{"a": ""}, func(o *search.Options) { o.Since = 1 }, "logs/none", "logs/c*")
+	f.add("a", "2020-01-01T00:00:00Z x\n"+strings.Repeat("no line of this kind is wanted\n", 500_000))
+	f.pack("a")
+	f.rename("a.gz", "c.gz")
+	f.pass() // it has to settle
+	f.Wait(2 * time.Second)
+	f.listener.held = func() { // its first line
+		f.Wait(time.Minute) // so that it is time to look
+		f.add("c.new", "x new\n")
+	}
+	f.pass()
+	if f.Held() != 1 {
+		t.Errorf("%d files are held, want the one that came meanwhile", f.Held())
+	}
+	f.must(os.Remove(f.path("c.new")))
+	f.pass()
+	if got, want := f.take(), "logs/c.gz:2020-01-01T00:00:00Z x logs/c.new:x new"; got != want {
+		t.Errorf("got %q, want %q", got, want)
+	}
+}

@@ -394,7 +394,7 @@ func (f *follower) expandsTo(x *followed, size int64, p *Place) bool {
 		}
 		skip = int64(p.Offset) - int64(len(tail))
 	}
-	if _, err := io.CopyN(io.Discard, r, skip); err != nil {
+	if _, err := io.CopyN(passing{f}, r, skip); err != nil {
 		return false
 	}
 	_, err = io.ReadFull(r, tail)
