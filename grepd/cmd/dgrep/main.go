@@ -75,7 +75,8 @@
 // "following N members" on standard error says that from then on lines are printed as they are written. Machines that fail,
 // leave, join and come back are told there, and so is what is lost: a gap. With --json these are records
 // of the types notice, node and gap. When the connection to grepd breaks, because that is upgraded or restarted, dgrep tries
-// for a minute to go on where it was.
+// for a minute to go on where it was. Whoever reads slowly, or stops the terminal for a while, loses nothing within the
+// bounds of package search, and no memory is taken for what waits.
 //
 // The clocks of all machines are compared when the following begins, and that of another one when it comes. A warning
 // says which differ as much as in a timeline; with --stats what each shows is told then, and how much was searched at the end.

@@ -13,15 +13,30 @@ func SetBlockBytes(o *Options, n int64) { o.blockBytes = n }
 type Stepper struct {
 	f     *follower
 	clock time.Time
+	named chan struct{}
 }
 
 // NewStepper prepares a follow that begins at some time.
 func NewStepper(ctx context.Context, m *Mounts, paths []string, o Options, fo FollowOptions, sink FollowSink, at time.Time) (*Stepper, error) {
-	s := &Stepper{clock: at}
+	s := &Stepper{clock: at, named: make(chan struct{})}
 	var err error
-	s.f, err = newFollower(ctx, m, paths, o, fo, sink, s.Clock)
+	if s.f, err = newFollower(ctx, m, paths, o, fo, sink, s.Clock); err == nil {
+		s.f.named, s.f.batch = s.named, 0
+	}
 	return s, err
 }
+
+// Look has a follow look for names that waits for its sink, which calls this.
+func (s *Stepper) Look() {
+	s.named <- struct{}{}
+	s.named <- struct{}{} // which it takes when it has looked
+}
+
+// SetHeldBytesMax says how large the files may be together that are held although they have no name.
+func (s *Stepper) SetHeldBytesMax(n int64) { s.f.heldBytesMax = n }
+
+// Held is how many files are held.
+func (s *Stepper) Held() int { return len(s.f.held) }
 
 // Pass looks at all files until there is nothing more to be searched.
 func (s *Stepper) Pass(names bool) error {

@@ -38,8 +38,9 @@ const (
 	saidMax = 1_000
 )
 
-// FollowSink takes what Follow finds. All calls come in order from the goroutine that called Follow, and may block: the
-// follow then reads later what is written meanwhile. An error ends the follow.
+// FollowSink takes what Follow finds. Calls come in order, one at a time, from goroutines of the follow's own, and
+// may block: the follow then reads later what is written meanwhile. An error ends the follow, which waits for a call
+// under way whatever becomes of its context.
 type FollowSink interface {
 	// Begin names a file before the first of its lines, and End ends one of which lines were handed out. Lines of
 	// different files alternate.
@@ -74,6 +75,7 @@ func Follow(ctx context.Context, m *Mounts, paths []string, o Options, fo Follow
 	defer f.close()
 	w := startWatch()
 	defer w.stop()
+	f.named = w.named
 	poll := time.NewTicker(cmp.Or(fo.Poll, pollDefault))
 	defer poll.Stop()
 	for {
@@ -122,14 +124,25 @@ type follower struct {
 	newPlaces []Place
 	packed    map[fileID]*packedFile
 	found     []candidate // by the scan under way
-	dirs      map[watched]bool
-	scans     int
-	scanAt    time.Time // when the next one is due
-	toldAt    time.Time
-	caughtUp  bool
-	told      bool // that it is
-	said      map[string]bool
+	// held are files that were found while the sink kept the follow waiting, and forgone those that could not be held.
+	held         []candidate
+	forgone      []forgone
+	holds        bool            // what is there at the beginning has been found, so that others are new
+	named        <-chan struct{} // that names may have changed
+	batch        time.Duration   // how long such changes may gather before they are looked at
+	heldBytesMax int64
+	dirs         map[watched]bool
+	scans        int
+	scanAt       time.Time // when the next one is due
+	glanceAt     time.Time // when names are looked for next although other work is not over
+	toldAt       time.Time
+	caughtUp     bool
+	told         bool // that it is
+	said         map[string]bool
 }
+
+// overfull is the key under which it is said that there are too many files.
+const overfull = ""
 
 // candidate is a file that a scan has found and that is not followed.
 type candidate struct {
@@ -137,6 +150,7 @@ type candidate struct {
 	path string
 	id   fileID
 	info fs.FileInfo
+	held bool // it was found earlier, and has no name any more under which it would be found
 }
 
 func newFollower(ctx context.Context, m *Mounts, paths []string, o Options, fo FollowOptions, sink FollowSink, now func() time.Time) (*follower, error) {
@@ -148,9 +162,11 @@ func newFollower(ctx context.Context, m *Mounts, paths []string, o Options, fo F
 	}
 	o.blockBytes = cmp.Or(o.blockBytes, BlockBytes)
 	f := &follower{
-		ctx: ctx, mounts: m, paths: paths, sink: sink, now: now, o: o, resumed: fo.Resume, away: fo.Away + awaySlack,
+		ctx: ctx, mounts: m, paths: paths, now: now, o: o, resumed: fo.Resume, away: fo.Away + awaySlack,
+		batch: batchTime, heldBytesMax: heldBytesMax,
 		byID: make(map[fileID]*followed), places: make(map[fileID]Place), packed: make(map[fileID]*packedFile), said: make(map[string]bool),
 	}
+	f.sink = &patientSink{f: f, to: sink}
 	f.o.Since = 0
 	f.w = newWorker(ctx, &f.o)
 	if o.Since != 0 {
@@ -173,6 +189,7 @@ func (f *follower) close() {
 	for _, x := range f.files {
 		x.f.Close()
 	}
+	closeAll(f.held)
 }
 
 // pass looks once at all files, after a look for their names if that is asked for. It tells whether there is more to be
@@ -232,6 +249,7 @@ func (f *follower) tell() error {
 // file comes before the file that has taken its place.
 func (f *follower) scan() error {
 	f.scans++
+	f.glanceAt = f.now().Add(scanEvery)
 	f.dirs = make(map[watched]bool)
 	for _, x := range f.files {
 		x.named, x.own = false, false
@@ -247,17 +265,21 @@ func (f *follower) scan() error {
 			break
 		}
 	}
+	if err == nil {
+		err = f.claim()
+	}
 	found := f.found
-	f.found = nil
 	slices.SortFunc(found, func(a, b candidate) int {
 		return cmp.Or(a.info.ModTime().Compare(b.info.ModTime()), cmp.Compare(b.path, a.path)) // x.1 is older than x
 	})
 	for i, c := range found {
+		f.found = found[i+1:]
 		if err == nil {
 			err = f.take(c)
 		}
 		if err != nil {
-			closeAll(found[i+1:])
+			closeAll(f.found)
+			f.found = nil
 			return err
 		}
 	}
@@ -301,6 +323,7 @@ func (f *follower) begun() error {
 		}
 	}
 	f.toldAt = f.now()
+	f.holds = true
 	return f.sink.Places(places, false)
 }
 
@@ -324,9 +347,9 @@ func (f *follower) find(file *os.File, path string, size int64) error {
 	}
 	if len(f.files)+len(f.found) >= FollowedMax {
 		file.Close()
-		return f.sayOnce("", FileError{Path: path, Message: fmt.Sprintf("not followed, and neither are others: more than %d files are to be; name fewer", FollowedMax)})
+		return f.sayOnce(overfull, FileError{Path: path, Message: fmt.Sprintf("not followed, and neither are others: more than %d files are to be; name fewer", FollowedMax)})
 	}
-	f.found = append(f.found, candidate{file, path, id, info})
+	f.found = append(f.found, candidate{f: file, path: path, id: id, info: info})
 	return nil
 }
 
@@ -354,7 +377,7 @@ func (f *follower) gap(path, message string, lost int64) error {
 // take begins to follow a file.
 func (f *follower) take(c candidate) error {
 	f.number++
-	x := &followed{f: c.f, id: c.id, path: c.path, number: f.number, size: c.info.Size(), named: true, own: true, grew: f.now()}
+	x := &followed{f: c.f, id: c.id, path: c.path, number: f.number, size: c.info.Size(), named: !c.held, own: !c.held, grew: f.now()}
 	x.sink = fileSink{x: x, to: f.sink}
 	packed := isPacked(c.path)
 	if packed {
@@ -366,6 +389,9 @@ func (f *follower) take(c candidate) error {
 	switch before := f.placeOf(c.f, c.id, c.path, x.size); {
 	case before != nil:
 		delete(f.places, c.id)
+		if packed {
+			f.packed[c.id] = &packedFile{size: c.info.Size(), modified: c.info.ModTime(), done: true}
+		}
 		f.resume(x, before)
 		f.recall(x, x.f)
 	case first && packed:
@@ -393,7 +419,9 @@ func (f *follower) placeOf(file *os.File, id fileID, path string, size int64) *P
 	case !known:
 		return nil
 	case packed && p.arrives(): // it is examined anyway
-	case p.Offset == 0 || packed:
+	case packed:
+		known = stem(p.Path) == stem(path)
+	case p.Offset == 0:
 		known = p.Path == path
 	default:
 		known = p.heldBy(file, size)
@@ -479,7 +507,10 @@ func (f *follower) forget() error {
 	kept := f.files[:0]
 	for i, x := range f.files {
 		over := !x.gone.IsZero() && now.Sub(x.gone) >= lingerTime && now.Sub(x.grew) >= lingerTime
-		if !over && !(x.done && x.packed != uncompressed) {
+		if x.packed != uncompressed { // another follow might take it for one that has just come
+			over = x.done && now.Sub(x.grew) >= awaySlack
+		}
+		if !over {
 			kept = append(kept, x)
 			continue
 		}
@@ -493,12 +524,15 @@ func (f *follower) forget() error {
 	return f.giveUp(now)
 }
 
-// drop closes a file. Where it is comes in handy if it turns up again, or a copy of it.
+// drop closes a file. Where it is comes in handy if it turns up again, or a copy of it. Where it has no name anywhere its
+// number may be that of another file next.
 func (f *follower) drop(x *followed) error {
 	p := x.place()
+	info, statErr := x.f.Stat()
+	removed := statErr == nil && nameless(info)
 	x.f.Close()
 	delete(f.byID, x.id)
-	if x.packed == uncompressed && len(f.places) < FollowedMax {
+	if x.packed == uncompressed && !removed && len(f.places) < FollowedMax {
 		f.places[x.id] = p
 	}
 	for _, y := range f.files {

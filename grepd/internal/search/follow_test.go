@@ -35,6 +35,8 @@ type listener struct {
 	caught bool
 	// failAfter is how many more lines are taken before a chunk is refused; below 0: any number.
 	failAfter int
+	// held is what happens while the next chunk is taken slowly; nil: it is taken at once.
+	held func()
 }
 
 var (
@@ -57,6 +59,10 @@ func (l *listener) Chunk(file uint32, c *search.Chunk) error {
 		return errHungUp
 	}
 	l.failAfter--
+	if held := l.held; held != nil {
+		l.held = nil
+		held()
+	}
 	if c.More {
 		return errors.New("a chunk says that more is to follow")
 	}
@@ -487,6 +493,107 @@ func TestWhatWasLostMeanwhileIsAGap(t *testing.T) {
 	}
 }
 
+// A binary file has no more lines, which is said: its writer goes on, perhaps in a file that is truncated.
+func TestABinaryFileIsFollowedNoFurtherUntilItIsTruncated(t *testing.T) {
+	f := follow(t, map[string]string{"a": ""}, nil, "logs/*")
+	f.add("a", "x1\n")
+	f.want("logs/a:x1")
+	f.add("a", "x\x00\nx2\n")
+	f.want("")
+	f.add("a", "x3\n")
+	f.want("")
+	if want := "logs/a: is followed no further, since it is binary: -a prints its lines all the same"; !slices.Equal(f.errs, []string{want}) {
+		t.Errorf("complaints %q, want %q", f.errs, want)
+	}
+	f.must(os.Truncate(f.path("a"), 0))
+	f.want("")
+	f.add("a", "x4\n")
+	f.want("logs/a:x4")
+	f.add("a", "x5\n")
+	f.want("logs/a:x5")
+	if len(f.errs) != 2 || f.gaps > 0 || len(f.ended) != 1 {
+		t.Errorf("complaints %q, %d files ended, want one more", f.errs, len(f.ended))
+	}
+}
+
+// What cannot be expanded is not searched, which is said once for each kind.
+func TestAFileThatCannotBeExpandedIsMentioned(t *testing.T) {
+	f := follow(t, map[string]string{"a": "x0\n", "old.xz": "old"}, nil, "logs/*")
+	for _, name := range []string{"a.1.xz", "a.2.xz", "a.1.Z", "a.gz", "a.bz2", "a.zip", "a.lz4"} {
+		f.add(name, "x packed\n")
+	}
+	f.add("empty.zip", "")
+	for range 3 {
+		f.want("")
+		f.Wait(2 * time.Second)
+	}
+	var said []string
+	for _, e := range f.errs {
+		path, message, _ := strings.Cut(e, ": ")
+		said = append(said, path)
+		if want := "is passed over, as are others of its kind: its name says that it is compressed, and it cannot be expanded here"; message != want {
+			t.Errorf("got %q", e)
+		}
+	}
+	slices.Sort(said)
+	if want := []string{"logs/a.1.Z", "logs/a.2.xz", "logs/a.bz2", "logs/a.gz", "logs/a.lz4", "logs/a.zip"}; !slices.Equal(said, want) || f.gaps > 0 {
+		t.Errorf("said of %q, want of %q; %d gaps", said, want, f.gaps)
+	}
+}
+
+func TestAFileThatCannotBeExpandedIsMentionedWhereHistoryIsAsked(t *testing.T) {
+	f := follow(t, map[string]string{"a.1.xz": "packed", "a.2.xz": "packed"}, func(o *search.Options) { o.Since = 1 }, "logs/*")
+	f.want("")
+	if len(f.errs) != 1 || !strings.Contains(f.errs[0], "is passed over") {
+		t.Errorf("complaints %q, want one", f.errs)
+	}
+}
+
+// The rest of a log may be in a compressed file that cannot be searched: then it is lost.
+func TestTheRestThatCannotBeExpandedIsAGap(t *testing.T) {
+	pack := func(f *following) {
+		f.add("a.1.xz", "x packed\n")
+		for range 20 {
+			f.pass()
+			f.Wait(2 * time.Second)
+		}
+		want := "logs/a: what was written to it last may be lost: logs/a.1.xz may have it, which cannot be expanded here"
+		if f.gaps != 1 || !slices.Contains(f.errs, want) {
+			t.Errorf("%d gaps, %q, want %q", f.gaps, f.errs, want)
+		}
+	}
+	t.Run("truncated", func(t *testing.T) {
+		f := follow(t, map[string]string{"a": "x0\n"}, nil, "logs/*")
+		f.add("a", "x1\n")
+		f.must(os.Truncate(f.path("a"), 0))
+		pack(f)
+	})
+	t.Run("truncated after a copy that was seen", func(t *testing.T) {
+		f := follow(t, map[string]string{"a": "x0\n"}, nil, "logs/*")
+		f.copy("a", "a.1")
+		f.pass()
+		f.must(os.Truncate(f.path("a"), 0))
+		f.pass()
+		f.must(os.Remove(f.path("a.1")))
+		f.add("a.1.xz", "x packed\n")
+		for range 20 {
+			f.pass()
+			f.Wait(2 * time.Second)
+		}
+		if f.gaps > 0 || len(f.errs) != 2 {
+			t.Errorf("%d gaps, %q, want none", f.gaps, f.errs)
+		}
+	})
+	t.Run("removed while nobody followed", func(t *testing.T) {
+		f := follow(t, map[string]string{"a": "x0\n"}, nil, "logs/*")
+		f.add("a", "x1\n")
+		f.must(os.Remove(f.path("a")))
+		f.add("a.1.xz", "x packed\n")
+		f.again()
+		pack(f)
+	})
+}
+
 // A listener that leaves in the middle of a block gets the rest of it later, and nothing twice.
 func TestAFollowGoesOnWithinABlock(t *testing.T) {
 	f := follow(t, map[string]string{"a": ""}, func(o *search.Options) { o.Report = search.Parts; o.ByteOffsets = true }, "logs/*")
@@ -629,7 +736,7 @@ func torture(t *testing.T, seed uint64) {
 	var got, trace []string
 	for range 150 {
 		log := []string{"a", "b"}[random.IntN(2)]
-		what := random.IntN(12)
+		what := random.IntN(13)
 		trace = append(trace, fmt.Sprint(what, log))
 		switch what {
 		case 0, 1, 2, 3:
@@ -664,6 +771,21 @@ func torture(t *testing.T, seed uint64) {
 				f.Wait(2 * time.Second)
 				pass()
 			}
+		case 9: // the listener is slow for once, while rotated logs are removed
+			f.listener.held = func() {
+				for range 1 + random.IntN(3) {
+					add(log)
+					if partial[log] == "" {
+						shift(log)
+						f.rename(log, log+".1")
+						f.add(log, "")
+					}
+					f.Look()
+					_ = os.Remove(f.path(fmt.Sprintf("%s.%d", log, rotated[log]))) // it may be compressed, or gone
+				}
+			}
+			pass()
+			f.listener.held = nil
 		default:
 			pass()
 		}

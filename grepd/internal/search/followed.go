@@ -192,8 +192,8 @@ func (f *follower) grow(x *followed) (more bool, err error) {
 	switch {
 	case err != nil:
 		return false, f.lose(x, err)
-	case x.done || x.looked && info.Size() == x.size && info.ModTime().Equal(x.modified):
-		return false, nil
+	case x.done && info.Size() >= x.offset || x.looked && info.Size() == x.size && info.ModTime().Equal(x.modified):
+		return false, nil // what is truncated may be wanted again
 	}
 	if info.Size() != x.size {
 		x.size, x.grew = info.Size(), f.now()
@@ -333,7 +333,10 @@ func (f *follower) search(x *followed, data []byte) error {
 	x.offset, x.scanned, x.tail, x.head = end, end, tail, head
 	f.period(x)
 	x.done = x.done || x.emitter.ended
-	return f.spoken(x)
+	if err := f.spoken(x); err != nil || !x.done || !x.emitter.file.Binary {
+		return err
+	}
+	return f.sink.Error(FileError{Path: x.path, Warning: true, Message: "is followed no further, since it is binary: -a prints its lines all the same"})
 }
 
 func (f *follower) searchBlock(x *followed, b *block) error {
@@ -376,6 +379,7 @@ func (f *follower) count(x *followed) error {
 			return f.lose(x, err)
 		}
 		f.o.Progress.Bytes.Add(uint64(n))
+		f.glance()
 		if err := f.ctx.Err(); err != nil {
 			return err
 		}
@@ -405,7 +409,7 @@ func (f *follower) unpack(x *followed) error {
 	}
 	r, err := f.expander.open(x.f, info.Size(), x.packed)
 	if err == nil {
-		_, err = io.CopyN(io.Discard, r, x.offset)
+		_, err = io.CopyN(passing{f}, r, x.offset)
 	}
 	f.period(x)
 	b := &block{file: &file{progress: f.o.Progress}}
@@ -416,6 +420,7 @@ func (f *follower) unpack(x *followed) error {
 			return err
 		}
 		x.offset = s.offset
+		f.glance()
 		if err := f.spoken(x); err != nil {
 			return err
 		}

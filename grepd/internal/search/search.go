@@ -50,7 +50,8 @@
 //
 // [Follow] goes on with what is written to files after it has begun. What was there is searched before only with Since, of which
 // the times of lines decide; what is new is handed out whatever its time, without a
-// line of the two being lost or doubled between them. A line counts when its newline is there.
+// line of the two being lost or doubled between them. A line counts when its newline is there. In a binary file none does after
+// the first that is withheld, until it is truncated, which is told.
 //
 // A file is who it is by device and inode, whatever its names, and is open for as long as it is followed. So
 // nothing is handed out twice when it is renamed, and what is written to it after that comes too: under the
@@ -59,13 +60,13 @@
 // same content as another file, of a related name or with 4 KiB or more of it, may be the copy that copytruncate makes: it
 // waits for 2 s, or for good if it is that large, and when the other one is truncated it is read on from where that
 // was. A compressed one has to stay as it is for 1 s; it is passed over if it expands to what was followed,
-// and else searched wholly.
+// and else searched wholly. One of a kind that cannot be expanded, as .xz, is passed over, which is told once for each kind.
 //
 // That a file was truncated shows in its size, or in the 256 bytes before the place where it is read, which are read again with
 // what follows. It is told, and the file is read from its beginning; what was appended before that and is in no copy is lost, and
 // nobody can say how much it was. What is known to be lost is a [FileError] with Gap: the line without an end of a file that is
 // truncated or gone, and the rest of a file that another Follow has left and that is found nowhere, under no name and in
-// no copy, compressed or not.
+// no copy, compressed or not, or that may be in a copy that cannot be expanded.
 //
 // A [Place] says how far a file was searched. The sink hears of it before and after lines, so that it can
 // have another Follow go on with exactly the next line, in another process too: it counts the lines that it has received since in
@@ -73,7 +74,11 @@
 //
 // The system tells of changes in the directories in which names were looked for (fsnotify). It tells of none on
 // network file systems, and forgets some when there are many, so files are looked at in any case each second, and names
-// every two. A follow that is held up by its sink reads later: nothing is kept for it.
+// every two. A file that comes and goes between two looks is never seen.
+//
+// A follow that is held up by its sink reads later: no line is kept for it. It goes on looking for names meanwhile, and has open
+// what it finds, up to FollowedMax files, so that what is rotated away before it is read is not lost. Of files that were removed
+// it keeps no more than 1 GiB, since their disk space is not free before that. What it cannot keep is a Gap.
 //
 // # Memory
 //
@@ -108,7 +113,8 @@
 //
 // Mounts may be used by any number of searches at once. Each Run starts its own workers and
 // has stopped them when it returns. A Sink is called by the goroutine that
-// called Run or Reader, and by no other; so is a FollowSink by the one that called Follow.
+// called Run or Reader, and by no other. A FollowSink is called by goroutines that Follow starts, one at a
+// time, and has waited for when it returns.
 package search
 
 import (

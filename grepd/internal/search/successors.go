@@ -6,6 +6,7 @@ import (
 	"io/fs"
 	"math"
 	"os"
+	"path/filepath"
 	"slices"
 	"strings"
 	"time"
@@ -32,6 +33,7 @@ type lostPlace struct {
 	until time.Time
 	left  int64 // bytes after the place that have been seen
 	found bool  // some file has what there was after it
+	over  bool  // a copy was found, and has nothing after it
 }
 
 // truncated goes on at the beginning of a file.
@@ -68,6 +70,7 @@ func (f *follower) leave(x *followed, p *Place, left int64) {
 			f.resume(y, p)
 			f.recall(y, y.f)
 			l.found = info.Size() > y.offset
+			l.over = !l.found
 		case held:
 			y.equal = info.Size()
 			f.takeOver(y)
@@ -116,7 +119,7 @@ func (f *follower) goOn(y *followed, size int64, has func(*Place) bool) bool {
 	if size > y.offset {
 		f.removeLost(best)
 	} else {
-		f.lost[best].Unread, f.lost[best].left = false, 0
+		f.lost[best].Unread, f.lost[best].left, f.lost[best].over = false, 0, true
 		f.newPlaces = append(f.newPlaces, f.lost[best].Place)
 	}
 	return true
@@ -208,7 +211,7 @@ func (f *follower) intact() bool {
 // originalOf finds the file that a newcomer may be a copy of.
 func (f *follower) originalOf(y *followed, size int64) *followed {
 	for _, x := range f.files {
-		copies := x != y && x.own && !x.fresh && !x.done && x.packed == uncompressed && x.size > 0
+		copies := x != y && x.own && !x.fresh && x.packed == uncompressed && x.size > 0
 		if copies && mayBeCopy(x.path, y.path, size) && y.sameAs(x, size) {
 			return x
 		}
@@ -254,12 +257,17 @@ type packedFile struct {
 	modified time.Time
 	since    time.Time // that it is as it is
 	done     bool      // it was searched, or is not to be
-	old      bool      // it was there already when the follow went on
-	place    Place     // what another follow is told while it is not known what the file is
+	old      bool      // it was dealt with already when the follow went on
+	place    Place     // what another follow is told while it is not known what the file is; File is 0 if it is told nothing
 }
 
 // arrives tells whether the place is one of a compressed file of which it was not known yet what it is.
 func (p *Place) arrives() bool { return p.Offset == 0 && p.History == 0 }
+
+// passedOver is the offset of a compressed file that was not searched, since it holds what was.
+const passedOver = math.MaxInt64
+
+func (p *Place) passedOver() bool { return p.Offset == passedOver }
 
 // packedBefore tells whether a compressed file is not to be looked at, or not yet.
 func (f *follower) packedBefore(file *os.File, id fileID, path string, info fs.FileInfo) bool {
@@ -267,7 +275,7 @@ func (f *follower) packedBefore(file *os.File, id fileID, path string, info fs.F
 		return false
 	}
 	before := f.placeOf(file, id, path, info.Size())
-	if before != nil && !before.arrives() {
+	if before != nil && !before.arrives() && !before.passedOver() {
 		return false
 	}
 	p := f.packed[id]
@@ -280,6 +288,9 @@ func (f *follower) packedBefore(file *os.File, id fileID, path string, info fs.F
 		if !old {
 			f.number++
 			p.place = Place{File: f.number, Path: path, Device: id.device, Inode: id.inode}
+			if before != nil && before.passedOver() {
+				p.old, p.place.Offset = true, passedOver
+			}
 			f.newPlaces = append(f.newPlaces, p.place)
 		}
 		return true
@@ -290,8 +301,12 @@ func (f *follower) packedBefore(file *os.File, id fileID, path string, info fs.F
 // takePacked searches a compressed file that was there when the follow began, if what was there is to be searched.
 func (f *follower) takePacked(x *followed, c candidate) error {
 	f.packed[c.id] = &packedFile{size: c.info.Size(), modified: c.info.ModTime(), done: true}
-	if x.packed == uncompressed || f.past == nil || c.info.ModTime().UnixNano() < later(f.past.Since, -TimeSlack) {
+	if f.past == nil || c.info.Size() == 0 || c.info.ModTime().UnixNano() < later(f.past.Since, -TimeSlack) {
 		return c.f.Close()
+	}
+	if x.packed == uncompressed {
+		c.f.Close()
+		return f.sayUnexpanded(c.path)
 	}
 	x.history = math.MaxInt64
 	f.add(x)
@@ -303,23 +318,58 @@ func (f *follower) takePacked(x *followed, c candidate) error {
 func (f *follower) arrived(x *followed, c candidate) error {
 	p := f.packed[c.id]
 	p.done = true
-	if !p.old {
-		p.place.Ended = true
-		f.newPlaces = append(f.newPlaces, p.place)
-	}
 	if x.packed == uncompressed || c.info.Size() == 0 {
-		return c.f.Close()
+		p.end(f)
+		c.f.Close()
+		if p.old || c.info.Size() == 0 {
+			return nil
+		}
+		return f.unexpanded(c.path)
+	}
+	if p.place.File != 0 {
+		x.number = p.place.File // whose place this is from now on
 	}
 	expands, _ := expandedSize(x.f, c.info.Size(), x.packed)
-	if f.goOn(x, expands, func(p *Place) bool { return f.expandsTo(x, c.info.Size(), p) }) {
-		f.add(x)
-		return nil
-	}
-	if p.old || f.searchedBefore(x, c.info.Size()) {
+	switch {
+	case f.goOn(x, expands, func(p *Place) bool { return f.expandsTo(x, c.info.Size(), p) }):
+	case p.old && p.place.File == 0:
 		return c.f.Close()
+	case p.old || f.searchedBefore(x, c.info.Size()):
+		x.offset, x.done = passedOver, true
 	}
 	f.add(x)
 	return nil
+}
+
+// unexpanded tells of a compressed file that has come and cannot be searched. It may have the rest of one that is lost.
+func (f *follower) unexpanded(path string) error {
+	best, common := -1, -1
+	for i := range f.lost {
+		l := &f.lost[i]
+		if n := commonPrefix(l.Path, path); n > common && !l.over && stem(l.Path) == stem(path) {
+			best, common = i, n
+		}
+	}
+	if best < 0 {
+		return f.sayUnexpanded(path)
+	}
+	l := f.lost[best]
+	f.removeLost(best)
+	return f.gap(l.Path, "what was written to it last may be lost: "+path+" may have it, which cannot be expanded here", l.left)
+}
+
+// sayUnexpanded says, once for all files of a kind, that one is passed over.
+func (f *follower) sayUnexpanded(path string) error {
+	return f.sayOnce("unexpanded "+filepath.Ext(path), FileError{Path: path, Warning: true,
+		Message: "is passed over, as are others of its kind: its name says that it is compressed, and it cannot be expanded here"})
+}
+
+// end says that there is nothing to be decided about the file any more.
+func (p *packedFile) end(f *follower) {
+	if p.place.File != 0 {
+		p.place.Ended = true
+		f.newPlaces = append(f.newPlaces, p.place)
+	}
 }
 
 // expandsTo tells whether a compressed file has what was searched up to a place.
@@ -344,7 +394,7 @@ func (f *follower) expandsTo(x *followed, size int64, p *Place) bool {
 		}
 		skip = int64(p.Offset) - int64(len(tail))
 	}
-	if _, err := io.CopyN(io.Discard, r, skip); err != nil {
+	if _, err := io.CopyN(passing{f}, r, skip); err != nil {
 		return false
 	}
 	_, err = io.ReadFull(r, tail)

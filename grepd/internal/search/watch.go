@@ -1,11 +1,13 @@
 package search
 
 import (
+	"cmp"
 	"context"
-	"errors"
 	"fmt"
+	"maps"
 	"path"
 	"path/filepath"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -30,12 +32,13 @@ type watch struct {
 	err     error             // why
 	dirs    map[string]bool
 	names   atomic.Bool   // names may have changed
+	named   chan struct{} // tells that too, while the sink keeps the follow waiting; capacity 1
 	wakes   chan struct{} // capacity 1
 	group   sync.WaitGroup
 }
 
 func startWatch() *watch {
-	w := &watch{dirs: make(map[string]bool), wakes: make(chan struct{}, 1)}
+	w := &watch{dirs: make(map[string]bool), named: make(chan struct{}, 1), wakes: make(chan struct{}, 1)}
 	if w.watcher, w.err = fsnotify.NewWatcher(); w.err == nil {
 		w.group.Go(w.listen)
 	}
@@ -71,9 +74,15 @@ func (w *watch) listen() {
 func (w *watch) wake(names bool) {
 	if names {
 		w.names.Store(true)
+		signal(w.named)
 	}
+	signal(w.wakes)
+}
+
+// signal leaves a signal, unless one is there already.
+func signal(c chan<- struct{}) {
 	select {
-	case w.wakes <- struct{}{}:
+	case c <- struct{}{}:
 	default:
 	}
 }
@@ -101,16 +110,22 @@ func (w *watch) await(ctx context.Context, poll <-chan time.Time, more bool) err
 }
 
 // watch watches the directories in which the last scan has looked for names, and no others. It says where
-// that cannot be done.
+// that cannot be done, once: there files are found by looking.
 func (f *follower) watch(w *watch) error {
 	if w.watcher == nil {
 		return f.sayUnwatched(f.paths[0], w.err)
 	}
 	wanted := make(map[string]bool)
-	for dir := range f.dirs {
+	dirs := slices.SortedFunc(maps.Keys(f.dirs), func(a, b watched) int {
+		return cmp.Or(cmp.Compare(a.mount.name, b.mount.name), cmp.Compare(a.dir, b.dir))
+	})
+	for _, dir := range dirs {
 		real := filepath.Join(dir.mount.dir, filepath.FromSlash(dir.dir))
 		if len(wanted) == watchesMax {
-			return f.sayUnwatched(path.Join(dir.mount.name, dir.dir), fmt.Errorf("of more than %d directories", watchesMax))
+			if err := f.sayUnwatched(path.Join(dir.mount.name, dir.dir), fmt.Errorf("of more than %d directories", watchesMax)); err != nil {
+				return err
+			}
+			break
 		}
 		wanted[real] = true
 		if !dir.exists() {
@@ -118,7 +133,10 @@ func (f *follower) watch(w *watch) error {
 		}
 		// One that is watched already may have been replaced since.
 		if err := w.watcher.Add(real); err != nil {
-			return f.sayUnwatched(path.Join(dir.mount.name, dir.dir), err)
+			if err := f.sayUnwatched(path.Join(dir.mount.name, dir.dir), err); err != nil {
+				return err
+			}
+			continue
 		}
 		if !w.dirs[real] {
 			w.dirs[real] = true
@@ -127,10 +145,8 @@ func (f *follower) watch(w *watch) error {
 	}
 	for dir := range w.dirs {
 		if !wanted[dir] {
-			// It may be gone, and its watch with it.
-			if err := w.watcher.Remove(dir); err != nil && !errors.Is(err, fsnotify.ErrNonExistentWatch) {
-				return f.sayUnwatched(dir, err)
-			}
+			// It may be gone, and its watch with it; and one that stays only wakes the follow in vain.
+			_ = w.watcher.Remove(dir)
 			delete(w.dirs, dir)
 		}
 	}
