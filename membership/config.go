@@ -34,8 +34,9 @@ type Config struct {
 	// longer bound is less traffic. Zero means 2 s.
 	DetectWithin time.Duration
 
-	// SpreadWithin is the bound on the time from a change until all live lists have it.
-	// Zero means 6 s.
+	// SpreadWithin is the bound on the time from a change until all live lists have it. It
+	// changes nothing that the node does: a configuration that cannot keep it is refused, and
+	// an audit judges by it. Zero means 6 s; an hour is the most.
 	SpreadWithin time.Duration
 
 	// Rand is the node's only source of randomness: jitter and choice of helpers.
@@ -49,6 +50,7 @@ const (
 	detectWithinDefault = 2 * time.Second
 	detectWithinMax     = 60 * time.Second
 	spreadWithinDefault = 6 * time.Second
+	spreadWithinMax     = time.Hour
 	gatewaysMax         = 16
 )
 
@@ -93,6 +95,9 @@ func (c Config) check() error {
 	if b.Interval < intervalMin || c.DetectWithin > detectWithinMax {
 		return fail("cannot detect within %v, want %v to %v: %v of it are margin and doubt, and what is left is the heartbeat interval, at least %v",
 			c.DetectWithin, detectMargin+doubtWindow+intervalMin, detectWithinMax, detectMargin+doubtWindow, intervalMin)
+	}
+	if c.SpreadWithin > spreadWithinMax {
+		return fail("spreading within %v is no bound, want at most %v", c.SpreadWithin, spreadWithinMax)
 	}
 	if c.SpreadWithin < b.All {
 		return fail("cannot spread within %v: for %d members it takes up to %v\n%v", c.SpreadWithin, membersMax, b.All, b)
