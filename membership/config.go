@@ -130,8 +130,8 @@ const (
 	// pauseMax is the longest pause of a member that its monitors do not agree to take for its
 	// end, and some slack.
 	pauseMax = 1200 * time.Millisecond
-	// wrongedFor is how long monitors do not agree about a member after one has doubted it for
-	// nothing: it pauses, or packets are lost.
+	// wrongedFor is how long a monitor does not go by what the others agree about a member after
+	// it has doubted it for nothing: the member pauses, or packets are lost.
 	wrongedFor  = 15 * time.Minute
 	agreeingMax = 2 * maxFailuresMax
 	// heldProbeEvery is how often a node that is cut off looks whether it still is.
