@@ -44,6 +44,8 @@
 // the difference between two clocks is an error of the result. When a member joins, the logs
 // tell it from its gateway's clock: the newcomer pulled the list before the gateway
 // admitted it, and entered after that. The Report has these differences; it corrects nothing.
+// A clock that is behind makes others look late; one that is ahead by more than the bound makes
+// a member look as if it had joined too late for a change, and that change is Open then.
 //
 // # Memory
 //
