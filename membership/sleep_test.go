@@ -86,3 +86,18 @@ func TestMonitorThatSleptInADoubtAsksAnew(t *testing.T) {
 		}
 	}
 }
+
+// TestLongSleeperJoinsAnew: a list that is older than forgetAfter is worth nothing.
+func TestLongSleeperJoinsAnew(t *testing.T) {
+	for slept, want := range map[time.Duration]Phase{forgetAfter: InGroup, forgetAfter + time.Second: Joining} {
+		node := testMember(t, 10)
+		run(node, 0)
+		self, now := node.Self(), node.now
+		now.Mono = node.Wake() + slept
+		now.Wall = now.Wall.Add(now.Mono - node.now.Mono)
+		node.Tick(now)
+		if node.Phase() != want || (node.Self() == self) != (want == InGroup) {
+			t.Errorf("having slept for %v it is %v, %v; want %v", slept, node.Self(), node.Phase(), want)
+		}
+	}
+}
