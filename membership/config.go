@@ -34,8 +34,9 @@ type Config struct {
 	// longer bound is less traffic. Zero means 2 s.
 	DetectWithin time.Duration
 
-	// SpreadWithin is the bound on the time from a change until all live lists have it.
-	// Zero means 6 s.
+	// SpreadWithin is the bound on the time from a change until all live lists have it. It
+	// changes nothing that the node does: a configuration that cannot keep it is refused, and
+	// an audit judges by it. Zero means 6 s; an hour is the most.
 	SpreadWithin time.Duration
 
 	// Rand is the node's only source of randomness: jitter and choice of helpers.
@@ -49,6 +50,7 @@ const (
 	detectWithinDefault = 2 * time.Second
 	detectWithinMax     = 60 * time.Second
 	spreadWithinDefault = 6 * time.Second
+	spreadWithinMax     = time.Hour
 	gatewaysMax         = 16
 )
 
@@ -94,6 +96,9 @@ func (c Config) check() error {
 		return fail("cannot detect within %v, want %v to %v: %v of it are margin and doubt, and what is left is the heartbeat interval, at least %v",
 			c.DetectWithin, detectMargin+doubtWindow+intervalMin, detectWithinMax, detectMargin+doubtWindow, intervalMin)
 	}
+	if c.SpreadWithin > spreadWithinMax {
+		return fail("spreading within %v is no bound, want at most %v", c.SpreadWithin, spreadWithinMax)
+	}
 	if c.SpreadWithin < b.All {
 		return fail("cannot spread within %v: for %d members it takes up to %v\n%v", c.SpreadWithin, membersMax, b.All, b)
 	}
@@ -125,8 +130,8 @@ const (
 	// pauseMax is the longest pause of a member that its monitors do not agree to take for its
 	// end, and some slack.
 	pauseMax = 1200 * time.Millisecond
-	// wrongedFor is how long monitors do not agree about a member after one has doubted it for
-	// nothing: it pauses, or packets are lost.
+	// wrongedFor is how long a monitor does not go by what the others agree about a member after
+	// it has doubted it for nothing: the member pauses, or packets are lost.
 	wrongedFor  = 15 * time.Minute
 	agreeingMax = 2 * maxFailuresMax
 	// heldProbeEvery is how often a node that is cut off looks whether it still is.

@@ -2,6 +2,7 @@ package membership
 
 import (
 	"errors"
+	"math"
 	"math/rand/v2"
 	"net/netip"
 	"strings"
@@ -28,6 +29,7 @@ func TestConfigurationsThatCannotWorkAreRefusedWithTheReason(t *testing.T) {
 		"too many failures":   {func(c *Config) { c.MaxFailures = 9 }, "1 to 8"},
 		"detection too fast":  {func(c *Config) { c.DetectWithin = 900 * time.Millisecond }, "want 1s to 1m0s"},
 		"spreading too fast":  {func(c *Config) { c.SpreadWithin = 3 * time.Second }, "= every change is in all live lists"},
+		"spreading too slow":  {func(c *Config) { c.SpreadWithin = math.MaxInt64 }, "want at most 1h0m0s"},
 		"detection too slow":  {func(c *Config) { c.DetectWithin = 5 * time.Second }, "cannot spread within 6s"},
 		"no randomness":       {func(c *Config) { c.Rand = nil }, "randomness"},
 	} {

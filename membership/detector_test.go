@@ -96,3 +96,31 @@ func TestRestoredLinkIsNotYoung(t *testing.T) {
 		t.Errorf("the base delay of a restored link is %v, want %v as before", got, slow)
 	}
 }
+
+// TestDoubtForNothingEndsAgreement: a monitor that has doubted a member for nothing lately, which
+// pauses then or has lost packets, waits for the deadline whatever its co-monitors say.
+func TestDoubtForNothingEndsAgreement(t *testing.T) {
+	node := testMember(t, 10)
+	m := &node.detector.monitors[0]
+	run(node, node.bounds.Doubt)
+	for _, c := range node.monitorsOf(m.target) {
+		m.agreeing = append(m.agreeing, c.Addr)
+	}
+	if !m.doubting || !node.agreed(m) {
+		t.Fatal("the silent member is not doubted, or its monitors do not agree")
+	}
+	m.stamp, m.fresh = time.Second, node.now.Mono
+	node.reconsider(m)
+	ended := node.now.Mono
+	if m.doubting {
+		t.Fatal("the member that spoke is doubted still")
+	}
+	for _, c := range node.monitorsOf(m.target) {
+		m.agreeing = append(m.agreeing, c.Addr)
+	}
+	for after, want := range map[time.Duration]bool{0: false, wrongedFor - 1: false, wrongedFor: true} {
+		if node.now.Mono = ended + after; node.agreed(m) != want {
+			t.Errorf("%v after a doubt for nothing they agree: %t, want %t", after, !want, want)
+		}
+	}
+}

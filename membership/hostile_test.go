@@ -79,6 +79,27 @@ func TestForgedIncarnationLocksNobodyOut(t *testing.T) {
 	}
 }
 
+// TestForgedIncarnationIsOutdoneOnceTheClocksAllow: what one whose clock is ahead takes for
+// possible its victim takes for a forgery, but not for longer than the clocks differ.
+func TestForgedIncarnationIsOutdoneOnceTheClocksAllow(t *testing.T) {
+	const behind = time.Hour
+	victim := testMember(t, 10)
+	highest := uint64(victim.now.Wall.Add(behind).UnixNano()) + uint64(incarnationAhead)
+	recall := &Message{Kind: Recall, Sender: ID{testAddr(3), 1}, Incarnation: highest, State: Failed}
+	victim.Step(victim.now, testAddr(3), recall)
+	run(victim, time.Second)
+	if victim.Self().Incarnation != 1 {
+		t.Errorf("an hour early the victim goes on as %v", victim.Self())
+	}
+	now := victim.now
+	now.Wall = now.Wall.Add(behind)
+	victim.Step(now, testAddr(3), recall)
+	run(victim, time.Second)
+	if victim.Self().Incarnation <= highest {
+		t.Errorf("an hour later the victim is %v, want more than %d", victim.Self(), highest)
+	}
+}
+
 func TestFloodOfStrangersIsBounded(t *testing.T) {
 	node := testMember(t, 10)
 	seq := uint64(0)

@@ -55,3 +55,49 @@ func TestSleeperForgetsWhatItHadToSpread(t *testing.T) {
 		t.Errorf("two seconds after its sleep it is %v, %v; a second before it was %v", node.Self(), node.Phase(), self)
 	}
 }
+
+// TestMonitorThatSleptInADoubtAsksAnew: the questions of a doubt were in vain, then the monitor
+// itself slept, and wakes after the deadline. What it has not heard meanwhile proves nothing.
+func TestMonitorThatSleptInADoubtAsksAnew(t *testing.T) {
+	const asleep = latenessMax + 200*time.Millisecond
+	for _, slept := range []bool{false, true} {
+		node := testMember(t, 10)
+		target := node.detector.monitors[0].target
+		now := node.now
+		tick := func(d time.Duration) {
+			now.Mono, now.Wall = now.Mono+d, now.Wall.Add(d)
+			node.Step(now, testAddr(3), &Message{Kind: Ack, Sender: ID{testAddr(3), 1}}) // it is not cut off
+			node.Tick(now)
+			node.Ready()
+		}
+		for m := node.detector.monitor(target.ID); m.rounds < roundsMin; {
+			tick(10 * time.Millisecond)
+		}
+		for left := asleep; left > 0; {
+			step := 10 * time.Millisecond
+			if slept {
+				step = asleep
+			}
+			tick(step)
+			left -= step
+		}
+		if declared := !node.list.get(target.Addr).Live(); declared == slept {
+			t.Errorf("slept: %t, declared: %t", slept, declared)
+		}
+	}
+}
+
+// TestLongSleeperJoinsAnew: a list that is older than forgetAfter is worth nothing.
+func TestLongSleeperJoinsAnew(t *testing.T) {
+	for slept, want := range map[time.Duration]Phase{forgetAfter: InGroup, forgetAfter + time.Second: Joining} {
+		node := testMember(t, 10)
+		run(node, 0)
+		self, now := node.Self(), node.now
+		now.Mono = node.Wake() + slept
+		now.Wall = now.Wall.Add(now.Mono - node.now.Mono)
+		node.Tick(now)
+		if node.Phase() != want || (node.Self() == self) != (want == InGroup) {
+			t.Errorf("having slept for %v it is %v, %v; want %v", slept, node.Self(), node.Phase(), want)
+		}
+	}
+}

@@ -78,9 +78,7 @@ func newLoop(cfg Config, d *Driver) (*loop, error) {
 	if cfg.Node.Rand == nil {
 		cfg.Node.Rand = newRand()
 	}
-	if l.state, err = openState(cfg.StateFile); err != nil {
-		return nil, err
-	}
+	l.state = openState(cfg.StateFile)
 	cfg.Node.Known = append(cfg.Node.Known, l.state.known...)
 	if err := l.newNode(cfg); err != nil {
 		l.state.close()

@@ -1,12 +1,12 @@
 package udp
 
 import (
-	"errors"
 	"fmt"
-	"io/fs"
+	"io"
 	"net/netip"
 	"os"
 	"strings"
+	"syscall"
 
 	"github.com/google/renameio/v2"
 
@@ -22,25 +22,44 @@ type stateFile struct {
 	done  chan struct{}
 }
 
-// knownMax bounds what is kept: enough to find a group again.
-const knownMax = 1000
+const (
+	// knownMax bounds what is kept: enough to find a group again.
+	knownMax = 1000
+	// stateBytesMax bounds what is read: as many of the longest addresses, and their line ends.
+	stateBytesMax = knownMax * (len("[ffff:ffff:ffff:ffff:ffff:ffff:ffff:ffff]:65535") + 2)
+)
 
-// openState reads the file, which need not exist yet. With an empty path nothing is kept.
-func openState(path string) (*stateFile, error) {
+// openState reads the file. With an empty path nothing is kept.
+func openState(path string) *stateFile {
 	s := &stateFile{path: path, views: make(chan View, 1), done: make(chan struct{})}
 	if path != "" {
-		content, err := os.ReadFile(path)
-		if err != nil && !errors.Is(err, fs.ErrNotExist) {
-			return nil, fmt.Errorf("read the last known members: %w", err)
-		}
-		s.known = parseState(string(content))
+		s.known = parseState(readState(path))
 	}
 	go s.write()
-	return s, nil
+	return s
 }
 
-// parseState reads addresses, and passes over what is not one: the file helps, but it must
-// never keep a node from starting.
+// readState returns what is in the file, and nothing where it cannot be read or is none: the
+// file helps, but it must never keep a node from starting. Most nodes need it never, and a
+// gateway that founds a group for want of it is found by the old one.
+func readState(path string) string {
+	// Without O_NONBLOCK opening a named pipe waits for whoever writes to it.
+	file, err := os.OpenFile(path, os.O_RDONLY|syscall.O_NONBLOCK, 0)
+	if err != nil {
+		return ""
+	}
+	defer file.Close()
+	if info, err := file.Stat(); err != nil || !info.Mode().IsRegular() {
+		return ""
+	}
+	content, err := io.ReadAll(io.LimitReader(file, int64(stateBytesMax)))
+	if err != nil {
+		return ""
+	}
+	return string(content)
+}
+
+// parseState reads addresses, and passes over what is not one.
 func parseState(content string) (known []netip.AddrPort) {
 	for line := range strings.Lines(content) {
 		addr, err := netip.ParseAddrPort(strings.TrimSpace(line))

@@ -222,8 +222,10 @@ func (o *options) check(c *cli.Context) error {
 		return fmt.Errorf("--%s names no directory", flagLogDir)
 	case c.IsSet(flagFailures) && o.maxFailures == 0:
 		return fmt.Errorf("--%s has to be above 0", flagFailures)
-	case c.IsSet(flagDetect) && o.detect <= 0 || c.IsSet(flagSpread) && o.spread <= 0:
-		return errors.New("a time to detect or to spread within has to be above 0")
+	case c.IsSet(flagDetect) && o.detect <= 0:
+		return fmt.Errorf("--%s %v: has to be above 0", flagDetect, o.detect)
+	case c.IsSet(flagSpread) && o.spread <= 0:
+		return fmt.Errorf("--%s %v: has to be above 0", flagSpread, o.spread)
 	}
 	if o.membership {
 		return nil

@@ -44,6 +44,8 @@
 // the difference between two clocks is an error of the result. When a member joins, the logs
 // tell it from its gateway's clock: the newcomer pulled the list before the gateway
 // admitted it, and entered after that. The Report has these differences; it corrects nothing.
+// A clock that is behind makes others look late; one that is ahead by more than the bound makes
+// a member look as if it had joined too late for a change, and that change is Open then.
 //
 // # Memory
 //
@@ -90,7 +92,8 @@ var ErrTooMuch = fmt.Errorf("more than %d changes of lists, or %d members: ask f
 type Config struct {
 	// DetectWithin and SpreadWithin are the bounds.
 	DetectWithin, SpreadWithin time.Duration
-	// Since leaves out changes that were in a list earlier. The zero time leaves out none.
+	// Since leaves out changes that were in a list earlier. The zero time leaves out none, and
+	// so does any before 1970.
 	Since time.Time
 	// Asked is when the logs began to be read. A list that lacks a change whose bound was not
 	// over by then is not late yet.
@@ -188,6 +191,9 @@ func parseVia(text string) via {
 
 // New returns an Audit that has read nothing.
 func New(cfg Config) *Audit {
+	if cfg.Since.Before(time.Unix(0, 0)) {
+		cfg.Since = time.Time{} // times are compared in nanoseconds, which do not reach back to 1600
+	}
 	a := &Audit{cfg: cfg, keepFrom: math.MinInt64, byAddr: make(map[string]*machine)}
 	if !cfg.Since.IsZero() {
 		// What a list had shortly before says what it had to lose.

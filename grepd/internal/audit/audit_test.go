@@ -268,3 +268,15 @@ func TestLinesFromBeforeSinceAreNotKept(t *testing.T) {
 		t.Errorf("%d lines kept, want 1", a.sightings)
 	}
 }
+
+// TestSinceLongAgoLeavesOutNothing: nanoseconds in 64 bits begin in 1677, and a time before
+// used to be one far ahead, since which nothing had changed and all bounds had held.
+func TestSinceLongAgoLeavesOutNothing(t *testing.T) {
+	for _, year := range []int{-1, 1, 1600, 1969, 1970} {
+		a := New(Config{SpreadWithin: 6 * time.Second, Since: time.Date(year, 2, 1, 0, 0, 0, 0, time.UTC), Asked: clock("100")})
+		addAll(t, a, longLog([]byte("1 a1 JOIN a1 self\n")))
+		if changes := a.Report().Changes; len(changes) != 1 {
+			t.Errorf("since %d: %d changes, want 1", year, len(changes))
+		}
+	}
+}

@@ -168,9 +168,16 @@ func (j *judge) judge(m *machine, l *life, k kind, next int64) Change {
 // count looks at each list that is due, and returns the last that has the change.
 func (j *judge) count(out *Change, m *machine, l *life, k kind, due, next int64) (last sighting) {
 	first := l.changes[k].first.at
+	var ahead []string // by whose clocks they joined too late to have it
 	for i, other := range j.machines {
+		if other == m {
+			continue
+		}
 		s := j.memberFrom(i, first, due)
-		if other == m || s == nil {
+		if s == nil {
+			if s := j.aheadOf(i, first, due); s != nil && other.read {
+				ahead = append(ahead, s.life.id)
+			}
 			continue
 		}
 		has := j.have[i]
@@ -189,7 +196,24 @@ func (j *judge) count(out *Change, m *machine, l *life, k kind, due, next int64)
 		}
 	}
 	slices.Sort(out.Lists.Missing)
+	if len(ahead) > 0 {
+		slices.Sort(ahead)
+		out.open("the clock of %s is so far ahead that its list cannot be judged", naming(ahead))
+	}
 	return last
+}
+
+// aheadOf returns the life in which a machine was a member at a time by what others wrote of
+// it, but not even by the end of the bound by what it wrote itself, or nil. Its clock is ahead
+// by more than the bound, and without a word its list would not be due.
+func (j *judge) aheadOf(machine int, from, to int64) *span {
+	for i := range j.spans[machine] {
+		s := &j.spans[machine][i]
+		if c := &s.life.changes[join]; s.life.entered > to && s.until > to && c.by != nil && c.first.at <= from {
+			return s
+		}
+	}
+	return nil
 }
 
 // memberFrom returns the life in which a machine was a member from one time to another, or

@@ -376,7 +376,8 @@ func (m *Query) XXX_DiscardUnknown() {
 
 var xxx_messageInfo_Query proto.InternalMessageInfo
 
-// Report answers a Query with a newer stamp.
+// Report answers a Query, at once with what the sender knows, and again when it hears of
+// something newer than the asker has.
 type Report struct {
 	Seq    uint64 `protobuf:"varint,1,opt,name=seq,proto3" json:"seq,omitempty"`
 	Target *ID    `protobuf:"bytes,2,opt,name=target,proto3" json:"target,omitempty"`
@@ -659,7 +660,7 @@ func (m *Join) XXX_DiscardUnknown() {
 
 var xxx_messageInfo_Join proto.InternalMessageInfo
 
-// Welcome answers a Join.
+// Welcome answers a Join, and with FORMING also Ranges.
 type Welcome struct {
 	Seq     uint64          `protobuf:"varint,1,opt,name=seq,proto3" json:"seq,omitempty"`
 	Verdict Welcome_Verdict `protobuf:"varint,2,opt,name=verdict,proto3,enum=grepd.wire.v1.Welcome_Verdict" json:"verdict,omitempty"`
