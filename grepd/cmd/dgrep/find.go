@@ -9,6 +9,7 @@ import (
 
 	"github.com/aksinghdce/cluster-membership-service/grepd/internal/fields"
 	"github.com/aksinghdce/cluster-membership-service/grepd/internal/tally"
+	"github.com/aksinghdce/cluster-membership-service/grepd/internal/when"
 	"github.com/aksinghdce/cluster-membership-service/shared/proto/greppb"
 )
 
@@ -59,9 +60,9 @@ func (p *parser) assembleFind(now time.Time) error {
 		if bound.text == "" {
 			continue
 		}
-		at, err := parseWhen(bound.option, bound.text, now)
+		at, err := when.Parse(bound.text, now)
 		if err != nil {
-			return err
+			return fmt.Errorf("--%s %q: %w", bound.option, bound.text, err)
 		}
 		*bound.nanos = at.UnixNano()
 	}

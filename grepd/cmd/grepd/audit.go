@@ -9,12 +9,13 @@ import (
 	"github.com/urfave/cli/v2"
 
 	"github.com/aksinghdce/cluster-membership-service/grepd/internal/audit"
+	"github.com/aksinghdce/cluster-membership-service/grepd/internal/when"
 )
 
 const flagSince = "since"
 
 var asksAudit = append(slices.Clip(asksJSON), &cli.StringFlag{
-	Name: flagSince, Usage: "judge the changes since `TIME`: so long ago (10m), or RFC 3339", DefaultText: "all that the logs hold",
+	Name: flagSince, Usage: "judge the changes since `TIME`: how long ago (10m, 3d), a time (06:40, 2026-11-22T06:40), today or yesterday", DefaultText: "all that the logs hold",
 })
 
 const auditDescription = `Reads the JOIN, LEAVE and FAIL events in the logs of all live members, and prints for each
@@ -77,20 +78,17 @@ func verdict(report *audit.Report) error {
 	return fmt.Errorf("the audit is open: %s", report.Brief())
 }
 
-// parseSince reads a time, or how long ago it was. An empty text is the zero time.
+// parseSince reads the time after --since. An empty text is the zero time.
 func parseSince(text string, now time.Time) (time.Time, error) {
 	if text == "" {
 		return time.Time{}, nil
 	}
-	since, err := time.Parse(time.RFC3339, text)
-	if ago, agoErr := time.ParseDuration(text); agoErr == nil {
-		since, err = now.Add(-ago), nil
+	since, err := when.Parse(text, now)
+	if err == nil && since.After(now) {
+		err = errors.New("that is yet to come")
 	}
-	switch {
-	case err != nil:
-		return time.Time{}, fmt.Errorf("--%s %q: want so long ago, like 10m, or a time like %s", flagSince, text, now.UTC().Format(time.RFC3339))
-	case since.After(now):
-		return time.Time{}, errors.New("--" + flagSince + " " + text + ": that is yet to come")
+	if err != nil {
+		return time.Time{}, fmt.Errorf("--%s %q: %w", flagSince, text, err)
 	}
 	return since, nil
 }

@@ -36,6 +36,7 @@ func TestSinceIsATimeOrHowLongAgo(t *testing.T) {
 		"":                          {},
 		"10m":                       now.Add(-10 * time.Minute),
 		"0s":                        now,
+		"yesterday":                 now.Add(-30*time.Hour - 40*time.Minute),
 		"2026-11-22T06:00:00Z":      now.Add(-40 * time.Minute),
 		"2026-11-22T07:00:00+01:00": now.Add(-40 * time.Minute),
 	} {
@@ -44,8 +45,8 @@ func TestSinceIsATimeOrHowLongAgo(t *testing.T) {
 		}
 	}
 	for text, want := range map[string]string{
-		"yesterday": `--since "yesterday": want so long ago, like 10m, or a time like 2026-11-22T06:40:00Z`,
-		"10":        "want so long ago", "-10m": "yet to come", "2026-11-22T06:40:01Z": "yet to come",
+		"10": `--since "10": want how long ago`, "-10m": "want how long ago",
+		"2026-11-22T06:40:01Z": `--since "2026-11-22T06:40:01Z": that is yet to come`,
 	} {
 		if _, err := parseSince(text, now); err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("%q: %v, want %q", text, err, want)

@@ -1,4 +1,4 @@
-package main
+package when
 
 import (
 	"strings"
@@ -6,7 +6,7 @@ import (
 	"time"
 )
 
-func TestWhen(t *testing.T) {
+func TestParse(t *testing.T) {
 	zone := time.FixedZone("", 3600)
 	now := time.Date(2026, 11, 22, 6, 40, 30, 500, zone)
 	for text, want := range map[string]string{
@@ -30,11 +30,11 @@ func TestWhen(t *testing.T) {
 		"": "", "-10m": "", "10": "", "10x": "", "d": "", "5d3w": "", "25:00": "", "2026-02-30": "", "tomorrow": "",
 		"999999w": "", "0001-01-01": "", "2300-01-01": "",
 	} {
-		at, err := parseWhen("since", text, now)
+		at, err := Parse(text, now)
 		got := ""
 		if err == nil {
 			got = at.In(zone).Format(time.RFC3339Nano)
-		} else if !strings.HasPrefix(err.Error(), `--since "`+text+`": want `) {
+		} else if !strings.HasPrefix(err.Error(), "want ") {
 			t.Errorf("%q: error %q", text, err)
 		}
 		if got != want {
@@ -44,33 +44,15 @@ func TestWhen(t *testing.T) {
 }
 
 // FuzzWhen wants a time of which nanoseconds since 1970 can tell, whatever is asked for, or an error.
-func FuzzWhen(f *testing.F) {
+func FuzzParse(f *testing.F) {
 	for _, seed := range []string{"10m", "1w2d12h", "06:40", "2026-11-22T06:40:00+01:00", "yesterday", "9999999h"} {
 		f.Add(seed)
 	}
 	now := time.Date(2026, 11, 22, 6, 40, 30, 0, time.UTC)
 	f.Fuzz(func(t *testing.T, text string) {
-		at, err := parseWhen("since", text, now)
+		at, err := Parse(text, now)
 		if err == nil && !time.Unix(0, at.UnixNano()).Equal(at) {
 			t.Errorf("%q is %v, beyond what nanoseconds tell", text, at)
 		}
 	})
-}
-
-// What abbreviates an option of grep goes on to, whatever options of our own begin so too.
-func TestAbbreviationsOfGrep(t *testing.T) {
-	flags := (&parser{}).flags()
-	for prefix, want := range map[string]string{
-		"s": "silent", "si": "silent", "cou": "count", "col": "color", "cont": "context", "v": "version", "t": "text",
-		"where": "where", "sin": "since", "so": "sort", "count-": "count-by", "fie": "fields",
-	} {
-		flag := flags.Lookup(prefix)
-		var err error
-		if flag == nil {
-			flag, err = abbreviated(flags, prefix)
-		}
-		if err != nil || flag.Name != want {
-			t.Errorf("--%s: %v, %v, want --%s", prefix, flag, err, want)
-		}
-	}
 }

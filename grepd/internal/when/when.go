@@ -1,23 +1,31 @@
-package main
+// Package when reads the times that a person gives: how long ago, a time of day, a date.
+//
+//	at, err := when.Parse("3d", time.Now())
+//
+// # Concurrency
+//
+// Its functions may be called by any number of goroutines.
+package when
 
 import (
-	"fmt"
+	"errors"
 	"strconv"
 	"strings"
 	"time"
 )
 
-// whenLayouts are the forms of a time. One without a zone is of this machine's zone.
-var whenLayouts = []string{
+// layouts are the forms of a time. One without a zone is of this machine's zone.
+var layouts = []string{
 	time.RFC3339,
 	"2006-01-02T15:04:05", "2006-01-02 15:04:05",
 	"2006-01-02T15:04", "2006-01-02 15:04", "2006-01-02T15:04Z07:00",
 	"2006-01-02",
 }
 
-// parseWhen reads a time as it stands after --since and --until: how long before now, a time of
-// day, a date, or both; or today or yesterday, which begin at midnight.
-func parseWhen(option, text string, now time.Time) (time.Time, error) {
+// Parse reads a time: how long before now (10m, 3d), a time of day, a date, or both; or today or yesterday, which
+// begin at midnight. What has no zone is of now's. The error says what is wanted instead of text. Nanoseconds since 1970 can
+// tell each time that it gives.
+func Parse(text string, now time.Time) (time.Time, error) {
 	year, month, day := now.Date()
 	midnight := time.Date(year, month, day, 0, 0, 0, 0, now.Location())
 	switch text {
@@ -31,9 +39,9 @@ func parseWhen(option, text string, now time.Time) (time.Time, error) {
 	if ago, ok := parseAgo(text); ok {
 		return now.Add(-ago), nil
 	}
-	for _, layout := range whenLayouts {
+	for _, layout := range layouts {
 		if at, err := time.ParseInLocation(layout, text, now.Location()); err == nil {
-			return at, checkWhen(option, text, at)
+			return at, check(at)
 		}
 	}
 	for _, layout := range []string{"15:04:05", "15:04"} {
@@ -42,13 +50,13 @@ func parseWhen(option, text string, now time.Time) (time.Time, error) {
 			return time.Date(year, month, day, hour, minute, second, at.Nanosecond(), now.Location()), nil
 		}
 	}
-	return time.Time{}, fmt.Errorf("--%s %q: want how long ago (10m, 2h30m, 3d), a time (06:40, 2026-11-22T06:40, 2026-11-22T06:40:00Z), today or yesterday", option, text)
+	return time.Time{}, errors.New("want how long ago (10m, 2h30m, 3d), a time (06:40, 2026-11-22T06:40, 2026-11-22T06:40:00Z), today or yesterday")
 }
 
-// checkWhen refuses years of which nanoseconds since 1970 cannot tell.
-func checkWhen(option, text string, at time.Time) error {
+// check refuses years of which nanoseconds since 1970 cannot tell.
+func check(at time.Time) error {
 	if at.Year() < 1700 || at.Year() > 2200 {
-		return fmt.Errorf("--%s %q: want a year from 1700 to 2200", option, text)
+		return errors.New("want a year from 1700 to 2200")
 	}
 	return nil
 }
