@@ -23,6 +23,9 @@ import (
 //	count    count and values, of --count-by; or count and other
 //	summary  stats and coverage, always last
 //
+// With --follow a file ends where it is truncated or gone, so those that are followed to the last have no end; and the
+// summary's bytes are those of the progress that was told last.
+//
 // A text is {"text":"…"}, or {"bytes":"<base64>"} where it is not UTF-8.
 type JSON struct {
 	output
