@@ -247,6 +247,9 @@ func (t *Text) newFile(addr string, begin *greppb.FileBegin) *textFile {
 	size := uint64(math.MaxInt64) // as grep has it for a stream
 	if begin.Size_ >= 0 {
 		size = uint64(begin.Size_)
+		if t.options.LineNumbers { // which may be one more than the bytes, as grep reckons
+			size++
+		}
 	}
 	path := begin.Path
 	f := &textFile{path: path, name: path, digits: len(strconv.FormatUint(size, 10))}
