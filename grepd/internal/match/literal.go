@@ -174,7 +174,7 @@ func product(a, b []string) []string {
 }
 
 func (f *literalFinder) either(subs []*expr) foundLiterals {
-	found := foundLiterals{whole: []string{}, part: []string{}, lead: true}
+	found := foundLiterals{whole: make([]string, 0, len(subs)), part: make([]string, 0, len(subs)), lead: true}
 	for _, e := range subs {
 		sub := f.find(e)
 		found.whole = joined(found.whole, sub.whole)
