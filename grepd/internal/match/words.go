@@ -10,7 +10,7 @@ const (
 	// wordBytesMax bounds the part of each of many literals that is looked at.
 	wordBytesMax = 256
 	// wordsBytesMax bounds those parts together, and so the nodes of the automaton.
-	wordsBytesMax = 1 << 21
+	wordsBytesMax = 1 << 22
 	// wordHashBits is the length of a hash: the filter takes 64 KiB, and ten thousand literals fill a fiftieth of it.
 	wordHashBits = 19
 )
