@@ -183,7 +183,7 @@ func endSignals(o *options) (signals []os.Signal) {
 // refuse reports what went wrong, with the synopsis if it is the command line.
 func refuse(stderr io.Writer, err error) int {
 	if message := err.Error(); message != "" {
-		fmt.Fprintf(stderr, "dgrep: %s\n", message)
+		fmt.Fprintf(stderr, "dgrep: %s\n", printer.Message(message))
 	}
 	var usage usageError
 	if errors.As(err, &usage) {

@@ -287,11 +287,11 @@ func (o *Outcome) describe(end *greppb.NodeEnd) string {
 	case greppb.NodeEnd_LEFT:
 		text = "left " + o.when(end)
 	case greppb.NodeEnd_REFUSED:
-		text = "refused: " + end.Message
+		text = "refused: " + Message(end.Message)
 	case greppb.NodeEnd_TIMED_OUT:
-		text = "timed out: " + end.Message
+		text = "timed out: " + Message(end.Message)
 	case greppb.NodeEnd_UNREACHABLE:
-		text = "is unreachable: " + end.Message
+		text = "is unreachable: " + Message(end.Message)
 	case greppb.NodeEnd_NOT_MEMBER:
 		text = "is not in the list of " + o.noun(0)
 	default:
@@ -306,7 +306,7 @@ func (o *Outcome) describe(end *greppb.NodeEnd) string {
 func (o *Outcome) when(end *greppb.NodeEnd) string {
 	switch {
 	case end.Message != "":
-		return end.Message
+		return Message(end.Message)
 	case o.Follow:
 		return "while it was followed"
 	}

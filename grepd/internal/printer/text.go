@@ -459,6 +459,6 @@ func (t *Text) say(text string) error {
 	if err := t.Flush(); err != nil {
 		return err
 	}
-	fmt.Fprintf(t.messages, "%s: %s\n", t.options.Program, text)
+	fmt.Fprintf(t.messages, "%s: %s\n", t.options.Program, Message(text))
 	return nil
 }
