@@ -458,7 +458,7 @@ func randomPattern(r *rand.Rand, extended bool, depth int) string {
 			b.WriteString(".")
 		case 14:
 			odd := []string{`\.`, `\*`, `\[`, `\]`, `\^`, `\$`, `]`, `\\`, `{`, `}`, `\-`, `\/`, `\"`, `\n`, `\é`, `\ `, `+`, `?`, `\+`, `\?`, `\{`, `\}`, "|", `{,3}`, `a\{,3\}`, `{2`, `a**`, "\n"}
-			if o := odd[r.IntN(len(odd))]; !(anchored && slices.Contains([]string{"+", "?", `\+`, `\?`, "{,3}"}, o)) {
+			if o := odd[r.IntN(len(odd))]; !(anchored && slices.Contains([]string{"+", "?", `\+`, `\?`, "{,3}", "{", `\{`, "{2"}, o)) {
 				b.WriteString(o)
 			}
 		default:
