@@ -1,6 +1,7 @@
 package printer_test
 
 import (
+	"fmt"
 	"strings"
 	"testing"
 
@@ -39,5 +40,17 @@ func TestOtherMachinesCannotWriteToTheTerminal(t *testing.T) {
 	}
 	if got := outcome.Coverage(); strings.ContainsAny(got, "\x1b\n") || len(got) > 20<<10 {
 		t.Errorf("a coverage of %d bytes: %.300q", len(got), got)
+	}
+}
+
+func TestANodeCannotLackWithoutEnd(t *testing.T) {
+	replies := []*greppb.QueryReply{begin("n1", "n2")}
+	for i := range 3000 {
+		replies = append(replies, fileError(0, fmt.Sprint("m/", i), "", true))
+	}
+	text, outcome := printText(t, printer.TextOptions{}, append(replies,
+		nodeEnd(0, greppb.NodeEnd_ANSWERED, ""), nodeEnd(1, greppb.NodeEnd_REFUSED, ""), end())...)
+	if n := strings.Count(text, "\n"); n != 1000 || outcome.ExitStatus(false) != printer.ExitTrouble {
+		t.Errorf("%d paths are kept, exit status %d", n, outcome.ExitStatus(false))
 	}
 }

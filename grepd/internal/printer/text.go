@@ -129,7 +129,7 @@ func (t *Text) begin(begin *greppb.QueryBegin) {
 	t.multiple = len(begin.Nodes) > 1 || t.options.Grows
 	t.named = t.options.Names == NamesAlways ||
 		t.options.Names == NamesAuto && (t.multiple || !t.options.OneFile)
-	t.files = newOpenFiles[textFile](len(begin.Nodes))
+	t.files = newOpenFiles[textFile](len(t.outcome.nodes))
 }
 
 // beginNode says that a node is followed that was not before.
