@@ -10,6 +10,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"sync/atomic"
 	"testing"
 
 	"google.golang.org/grpc"
@@ -21,13 +22,20 @@ import (
 	"github.com/aksinghdce/cluster-membership-service/shared/proto/greppb"
 )
 
-// liar is a node that answers whatever comes to its mind.
-type liar struct {
+// liars is a node that answers whatever comes to its mind. An answer whose listener is gone may still be under way when the
+// next one begins, so that each has a liar of its own.
+type liars struct {
 	greppb.UnimplementedGrepServer
-	random *rand.Rand // for the answer under way
+	seed atomic.Uint64 // of the next answer
 }
 
-func (l *liar) Search(_ *greppb.SearchRequest, stream greppb.Grep_SearchServer) error {
+// liar makes up one answer.
+type liar struct{ random *rand.Rand }
+
+func (ls *liars) next() *liar { return &liar{rand.New(rand.NewPCG(ls.seed.Load(), 0))} }
+
+func (ls *liars) Search(_ *greppb.SearchRequest, stream greppb.Grep_SearchServer) error {
+	l := ls.next()
 	for range l.random.IntN(40) {
 		if err := stream.Send(l.reply()); err != nil {
 			return err
@@ -36,7 +44,8 @@ func (l *liar) Search(_ *greppb.SearchRequest, stream greppb.Grep_SearchServer) 
 	return l.farewell()
 }
 
-func (l *liar) Query(_ *greppb.QueryRequest, stream greppb.Grep_QueryServer) error {
+func (ls *liars) Query(_ *greppb.QueryRequest, stream greppb.Grep_QueryServer) error {
+	l := ls.next()
 	for range l.random.IntN(60) {
 		if err := stream.Send(l.queryReply()); err != nil {
 			return err
@@ -177,12 +186,12 @@ func (l *liar) queryReply() *greppb.QueryReply {
 }
 
 // serveLiar starts a liar until the test ends.
-func serveLiar(t *testing.T) (l *liar, addr string) {
+func serveLiar(t *testing.T) (l *liars, addr string) {
 	listener, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)
 	}
-	l = &liar{}
+	l = &liars{}
 	server := grpc.NewServer(gogocodec.ServerOption())
 	greppb.RegisterGrepServer(server, l)
 	served := make(chan struct{})
@@ -217,8 +226,8 @@ func TestALyingNodeHarmsNobodyElse(t *testing.T) {
 	}
 	defer cluster.Close()
 	for trial := range 2 * *trialsFlag {
-		way, seed := ways[trial%len(ways)], random.Uint64()
-		l.random = rand.New(rand.NewPCG(seed, 0))
+		way := ways[trial%len(ways)]
+		l.seed.Store(random.Uint64())
 		var stdout, stderr bytes.Buffer
 		status := run(slices.Concat([]string{"--via=" + cluster.Nodes[0].Addr}, way), strings.NewReader(""), &stdout, &stderr, noEnv)
 		if status < 0 || status > 2 {
@@ -241,8 +250,8 @@ func TestALyingGrepdIsSurvived(t *testing.T) {
 	random := newRandom(t)
 	l, addr := serveLiar(t)
 	for trial := range 2 * *trialsFlag {
-		way, seed := ways[trial%len(ways)], random.Uint64()
-		l.random = rand.New(rand.NewPCG(seed, 0))
+		way := ways[trial%len(ways)]
+		l.seed.Store(random.Uint64())
 		var stdout, stderr bytes.Buffer
 		status := run(slices.Concat([]string{"--via=" + addr}, way), strings.NewReader(""), &stdout, &stderr, noEnv)
 		if status < 0 || status > 2 {
