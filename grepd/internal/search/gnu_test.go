@@ -460,6 +460,8 @@ func randomPattern(r *rand.Rand, extended bool, depth int) string {
 			odd := []string{`\.`, `\*`, `\[`, `\]`, `\^`, `\$`, `]`, `\\`, `{`, `}`, `\-`, `\/`, `\"`, `\n`, `\é`, `\ `, `+`, `?`, `\+`, `\?`, `\{`, `\}`, "|", `{,3}`, `a\{,3\}`, `{2`, `a**`, "\n"}
 			if o := odd[r.IntN(len(odd))]; !(anchored && slices.Contains([]string{"+", "?", `\+`, `\?`, "{,3}", "{", `\{`, "{2"}, o)) {
 				b.WriteString(o)
+			} else {
+				anchor = true // it still is the last element
 			}
 		default:
 			b.WriteString(letter(r))
