@@ -96,6 +96,17 @@ func abbreviated(flags *pflag.FlagSet, prefix string) (*pflag.Flag, error) {
 	return nil, usageError{fmt.Sprintf("option '--%s' is ambiguous; possibilities: %s", prefix, strings.Join(names, " "))}
 }
 
+// checkValues refuses an empty value of an option that grep does not have: it comes of a variable that is not set, as in
+// --nodes "$NODES" or --since "$START", and would ask for more than was meant. An empty --via is the default.
+func checkValues(flags *pflag.FlagSet) (err error) {
+	flags.Visit(func(flag *pflag.Flag) {
+		if err == nil && flag.Annotations == nil && flag.Name != "via" && flag.Value.Type() == "string" && flag.Value.String() == "" {
+			err = usageError{fmt.Sprintf("option '--%s' has an empty argument", flag.Name)}
+		}
+	})
+	return err
+}
+
 // splitNumbers takes the digits out of a cluster of short options, as in -5, -n12i, and
 // reports whether the value of the last option is the next argument. Digits that are an
 // option's value, as in -A3, stay.

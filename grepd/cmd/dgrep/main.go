@@ -103,6 +103,9 @@
 //   - With -m 0 a wrong pattern is an error all the same; grep does not even read it.
 //   - Of a line's matching parts the first 65536 are coloured, or told with --json: what is said of a line has a limit.
 //   - -P is RE2's syntax and takes several patterns; the former is a matter of safety, see package match.
+//   - Control characters in messages are shown as \x1b; grep prints them.
+//   - Standard output that is closed (>&-) is as /dev/null, and standard input too: Go's runtime opens it. Grep
+//     exits with 2.
 //   - GREP_COLOR, which grep warns of, and -X, which it does not document, are not known.
 package main
 
@@ -184,7 +187,7 @@ func endSignals(o *options) (signals []os.Signal) {
 // refuse reports what went wrong, with the synopsis if it is the command line.
 func refuse(stderr io.Writer, err error) int {
 	if message := err.Error(); message != "" {
-		fmt.Fprintf(stderr, "dgrep: %s\n", message)
+		fmt.Fprintf(stderr, "dgrep: %s\n", printer.Message(message))
 	}
 	var usage usageError
 	if errors.As(err, &usage) {

@@ -85,6 +85,9 @@ func parse(args []string, stdin io.Reader, stdout io.Writer, getenv func(string)
 	if err := flags.Parse(args); err != nil {
 		return nil, parseError(err)
 	}
+	if err := checkValues(flags); err != nil {
+		return nil, err
+	}
 	if p.completion != "" {
 		p.script = completionScript(flags, p.completion)
 	}

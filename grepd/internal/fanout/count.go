@@ -8,12 +8,18 @@ import (
 	"github.com/aksinghdce/cluster-membership-service/shared/proto/greppb"
 )
 
-// count adds what a target has counted.
+// count adds what a target has counted. One that says so although nobody has asked it, or in the middle of a group of lines, must
+// not do harm: it may have the floor.
 func (q *query) count(ctx context.Context, t *target, groups *greppb.Groups) error {
-	if err := q.take(ctx); err != nil {
-		return err
+	if !q.request.CountBy {
+		return nil
 	}
-	defer q.give()
+	if !t.speaking {
+		if err := q.take(ctx); err != nil {
+			return err
+		}
+		defer q.give()
+	}
 	q.tally.Merge(groups, slices.Index(q.request.Fields, tally.NodeColumn), t.addr)
 	return nil
 }

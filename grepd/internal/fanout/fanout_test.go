@@ -269,6 +269,49 @@ func TestSlowClientDoesNotTimeNodesOut(t *testing.T) {
 	}
 }
 
+// TestANodeThatHoldsTheFloorHoldsNobodyUp is about nodes that begin a group of lines and go on with something else.
+func TestANodeThatHoldsTheFloorHoldsNobodyUp(t *testing.T) {
+	groups := &greppb.SearchReply{Step: &greppb.SearchReply_Groups{Groups: &greppb.Groups{Groups: []greppb.Group{{Values: []string{"a"}, Count: 1}}}}}
+	for name, search := range map[string]searchFunc{
+		"counts": says(chunk("x\n", true), groups),
+		"progress": func(ctx context.Context, send func(*greppb.SearchReply) error) error {
+			for step := chunk("x\n", true); ; step = progress() {
+				if err := send(step); err != nil {
+					return err
+				}
+			}
+		},
+	} {
+		for _, countBy := range []bool{true, false} {
+			liar, _ := startPeer(t, "127.0.0.1:0", search)
+			held := make(chan struct{})
+			honest, _ := startPeer(t, "127.0.0.1:0", func(ctx context.Context, send func(*greppb.SearchReply) error) error {
+				<-held
+				return says(chunk("y\n", false))(ctx, send)
+			})
+			f := newFanout(t, newLiveList(liar, honest), nil)
+			request := timeout(time.Minute)
+			request.Search.CountBy = countBy
+			ctx, cancel := context.WithTimeout(t.Context(), soon)
+			a := &answer{ends: make(map[string]*greppb.NodeEnd)}
+			err := f.Query(ctx, request, func(reply *greppb.QueryReply) error {
+				err := a.take(reply)
+				if len(a.steps) == 1 && reply.GetNodeStep() != nil {
+					close(held)
+				}
+				if a.ends[honest] != nil {
+					cancel() // that of the liar may never come
+				}
+				return err
+			})
+			if a.outcome(honest) != "ANSWERED" {
+				t.Errorf("%s, count by %v: %v, and the honest node: %s", name, countBy, err, a.outcome(honest))
+			}
+			cancel()
+		}
+	}
+}
+
 func TestCancellationReachesEveryNode(t *testing.T) {
 	const nodes = 8
 	asked, released := make(chan struct{}, nodes), make(chan struct{}, nodes)

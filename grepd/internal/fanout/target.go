@@ -24,6 +24,7 @@ type target struct {
 	asked    time.Time // by this node's clock
 
 	speaking bool // it has the floor
+	pauses   int  // Progress steps since it has said a line of the group for which it keeps the floor
 	ended    bool // its SearchEnd came
 	begun    bool // something came
 	partial  bool // some of its output was sent on
@@ -156,6 +157,7 @@ func (q *query) relay(ctx context.Context, t *target, reply *greppb.SearchReply)
 		return q.tellClock(t, step.Clock)
 	case *greppb.SearchReply_Progress:
 		q.observe(t, step.Progress.Bytes, step.Progress.Matches)
+		q.interrupt(t)
 		if t.followed != nil {
 			t.followed.places.Hear()
 		}
@@ -186,6 +188,18 @@ func (q *query) relay(ctx context.Context, t *target, reply *greppb.SearchReply)
 	return q.sendStep(ctx, t, reply, goesOn)
 }
 
+// pausesMax is how many Progress steps may come between the lines of a group. To tear it apart then is better than to let the
+// others wait, perhaps for ever.
+const pausesMax = 10
+
+// interrupt takes the floor from a target that does not go on with its group.
+func (q *query) interrupt(t *target) {
+	if t.pauses++; t.speaking && t.pauses > pausesMax {
+		t.speaking = false
+		q.give()
+	}
+}
+
 // observe takes note of how far a target has come.
 func (q *query) observe(t *target, bytes, matches uint64) {
 	if bytes > t.bytes {
@@ -206,6 +220,7 @@ func (q *query) sendStep(ctx context.Context, t *target, reply *greppb.SearchRep
 		}
 		t.speaking = true
 	}
+	t.pauses = 0
 	err := q.say(&greppb.QueryReply{Step: &greppb.QueryReply_NodeStep{
 		NodeStep: &greppb.NodeStep{Node: t.index, Reply: *reply},
 	}})

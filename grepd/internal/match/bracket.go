@@ -1,6 +1,9 @@
 package match
 
-import "strings"
+import (
+	"slices"
+	"strings"
+)
 
 const unmatchedBracket = "Unmatched [, [^, [:, [., or [="
 
@@ -8,11 +11,11 @@ const unmatchedBracket = "Unmatched [, [^, [:, [., or [="
 type element struct {
 	pos    int
 	symbol symbol
-	class  set  // a named class
-	equals bool // an equivalence class, which cannot end a range either
+	class  string // the name of a class
+	equals bool   // an equivalence class, which cannot end a range either
 }
 
-func (e element) ranges() bool { return e.class == nil && !e.equals }
+func (e element) ranges() bool { return e.class == "" && !e.equals }
 
 // bracket parses a bracket expression of which the [ was read.
 func (p *posix) bracket() (*expr, error) {
@@ -26,6 +29,7 @@ func (p *posix) bracket() (*expr, error) {
 	}
 	body := p.pos
 	var members set
+	var classNames []string
 	named := false // it has a range or a class, so that its colons are no mistake
 	for first := true; first || p.peek(0) != ']'; first = false {
 		from, err := p.element(open)
@@ -36,8 +40,11 @@ func (p *posix) bracket() (*expr, error) {
 			return nil, p.fail(from.pos, "Invalid range end")
 		}
 		switch {
-		case from.class != nil:
-			members, named = append(members, from.class...), true
+		case from.class != "":
+			named = true
+			if !slices.Contains(classNames, from.class) {
+				classNames = append(classNames, from.class)
+			}
 		case from.ranges() && p.peek(0) == '-' && p.pos+1 < len(p.pattern) && p.peek(1) != ']':
 			p.pos++
 			to, err := p.element(open)
@@ -56,6 +63,13 @@ func (p *posix) bracket() (*expr, error) {
 		return nil, p.fail(open, "character class syntax is [[:space:]], not [:space:]")
 	}
 	p.pos++ // the closing bracket
+	text := p.pattern[open:p.pos]
+	if known := p.sets.brackets[text]; known != nil {
+		return known, nil
+	}
+	for _, name := range classNames {
+		members = append(members, classes()[name]...)
+	}
 	s := union(members)
 	if p.fold {
 		s = s.fold()
@@ -63,7 +77,12 @@ func (p *posix) bracket() (*expr, error) {
 	if negated {
 		s = s.negate()
 	}
-	return &expr{kind: exprSet, set: s}, nil
+	e := p.sets.expr(s)
+	if p.sets.full() {
+		return nil, p.fail(open, tooManySets)
+	}
+	p.sets.brackets[text] = e
+	return e, nil
 }
 
 // element reads a character, a named class, an equivalence class or a collating symbol.
@@ -94,9 +113,10 @@ func (p *posix) element(open int) (element, error) {
 		if p.fold && (name == "upper" || name == "lower") {
 			name = "alpha"
 		}
-		if e.class = classes()[name]; e.class == nil {
+		if classes()[name] == nil {
 			return e, p.fail(e.pos, "Invalid character class name %q", name)
 		}
+		e.class = name
 		return e, nil
 	}
 	r, size := symbol(0), 0

@@ -35,14 +35,15 @@ func Compile(patterns []string, o Options) (*Matcher, error) {
 	}
 	m := &Matcher{longest: o.Syntax != Perl}
 	asciiWords := o.Syntax == Perl
-	var subs []*expr
+	subs := make([]*expr, 0, len(lines))
+	sets, liner := newSets(), newLiner(o.NullData)
 	for _, line := range lines {
-		e, warnings, err := parse(line, o)
+		e, warnings, err := parse(line, o, sets)
 		if err != nil {
 			return nil, err
 		}
 		m.warnings = append(m.warnings, warnings...)
-		e = e.inLines(o.NullData)
+		e = liner.expr(e)
 		switch {
 		case o.Line:
 			e = concat(assertExpr(lineStart), e, assertExpr(lineEnd))
@@ -72,6 +73,9 @@ func Compile(patterns []string, o Options) (*Matcher, error) {
 	if len(m.retried) == 0 {
 		m.choosePrefilter(all, o.IgnoreCase)
 	}
+	if m.exact && m.longest {
+		m.backward = func() *program { return nil } // nobody asks for it, and all exprs would be kept for it
+	}
 	return m, nil
 }
 
@@ -80,13 +84,16 @@ func (m *Matcher) Warnings() []string { return m.warnings }
 
 // patternLines splits patterns at newlines and drops duplicates.
 func patternLines(patterns []string) ([]string, error) {
-	var lines []string
-	seen := make(map[string]bool)
-	size := 0
+	size, number := 0, 0
 	for _, p := range patterns {
 		if size += len(p); size > PatternBytesMax {
 			return nil, &Error{Pattern: p[:min(len(p), 40)], Message: fmt.Sprintf("the patterns are longer than %d bytes together", PatternBytesMax)}
 		}
+		number += 1 + strings.Count(p, "\n")
+	}
+	lines := make([]string, 0, number)
+	seen := make(map[string]bool, number)
+	for _, p := range patterns {
 		for line := range strings.SplitSeq(p, "\n") {
 			if !seen[line] {
 				seen[line] = true
@@ -97,14 +104,14 @@ func patternLines(patterns []string) ([]string, error) {
 	return lines, nil
 }
 
-func parse(line string, o Options) (e *expr, warnings []string, err error) {
+func parse(line string, o Options, sets *sets) (e *expr, warnings []string, err error) {
 	switch o.Syntax {
 	case Basic, Extended:
-		return parsePOSIX(line, o.Syntax == Extended, o.IgnoreCase)
+		return parsePOSIX(line, o.Syntax == Extended, o.IgnoreCase, sets)
 	case Fixed:
 		return fixed(line, o.IgnoreCase), nil, nil
 	case Perl:
-		e, err = parsePerl(line, o.IgnoreCase)
+		e, err = parsePerl(line, o.IgnoreCase, sets)
 		return e, nil, err
 	}
 	return nil, nil, &Error{Pattern: line, Message: "unknown " + o.Syntax.String()}

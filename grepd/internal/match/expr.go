@@ -1,6 +1,9 @@
 package match
 
-import "slices"
+import (
+	"slices"
+	"unicode/utf8"
+)
 
 // kind is the kind of an expr.
 type kind uint8
@@ -16,7 +19,7 @@ const (
 	exprAssert             // matches the empty string where assert holds
 )
 
-// expr is a parsed pattern, whatever its syntax.
+// expr is a parsed pattern, whatever its syntax. It does not change once it is made, and may be part of several others.
 type expr struct {
 	kind        kind
 	set         set
@@ -72,18 +75,48 @@ func (a assertion) holds(before, after symbol, asciiWords bool) bool {
 	}
 }
 
-func symbolExpr(r symbol) *expr { return &expr{kind: exprText, text: []symbol{r}} }
+// asciiExprs are what symbolExpr and foldedExpr give for ASCII, which all patterns share.
+var asciiExprs = func() (shared [utf8.RuneSelf]struct{ symbol, folded *expr }) {
+	for r := range shared {
+		shared[r].symbol, shared[r].folded = newSymbolExpr(symbol(r)), newFoldedExpr(symbol(r))
+	}
+	return shared
+}()
+
+func symbolExpr(r symbol) *expr {
+	if r < utf8.RuneSelf {
+		return asciiExprs[r].symbol
+	}
+	return newSymbolExpr(r)
+}
 
 // foldedExpr matches r in any case.
 func foldedExpr(r symbol) *expr {
+	if r < utf8.RuneSelf {
+		return asciiExprs[r].folded
+	}
+	return newFoldedExpr(r)
+}
+
+func newSymbolExpr(r symbol) *expr { return &expr{kind: exprText, text: []symbol{r}} }
+
+func newFoldedExpr(r symbol) *expr {
 	s := (set{r, r}).fold()
 	if _, single := s.single(); single {
-		return symbolExpr(r)
+		return newSymbolExpr(r)
 	}
 	return &expr{kind: exprSet, set: s}
 }
 
-func assertExpr(a assertion) *expr { return &expr{kind: exprAssert, assert: a} }
+// assertExprs are what assertExpr gives, which all patterns share.
+var assertExprs = func() (shared [noWordAfter + 1]*expr) {
+	for a := range shared {
+		shared[a] = &expr{kind: exprAssert, assert: assertion(a)}
+	}
+	return shared
+}()
+
+func assertExpr(a assertion) *expr { return assertExprs[a] }
 
 // concat joins subs, and neighbouring texts among them to one.
 func concat(subs ...*expr) *expr {

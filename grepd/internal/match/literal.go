@@ -12,7 +12,7 @@ const (
 	// literalBytesMax bounds what is made of several literals that follow each other.
 	literalBytesMax = 64
 	// wordsMax bounds the literals that are looked at; a pattern that needs more has none.
-	wordsMax = 1 << 17
+	wordsMax = 1 << 18
 	// scoreMin is the score below which a few literals are too common to search for.
 	scoreMin = 4
 )
@@ -174,7 +174,7 @@ func product(a, b []string) []string {
 }
 
 func (f *literalFinder) either(subs []*expr) foundLiterals {
-	found := foundLiterals{whole: []string{}, part: []string{}, lead: true}
+	found := foundLiterals{whole: make([]string, 0, len(subs)), part: make([]string, 0, len(subs)), lead: true}
 	for _, e := range subs {
 		sub := f.find(e)
 		found.whole = joined(found.whole, sub.whole)

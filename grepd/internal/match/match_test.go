@@ -133,6 +133,45 @@ func TestTooBigAPatternIsRefused(t *testing.T) {
 	}
 }
 
+// TestBracketsThatAreAlikeAreOneSet is about patterns that would else take gigabytes: each [[:alpha:]] has 1,300 ranges, and
+// has to be searched without newlines where it is negated.
+func TestBracketsThatAreAlikeAreOneSet(t *testing.T) {
+	for pattern, want := range map[string]int{`[[:alpha:]]`: 1, `[^[:alpha:]]`: 1, `\W`: 1, `\S.`: 2, `[[:alpha:][:alpha:][:alpha:]]`: 1} {
+		for _, o := range []Options{{Syntax: Extended}, {Syntax: Extended, IgnoreCase: true}, {Syntax: Extended, NullData: true}} {
+			m := mustCompile(t, o, strings.Repeat(pattern, 1000))
+			if sets := m.program.sets; len(sets) != want || len(sets[0]) > 2*len(wordSet()) {
+				t.Errorf("%+v %q a thousand times: %d sets, of which one has %d ends, want %d", o, pattern, len(sets), len(sets[0]), want)
+			}
+		}
+	}
+	if m := mustCompile(t, Options{Syntax: Extended, IgnoreCase: true}, strings.Repeat("abc", 1000)); len(m.program.sets) != 3 {
+		t.Errorf("3 letters in any case have %d sets", len(m.program.sets))
+	}
+}
+
+func TestTooManyLargeBracketsAreRefused(t *testing.T) {
+	var posix, perl strings.Builder
+	for i := range rune(2 * setSymbolsMax / len(wordSet())) {
+		fmt.Fprintf(&posix, "[[:alpha:]%c]", '一'+i)
+		fmt.Fprintf(&perl, `[\pL%c]`, '一'+i)
+	}
+	for syntax, pattern := range map[Syntax]string{Extended: posix.String(), Perl: perl.String()} {
+		if _, err := Compile([]string{pattern}, Options{Syntax: syntax}); err == nil || !strings.Contains(err.Error(), tooManySets) {
+			t.Errorf("%v: got %.300v", syntax, err)
+		}
+	}
+}
+
+func TestFoldingOneByOneEqualsLookingAtAllCases(t *testing.T) {
+	for r := symbol(0); r+100 < foldedMax; r += 100 {
+		small, large := set{r, r + 99}, set{r, r + 99, foldedMax + 1, foldedMax + foldedOneByOne}
+		got, want := small.fold(), large.fold()
+		if want = want[:len(want)-2]; !slices.Equal(got, want) {
+			t.Errorf("from %d: got %v, want %v", r, got, want)
+		}
+	}
+}
+
 func TestErrorShowsNotAllOfALongPattern(t *testing.T) {
 	for length, want := range map[int]string{
 		shownMax:     `pattern "` + strings.Repeat("a", shownMax) + `", at byte 1: x`,

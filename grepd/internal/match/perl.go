@@ -7,7 +7,7 @@ import (
 )
 
 // parsePerl parses a pattern in RE2's syntax.
-func parsePerl(pattern string, fold bool) (*expr, error) {
+func parsePerl(pattern string, fold bool, sets *sets) (*expr, error) {
 	flags := syntax.Perl
 	if fold {
 		flags |= syntax.FoldCase
@@ -16,7 +16,11 @@ func parsePerl(pattern string, fold bool) (*expr, error) {
 	if err != nil {
 		return nil, perlError(pattern, err)
 	}
-	return fromRE2(re), nil
+	e := sets.fromRE2(re)
+	if sets.full() {
+		return nil, &Error{Pattern: pattern, Message: tooManySets}
+	}
+	return e, nil
 }
 
 func perlError(pattern string, err error) error {
@@ -38,7 +42,7 @@ func perlError(pattern string, err error) error {
 
 // fromRE2 translates a tree of the regexp package. A line is the whole text, so that ^ and \A are one,
 // and so are $ and \z.
-func fromRE2(re *syntax.Regexp) *expr {
+func (s *sets) fromRE2(re *syntax.Regexp) *expr {
 	lazy := re.Flags&syntax.NonGreedy != 0
 	switch re.Op {
 	case syntax.OpEmptyMatch:
@@ -46,11 +50,11 @@ func fromRE2(re *syntax.Regexp) *expr {
 	case syntax.OpLiteral:
 		return literalRE2(re)
 	case syntax.OpCharClass:
-		return &expr{kind: exprSet, set: set(re.Rune)}
+		return s.expr(set(re.Rune))
 	case syntax.OpAnyCharNotNL:
-		return &expr{kind: exprSet, set: set{}.negate().without('\n')}
+		return s.expr(set{}.negate().without('\n'))
 	case syntax.OpAnyChar:
-		return &expr{kind: exprSet, set: set{}.negate()}
+		return anyExpr()
 	case syntax.OpBeginLine, syntax.OpBeginText:
 		return assertExpr(lineStart)
 	case syntax.OpEndLine, syntax.OpEndText:
@@ -60,19 +64,19 @@ func fromRE2(re *syntax.Regexp) *expr {
 	case syntax.OpNoWordBoundary:
 		return assertExpr(notWordEdge)
 	case syntax.OpCapture:
-		return fromRE2(re.Sub[0])
+		return s.fromRE2(re.Sub[0])
 	case syntax.OpStar:
-		return repeat(fromRE2(re.Sub[0]), 0, -1, lazy)
+		return repeat(s.fromRE2(re.Sub[0]), 0, -1, lazy)
 	case syntax.OpPlus:
-		return repeat(fromRE2(re.Sub[0]), 1, -1, lazy)
+		return repeat(s.fromRE2(re.Sub[0]), 1, -1, lazy)
 	case syntax.OpQuest:
-		return repeat(fromRE2(re.Sub[0]), 0, 1, lazy)
+		return repeat(s.fromRE2(re.Sub[0]), 0, 1, lazy)
 	case syntax.OpRepeat:
-		return repeat(fromRE2(re.Sub[0]), re.Min, re.Max, lazy)
+		return repeat(s.fromRE2(re.Sub[0]), re.Min, re.Max, lazy)
 	case syntax.OpConcat, syntax.OpAlternate:
 		subs := make([]*expr, len(re.Sub))
-		for i, s := range re.Sub {
-			subs[i] = fromRE2(s)
+		for i, sub := range re.Sub {
+			subs[i] = s.fromRE2(sub)
 		}
 		if re.Op == syntax.OpConcat {
 			return concat(subs...)

@@ -21,6 +21,7 @@ type posix struct {
 	pos      int // of the next byte in pattern
 	extended bool
 	fold     bool
+	sets     *sets
 
 	depth  int // of groups that are open
 	closed int // groups that are closed, for back-references
@@ -52,8 +53,8 @@ const (
 	tokenOr
 )
 
-func parsePOSIX(pattern string, extended, fold bool) (e *expr, warnings []string, err error) {
-	p := &posix{pattern: pattern, extended: extended, fold: fold, start: true, anchor: true}
+func parsePOSIX(pattern string, extended, fold bool, sets *sets) (e *expr, warnings []string, err error) {
+	p := &posix{pattern: pattern, extended: extended, fold: fold, sets: sets, start: true, anchor: true}
 	if err := p.next(); err != nil {
 		return nil, nil, err
 	}
@@ -214,7 +215,7 @@ func (p *posix) next() error {
 		}
 	case '.':
 		if !escaped {
-			return p.atomOf(&expr{kind: exprSet, set: set{}.negate()})
+			return p.atomOf(anyExpr())
 		}
 	default:
 		if escaped {
@@ -363,13 +364,13 @@ func (p *posix) escape(r symbol) error {
 	}
 	switch r {
 	case 'w':
-		return p.atomOf(&expr{kind: exprSet, set: wordSet()})
+		return p.atomOf(wordExpr())
 	case 'W':
-		return p.atomOf(&expr{kind: exprSet, set: wordSet().negate()})
+		return p.atomOf(notWordExpr())
 	case 's':
-		return p.atomOf(&expr{kind: exprSet, set: classes()["space"]})
+		return p.atomOf(spaceExpr())
 	case 'S':
-		return p.atomOf(&expr{kind: exprSet, set: classes()["space"].negate()})
+		return p.atomOf(notSpaceExpr())
 	case '1', '2', '3', '4', '5', '6', '7', '8', '9':
 		if int(r-'0') > p.closed {
 			return p.fail(p.token.pos, "Invalid back reference: there is no group %c before it", r)

@@ -1,6 +1,10 @@
 package match
 
-import "testing"
+import (
+	"fmt"
+	"strings"
+	"testing"
+)
 
 // TestPrefilters is about what is searched for, and what it decides.
 func TestPrefilters(t *testing.T) {
@@ -48,6 +52,19 @@ func TestPrefilters(t *testing.T) {
 		if got != c.want || m.exact != c.exact || m.lead != c.lead {
 			t.Errorf("%s: %s, exact %v, lead %v; want %s, %v, %v", c.pattern, got, m.exact, m.lead, c.want, c.exact, c.lead)
 		}
+	}
+}
+
+// TestManyWordsInAnyCaseAreSearchedForAsWords is about k and s, which have three cases and so make two literals of a word: an
+// automaton alone would take hours for a log.
+func TestManyWordsInAnyCaseAreSearchedForAsWords(t *testing.T) {
+	var list strings.Builder
+	for i := range 100_000 {
+		fmt.Fprintf(&list, "s%x\n", i)
+	}
+	m := mustCompile(t, Options{Syntax: Fixed, IgnoreCase: true}, strings.TrimSuffix(list.String(), "\n"))
+	if _, ok := m.prefilter.(*words); !ok {
+		t.Errorf("100,000 words are searched for by %T", m.prefilter)
 	}
 }
 

@@ -71,7 +71,7 @@ func (p *program) assertsFirst() bool {
 
 // compileProgram makes the program of e, or with backward the one that reads from the end of a match to its start.
 func compileProgram(e *expr, asciiWords, backward bool) (*program, error) {
-	c := &compiler{backward: backward, steps: make([]step, 0, min(e.size(), StepsMax))}
+	c := &compiler{backward: backward, indices: make(map[*expr]int32), steps: make([]step, 0, min(e.size(), StepsMax))}
 	match := c.add(step{op: stepMatch})
 	start := c.expr(e, match)
 	if c.full {
@@ -86,6 +86,7 @@ func compileProgram(e *expr, asciiWords, backward bool) (*program, error) {
 type compiler struct {
 	steps    []step
 	sets     []set
+	indices  map[*expr]int32 // of sets, by their exprs
 	backward bool
 	copies   int  // of an expr that are being made beyond the first: how many steps count as copied
 	copied   int  // steps made so
@@ -117,8 +118,7 @@ func (c *compiler) expr(e *expr, next int32) int32 {
 		if r, ok := e.set.single(); ok {
 			return c.add(step{op: stepSymbol, symbol: r, next: next})
 		}
-		c.sets = append(c.sets, e.set)
-		return c.add(step{op: stepSet, other: int32(len(c.sets) - 1), next: next})
+		return c.add(step{op: stepSet, other: c.set(e), next: next})
 	case exprText:
 		for i := range e.text {
 			next = c.add(step{op: stepSymbol, symbol: e.text[c.index(i, len(e.text))], next: next})
@@ -139,6 +139,16 @@ func (c *compiler) expr(e *expr, next int32) int32 {
 		return c.add(step{op: stepAssert, assert: a, next: next})
 	}
 	return next
+}
+
+// set gives the index of the set of e, which is one of c.sets however often e occurs.
+func (c *compiler) set(e *expr) int32 {
+	i, known := c.indices[e]
+	if !known {
+		i = int32(len(c.sets))
+		c.sets, c.indices[e] = append(c.sets, e.set), i
+	}
+	return i
 }
 
 // index gives the i-th of n parts in the order in which they are added.

@@ -67,6 +67,15 @@ func (s set) has(r symbol) bool {
 	return 2*lo < len(s) && s[2*lo] <= r
 }
 
+// size is how many members the set has.
+func (s set) size() int {
+	n := 0
+	for i := 0; i < len(s); i += 2 {
+		n += int(s[i+1]-s[i]) + 1
+	}
+	return n
+}
+
 // single tells whether the set is one symbol.
 func (s set) single() (symbol, bool) {
 	if len(s) == 2 && s[0] == s[1] {
@@ -145,11 +154,19 @@ var folding = sync.OnceValue(func() []symbol {
 	return rs
 })
 
+// foldedOneByOne is how many members of a set may be looked at each; to look at all characters that have another case is slower.
+const foldedOneByOne = 256
+
 // fold adds the other cases of all members.
 func (s set) fold() set {
 	f := slices.Clone(s)
-	if r, ok := s.single(); ok {
-		return union(appendFolds(f, r))
+	if s.size() <= foldedOneByOne {
+		for i := 0; i < len(s); i += 2 {
+			for r := s[i]; r <= s[i+1]; r++ {
+				f = appendFolds(f, r)
+			}
+		}
+		return union(f)
 	}
 	for _, r := range folding() {
 		if s.has(r) {

@@ -2,32 +2,60 @@ package match
 
 import "slices"
 
-// inLines gives e without what cannot be in a line: the terminator, which is written as a newline in data and program.
-// With NullData the data come with newlines and zero bytes exchanged, and so are the symbols of e.
-func (e *expr) inLines(nullData bool) *expr {
-	if e.kind == exprText && !nullData && !slices.Contains(e.text, '\n') {
+// liner makes of exprs what can be in lines: without the terminator, which is written as a newline in data and program.
+// With nullData the data come with newlines and zero bytes exchanged, and so are the symbols. Exprs that need no
+// change, and shared ones, stay shared.
+type liner struct {
+	nullData bool
+	changed  map[*expr]*expr // sets
+}
+
+func newLiner(nullData bool) *liner { return &liner{nullData, make(map[*expr]*expr)} }
+
+func (l *liner) expr(e *expr) *expr {
+	switch e.kind {
+	case exprText:
+		return l.text(e)
+	case exprSet:
+		return l.set(e)
+	}
+	out := e
+	for i, s := range e.subs {
+		if sub := l.expr(s); sub != s {
+			if out == e {
+				changed := *e
+				changed.subs = slices.Clone(e.subs)
+				out = &changed
+			}
+			out.subs[i] = sub
+		}
+	}
+	return out
+}
+
+func (l *liner) text(e *expr) *expr {
+	newline, null := slices.Contains(e.text, '\n'), l.nullData && slices.Contains(e.text, 0)
+	switch {
+	case null || newline && !l.nullData:
+		return &expr{kind: exprNever}
+	case newline:
+		return &expr{kind: exprText, text: exchangedText(e.text)}
+	}
+	return e
+}
+
+func (l *liner) set(e *expr) *expr {
+	if !e.set.has('\n') && !(l.nullData && e.set.has(0)) {
 		return e
 	}
-	out := *e
-	switch e.kind {
-	case exprSet:
-		if nullData {
-			out.set = e.set.exchanged(0, '\n')
+	if l.changed[e] == nil {
+		s := e.set
+		if l.nullData {
+			s = s.exchanged(0, '\n')
 		}
-		out.set = out.set.without('\n')
-	case exprText:
-		if nullData {
-			out.text = exchangedText(e.text)
-		}
-		if slices.Contains(out.text, '\n') {
-			return &expr{kind: exprNever}
-		}
+		l.changed[e] = &expr{kind: exprSet, set: s.without('\n')}
 	}
-	out.subs = nil
-	for _, s := range e.subs {
-		out.subs = append(out.subs, s.inLines(nullData))
-	}
-	return &out
+	return l.changed[e]
 }
 
 // exchanged gives the set with a for b and b for a.

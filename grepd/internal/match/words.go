@@ -10,7 +10,7 @@ const (
 	// wordBytesMax bounds the part of each of many literals that is looked at.
 	wordBytesMax = 256
 	// wordsBytesMax bounds those parts together, and so the nodes of the automaton.
-	wordsBytesMax = 1 << 21
+	wordsBytesMax = 1 << 22
 	// wordHashBits is the length of a hash: the filter takes 64 KiB, and ten thousand literals fill a fiftieth of it.
 	wordHashBits = 19
 )
@@ -60,32 +60,49 @@ func newWords(strings []string, fold bool) *words {
 	return w
 }
 
-// addNodes makes a node of each beginning of strs, which are sorted.
+// addNodes makes a node of each beginning of strs, which are sorted and different.
 func (w *words) addNodes(strs []string) {
-	type span struct{ from, to, depth int } // of the strings that begin as the node does
-	nodes := []span{{0, len(strs), 0}}
-	w.label = append(w.label, 0)
-	for n := 0; n < len(nodes); n++ {
-		w.first = append(w.first, int32(len(nodes)))
-		w.ends = append(w.ends, 0)
-		s := nodes[n]
-		if len(strs[s.from]) == s.depth {
-			w.ends[n] = endsWord | endsWithin
-			s.from++
-		}
-		for s.from < s.to {
-			c, next := strs[s.from][s.depth], s.from+1
-			for next < s.to && strs[next][s.depth] == c {
-				next++
+	type span struct{ from, to int32 } // of the strings that begin as a node does
+	total := nodesOf(strs)
+	w.label, w.first, w.ends = make([]byte, 1, total), make([]int32, 0, total+1), make([]nodeEnds, total)
+	level, below := []span{{0, int32(len(strs))}}, []span(nil) // the nodes of one depth, and their children
+	for depth := 0; len(level) > 0; depth++ {
+		below = below[:0]
+		for _, s := range level {
+			n := len(w.first)
+			w.first = append(w.first, int32(len(w.label)))
+			if len(strs[s.from]) == depth {
+				w.ends[n] = endsWord | endsWithin
+				s.from++
 			}
-			if n == 0 {
-				w.roots[c] = int32(len(nodes))
+			for s.from < s.to {
+				c, next := strs[s.from][depth], s.from+1
+				for next < s.to && strs[next][depth] == c {
+					next++
+				}
+				if n == 0 {
+					w.roots[c] = int32(len(w.label))
+				}
+				below, w.label = append(below, span{s.from, next}), append(w.label, c)
+				s.from = next
 			}
-			nodes, w.label = append(nodes, span{s.from, next, s.depth + 1}), append(w.label, c)
-			s.from = next
 		}
+		level, below = below, level
 	}
-	w.first = append(w.first, int32(len(nodes)))
+	w.first = append(w.first, int32(len(w.label)))
+}
+
+// nodesOf counts the beginnings of strs, which are sorted and different.
+func nodesOf(strs []string) int {
+	nodes, last := 1, ""
+	for _, s := range strs {
+		common := 0
+		for common < min(len(s), len(last)) && s[common] == last[common] {
+			common++
+		}
+		nodes, last = nodes+len(s)-common, s
+	}
+	return nodes
 }
 
 // addFails finds where to go on at each node when the text does not go on as any of its children.

@@ -49,6 +49,13 @@ func TestWordsEqualDumbSearch(t *testing.T) {
 	}
 }
 
+func TestNodesAreCountedBeforeTheyAreMade(t *testing.T) {
+	w := newWords([]string{"ab", "abc", "b", "\xff", "abd"}, false)
+	if len(w.label) != 7 || cap(w.label) != 7 || len(w.first) != 8 || len(w.ends) != 7 {
+		t.Errorf("%d nodes with room for %d, %d firsts, %d ends", len(w.label), cap(w.label), len(w.first), len(w.ends))
+	}
+}
+
 // dumbIndex gives where the word ends that ends first.
 func dumbIndex(text string, strs []string) int {
 	for end := range len(text) + 1 {

@@ -176,7 +176,7 @@ func (p *JSON) Print(reply *greppb.QueryReply) error {
 	p.outcome.Observe(reply)
 	switch step := reply.Step.(type) {
 	case *greppb.QueryReply_Begin:
-		p.files = newOpenFiles[jsonFile](len(step.Begin.Nodes))
+		p.files = newOpenFiles[jsonFile](len(p.outcome.nodes))
 	case *greppb.QueryReply_NodeStep:
 		if step.NodeStep.Node < uint32(len(p.outcome.nodes)) {
 			return p.printStep(int(step.NodeStep.Node), &step.NodeStep.Reply)

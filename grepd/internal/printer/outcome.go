@@ -32,6 +32,9 @@ func (r Require) String() string { return requireNames[r] }
 // no longer counts as complete. A list in service may be this much behind as well.
 const staleMax = 6 * time.Second
 
+// missingMax bounds the paths that are kept of what a node lacks: it can lack no more than it was asked for.
+const missingMax = 1_000
+
 // namedMax is how many nodes a coverage line names.
 const namedMax = 10
 
@@ -75,7 +78,7 @@ func (o *Outcome) Observe(reply *greppb.QueryReply) {
 			o.staleFor = time.Duration(step.Begin.StaleNanos)
 		}
 		for _, addr := range step.Begin.Nodes {
-			o.nodes = append(o.nodes, node{addr: addr})
+			o.nodes = append(o.nodes, node{addr: Message(addr)})
 		}
 	case *greppb.QueryReply_NodeStep:
 		if step.NodeStep.Node < uint32(len(o.nodes)) {
@@ -107,7 +110,7 @@ func (o *Outcome) Observe(reply *greppb.QueryReply) {
 // beginNode adds a node, or counts one in again.
 func (o *Outcome) beginNode(begin *greppb.NodeBegin) {
 	if int(begin.Node) == len(o.nodes) {
-		o.nodes = append(o.nodes, node{addr: begin.Addr})
+		o.nodes = append(o.nodes, node{addr: Message(begin.Addr)})
 	} else if n := o.node(begin.Node); n != nil {
 		n.end = nil
 	}
@@ -134,6 +137,8 @@ func (o *Outcome) observeNode(n *node, reply *greppb.SearchReply) {
 	case *greppb.SearchReply_FileError:
 		if step.FileError.Missing && o.Follow { // it may come later
 			break
+		} else if step.FileError.Missing && len(n.missing) == missingMax {
+			o.Failed = true
 		} else if step.FileError.Missing {
 			n.missing = append(n.missing, step.FileError.Path)
 		} else if !step.FileError.Warning {
@@ -287,11 +292,11 @@ func (o *Outcome) describe(end *greppb.NodeEnd) string {
 	case greppb.NodeEnd_LEFT:
 		text = "left " + o.when(end)
 	case greppb.NodeEnd_REFUSED:
-		text = "refused: " + end.Message
+		text = "refused: " + Message(end.Message)
 	case greppb.NodeEnd_TIMED_OUT:
-		text = "timed out: " + end.Message
+		text = "timed out: " + Message(end.Message)
 	case greppb.NodeEnd_UNREACHABLE:
-		text = "is unreachable: " + end.Message
+		text = "is unreachable: " + Message(end.Message)
 	case greppb.NodeEnd_NOT_MEMBER:
 		text = "is not in the list of " + o.noun(0)
 	default:
@@ -306,7 +311,7 @@ func (o *Outcome) describe(end *greppb.NodeEnd) string {
 func (o *Outcome) when(end *greppb.NodeEnd) string {
 	switch {
 	case end.Message != "":
-		return end.Message
+		return Message(end.Message)
 	case o.Follow:
 		return "while it was followed"
 	}

@@ -25,6 +25,9 @@
 // from a single target it is told at once. In JSON each node's error is a line of its own,
 // in its place.
 //
+// A message shows what cannot be seen, as control characters in the name of a file, in the form \x1b: see [Message]. Lines, and
+// the names before them, are printed as they are, as grep does; --json is for whoever has to tell them apart.
+//
 // # Concurrency
 //
 // A printer belongs to one goroutine.

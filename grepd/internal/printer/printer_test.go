@@ -133,6 +133,20 @@ func TestText(t *testing.T) {
 }
 
 // The sequences are those that GNU grep 3.8 prints for the same lines.
+// TestNumbersAreAsWideAsTheFilesSizeMayNeed has a file of 9 bytes, for whose line numbers grep -T leaves two places.
+func TestNumbersAreAsWideAsTheFilesSizeMayNeed(t *testing.T) {
+	for want, o := range map[string]printer.TextOptions{
+		" 5:\taaa\n": {InitialTab: true, OneFile: true, LineNumbers: true},
+		"50:\taaa\n": {InitialTab: true, OneFile: true, ByteOffsets: true},
+	} {
+		begun := file(0, "m/f")
+		begun.GetNodeStep().Reply.GetFileBegin().Size_ = 9
+		if got, _ := printText(t, o, begin("n1"), begun, chunk(0, lines("aaa"))); got != want {
+			t.Errorf("got %q, want %q", got, want)
+		}
+	}
+}
+
 func TestColors(t *testing.T) {
 	c := greppb.Chunk{
 		Data: []byte("xabcy\nab\n\n"), Lengths: []uint32{6, 3, 1}, LineNumbers: []uint64{1, 2, 3},

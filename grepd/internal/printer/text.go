@@ -129,7 +129,7 @@ func (t *Text) begin(begin *greppb.QueryBegin) {
 	t.multiple = len(begin.Nodes) > 1 || t.options.Grows
 	t.named = t.options.Names == NamesAlways ||
 		t.options.Names == NamesAuto && (t.multiple || !t.options.OneFile)
-	t.files = newOpenFiles[textFile](len(begin.Nodes))
+	t.files = newOpenFiles[textFile](len(t.outcome.nodes))
 }
 
 // beginNode says that a node is followed that was not before.
@@ -247,6 +247,9 @@ func (t *Text) newFile(addr string, begin *greppb.FileBegin) *textFile {
 	size := uint64(math.MaxInt64) // as grep has it for a stream
 	if begin.Size_ >= 0 {
 		size = uint64(begin.Size_)
+		if t.options.LineNumbers { // which may be one more than the bytes, as grep reckons
+			size++
+		}
 	}
 	path := begin.Path
 	f := &textFile{path: path, name: path, digits: len(strconv.FormatUint(size, 10))}
@@ -456,6 +459,6 @@ func (t *Text) say(text string) error {
 	if err := t.Flush(); err != nil {
 		return err
 	}
-	fmt.Fprintf(t.messages, "%s: %s\n", t.options.Program, text)
+	fmt.Fprintf(t.messages, "%s: %s\n", t.options.Program, Message(text))
 	return nil
 }

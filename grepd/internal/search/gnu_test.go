@@ -426,6 +426,7 @@ func randomPattern(r *rand.Rand, extended bool, depth int) string {
 		if anchor && 5 <= pick && pick <= 7 {
 			continue
 		}
+		anchored := anchor
 		anchor = pick <= 1 || pick == 11
 		switch pick {
 		case 0:
@@ -457,7 +458,11 @@ func randomPattern(r *rand.Rand, extended bool, depth int) string {
 			b.WriteString(".")
 		case 14:
 			odd := []string{`\.`, `\*`, `\[`, `\]`, `\^`, `\$`, `]`, `\\`, `{`, `}`, `\-`, `\/`, `\"`, `\n`, `\é`, `\ `, `+`, `?`, `\+`, `\?`, `\{`, `\}`, "|", `{,3}`, `a\{,3\}`, `{2`, `a**`, "\n"}
-			b.WriteString(odd[r.IntN(len(odd))])
+			if o := odd[r.IntN(len(odd))]; !(anchored && slices.Contains([]string{"+", "?", `\+`, `\?`, "{,3}", "{", `\{`, "{2"}, o)) {
+				b.WriteString(o)
+			} else {
+				anchor = true // it still is the last element
+			}
 		default:
 			b.WriteString(letter(r))
 		}

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"io"
+	"runtime"
 	"sync"
 	"time"
 
@@ -28,6 +29,8 @@ type local struct {
 	follows chan struct{}
 	ending  context.Context // ends when follows are to
 	end     context.CancelFunc
+	// compiling is one for each set of patterns that is being compiled, as many as there are processors.
+	compiling chan struct{}
 	// expandBytesMax bounds what a compressed file may expand to.
 	expandBytesMax int64
 	now            func() time.Time // the machine's clock, except in tests
@@ -40,7 +43,7 @@ var _ fanout.Searcher = (*local)(nil)
 func newLocal(mounts *search.Mounts, searchesMax, followsMax int, expandBytesMax int64) *local {
 	l := &local{
 		mounts: mounts, slots: make(chan struct{}, searchesMax), follows: make(chan struct{}, followsMax), expandBytesMax: expandBytesMax,
-		now: time.Now,
+		compiling: make(chan struct{}, runtime.GOMAXPROCS(0)), now: time.Now,
 	}
 	l.ending, l.end = context.WithCancel(context.Background())
 	return l
@@ -66,9 +69,14 @@ func (l *local) Search(ctx context.Context, request *greppb.SearchRequest, send 
 	if request.Follow != nil {
 		return l.follow(ctx, request, send)
 	}
-	o, err := searchOptions(request)
+	release, err := take(l.slots, "searches")
 	if err != nil {
-		return status.Error(codes.InvalidArgument, err.Error())
+		return err
+	}
+	var o search.Options
+	if err := l.compile(ctx, func() (err error) { o, err = searchOptions(request); return err }); err != nil {
+		release()
+		return err
 	}
 	o.Progress, o.ExpandBytesMax = &search.Progress{}, l.expandBytesMax
 	sink := newSink(o, send)
@@ -76,7 +84,7 @@ func (l *local) Search(ctx context.Context, request *greppb.SearchRequest, send 
 	stopProgress := sink.showProgress(o.Progress, progressTime(request))
 	defer stopProgress()
 	results := sink.results(request)
-	return l.run(ctx, l.slots, "searches", func() error {
+	return l.work(ctx, release, func() error {
 		var stats search.Stats
 		var err error
 		if request.ByTime {
@@ -98,17 +106,46 @@ func (l *local) tellClock(received time.Time, send func(*greppb.SearchReply) err
 	}}})
 }
 
-// run does work that reads from disks, and returns when it is done or ctx is. A disk that hangs keeps the work,
-// and its slot, but nobody who waits. Its errors are gRPC statuses.
-func (l *local) run(ctx context.Context, slots chan struct{}, what string, work func() error) error {
+// compile does work that compiles patterns, when its turn comes: while it is done it may take 100 MB. Its errors are gRPC
+// statuses.
+func (l *local) compile(ctx context.Context, work func() error) error {
+	select {
+	case l.compiling <- struct{}{}:
+		defer func() { <-l.compiling }()
+	case <-ctx.Done():
+		return status.FromContextError(ctx.Err()).Err()
+	}
+	if err := work(); err != nil {
+		return status.Error(codes.InvalidArgument, err.Error())
+	}
+	return nil
+}
+
+// take takes one of some slots, or fails with a gRPC status.
+func take(slots chan struct{}, what string) (release func(), err error) {
 	select {
 	case slots <- struct{}{}:
+		return func() { <-slots }, nil
 	default:
-		return status.Errorf(codes.ResourceExhausted, "busy with %d %s, the most that it runs at the same time: try again later", cap(slots), what)
+		return nil, status.Errorf(codes.ResourceExhausted, "busy with %d %s, the most that it runs at the same time: try again later", cap(slots), what)
 	}
+}
+
+// run takes a slot and does work.
+func (l *local) run(ctx context.Context, slots chan struct{}, what string, work func() error) error {
+	release, err := take(slots, what)
+	if err != nil {
+		return err
+	}
+	return l.work(ctx, release, work)
+}
+
+// work does work that reads from disks, and returns when it is done or ctx is. A disk that hangs keeps the work,
+// and its slot, but nobody who waits. Its errors are gRPC statuses.
+func (l *local) work(ctx context.Context, release func(), work func() error) error {
 	ended := make(chan error, 1)
 	l.searches.Go(func() {
-		defer func() { <-slots }()
+		defer release()
 		ended <- work()
 	})
 	var err error

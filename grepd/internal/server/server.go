@@ -182,9 +182,6 @@ func (s grepService) Complete(ctx context.Context, request *greppb.CompleteReque
 
 // Query searches the cluster.
 func (s grepService) Query(request *greppb.QueryRequest, stream greppb.Grep_QueryServer) error {
-	if err := checkQuery(request); err != nil {
-		return status.Error(codes.InvalidArgument, err.Error())
-	}
 	slots, what := s.queries, "queries"
 	if request.Search.Follow != nil {
 		slots, what = s.follows, "follows"
@@ -195,6 +192,9 @@ func (s grepService) Query(request *greppb.QueryRequest, stream greppb.Grep_Quer
 	default:
 		return status.Errorf(codes.ResourceExhausted,
 			"busy with %d %s, the most that it answers at the same time: try again later, or ask another node with --via", cap(slots), what)
+	}
+	if err := s.local.compile(stream.Context(), func() error { return checkQuery(request) }); err != nil {
+		return err
 	}
 	if request.Search.Follow != nil {
 		return s.follow(request, stream)

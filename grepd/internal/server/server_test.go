@@ -292,6 +292,47 @@ func TestOnlyASearchThatGetsOnShowsProgress(t *testing.T) {
 	}
 }
 
+// TestPatternsAreCompiledInASlotOnly asks with a wrong pattern, which nobody notices before it is compiled.
+func TestPatternsAreCompiledInASlotOnly(t *testing.T) {
+	n := start(t, func(c *Config) { c.QueriesMax, c.SearchesMax = 1, 1 })
+	n.endless(t)
+	awaitChunk(t, n.open(t, t.Context(), query()))
+	wrong := query()
+	wrong.Search.Pattern.Patterns = []string{`a\(`}
+	queried, err := greppb.NewGrepClient(n.client).Query(t.Context(), wrong)
+	if err == nil {
+		_, err = queried.Recv()
+	}
+	if status.Code(err) != codes.ResourceExhausted {
+		t.Errorf("query: %v, want ResourceExhausted", err)
+	}
+	searched, err := greppb.NewGrepClient(n.client).Search(t.Context(), &wrong.Search)
+	if err == nil {
+		_, err = searched.Recv()
+	}
+	if status.Code(err) != codes.ResourceExhausted {
+		t.Errorf("search: %v, want ResourceExhausted", err)
+	}
+}
+
+func TestWhoeverLeavesWaitsNoLongerForTheCompiler(t *testing.T) {
+	l := newLocal(nil, 1, 1, 0)
+	for range cap(l.compiling) {
+		l.compiling <- struct{}{}
+	}
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	compiled := false
+	err := l.compile(ctx, func() error { compiled = true; return nil })
+	if status.Code(err) != codes.Canceled || compiled {
+		t.Errorf("%v, compiled %v; want Canceled", err, compiled)
+	}
+	// Nor does it keep a slot.
+	if err := l.Search(ctx, &query().Search, nil); status.Code(err) != codes.Canceled || len(l.slots) != 0 {
+		t.Errorf("%v, %d slots taken; want Canceled and none", err, len(l.slots))
+	}
+}
+
 // Work on a disk that hangs is given up by whoever waits for it, but keeps its place.
 func TestADiskThatHangsKeepsNobodyWaiting(t *testing.T) {
 	l := newLocal(nil, 1, 1, 0)
