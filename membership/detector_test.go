@@ -124,3 +124,22 @@ func TestDoubtForNothingEndsAgreement(t *testing.T) {
 		}
 	}
 }
+
+// A leaver tells those who take over, unasked, and that may have been long on its way: only what
+// co-monitors answer shows how fresh the stamp is at least, be it the same one.
+func TestAnAnswerFreshensWhatWasToldUnasked(t *testing.T) {
+	const ms = time.Millisecond
+	m := monitor{fresh: 8475 * ms} // just taken up
+	m.told(0, 7269*ms, 1112*ms, 8496*ms)
+	m.asked.add(28, 8684*ms)
+	m.told(0, 8151*ms, 480*ms, 8740*ms)
+	if want := 7384 * ms; m.fresh != want {
+		t.Errorf("unasked: fresh at %v, want %v", m.fresh, want)
+	}
+	if news := m.told(28, 8151*ms, 541*ms, 8770*ms); !news || m.fresh != 8143*ms {
+		t.Errorf("in answer: news %v, fresh at %v, want %v", news, m.fresh, 8143*ms)
+	}
+	if news := m.told(28, 8151*ms, 600*ms, 8840*ms); news || m.fresh != 8143*ms {
+		t.Errorf("again: news %v, fresh at %v", news, m.fresh)
+	}
+}

@@ -121,8 +121,8 @@ func (q *questions) at(seq uint64) (sent time.Duration, ok bool) {
 }
 
 // told takes in a stamp that a co-monitor reports, of which it says how old it is. The report
-// answers the question with this number, or none.
-func (m *monitor) told(seq uint64, stamp, age, now time.Duration) (newer bool) {
+// answers the question with this number, or none. It is news if the stamp is, or if it turns out to be fresher.
+func (m *monitor) told(seq uint64, stamp, age, now time.Duration) (news bool) {
 	if stamp < m.stamp || stamp == 0 {
 		return false
 	}
@@ -132,23 +132,22 @@ func (m *monitor) told(seq uint64, stamp, age, now time.Duration) (newer bool) {
 	} else {
 		m.base.reports.take(at-stamp, now)
 	}
-	if stamp == m.stamp {
-		if !m.base.sampled {
-			m.fresh = min(m.fresh, at) // this report has been on its way for less time
-		}
-		return false
-	}
+	newer := stamp > m.stamp
 	m.stamp = stamp
 	if m.base.sampled {
-		m.fresh = max(m.fresh, min(at, stamp+m.base.min(now)))
-	} else {
-		// This monitor has not heard anything itself, and goes by what the others know, even
-		// where that is less than the grace it gave. It is more only if it was so when the
-		// question was asked: the report may have been long on its way.
-		if sent, ok := m.asked.at(seq); ok {
-			m.fresh = max(m.fresh, sent-age)
+		if newer {
+			m.fresh = max(m.fresh, min(at, stamp+m.base.min(now)))
 		}
-		m.fresh = min(m.fresh, at)
+		return newer
 	}
-	return true
+	// This monitor has not heard anything itself, and goes by what the others know, even
+	// where that is less than the grace it gave. It is more only if it was so when the
+	// question was asked: the report may have been long on its way. So it may be more, too, than
+	// it was by an earlier report of the same stamp that answered no question.
+	before := m.fresh
+	if sent, ok := m.asked.at(seq); ok {
+		m.fresh = max(m.fresh, sent-age)
+	}
+	m.fresh = min(m.fresh, at)
+	return newer || m.fresh > before
 }

@@ -54,6 +54,7 @@ func TestSeedsThatBrokeAPromise(t *testing.T) {
 		44_903,    // too few helpers were asked
 		57_564,    // the last monitor left, and its only link had spikes
 		57_906,    // the last monitor asked the same helper twice, and so too few
+		77_916,    // a leaver's report aged the stamp that the co-monitors answered with
 		69_781,    // the last monitor left, and told of it what it knew before it was known to leave
 		2_000_780, // a monitor that had heard nothing counted a delayed report as fresh
 		1_007_152, // all that two members had heard of each other was delayed
