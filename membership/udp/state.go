@@ -6,7 +6,6 @@ import (
 	"net/netip"
 	"os"
 	"strings"
-	"syscall"
 
 	"github.com/google/renameio/v2"
 
@@ -39,19 +38,16 @@ func openState(path string) *stateFile {
 	return s
 }
 
-// readState returns what is in the file, and nothing where it cannot be read or is none: the
-// file helps, but it must never keep a node from starting. Most nodes need it never, and a
-// gateway that founds a group for want of it is found by the old one.
+// readState returns what is in the file, and nothing where it cannot be read: the file helps, but
+// it must not keep a node from starting. Most nodes need it never, and a gateway that founds a
+// group for want of it is found by the old one. Only a named pipe holds the start up until
+// whoever writes to it is through.
 func readState(path string) string {
-	// Without O_NONBLOCK opening a named pipe waits for whoever writes to it.
-	file, err := os.OpenFile(path, os.O_RDONLY|syscall.O_NONBLOCK, 0)
+	file, err := os.Open(path)
 	if err != nil {
 		return ""
 	}
 	defer file.Close()
-	if info, err := file.Stat(); err != nil || !info.Mode().IsRegular() {
-		return ""
-	}
 	content, err := io.ReadAll(io.LimitReader(file, int64(stateBytesMax)))
 	if err != nil {
 		return ""
