@@ -16,7 +16,7 @@ const (
 )
 
 // pairs finds a few ASCII literals by two bytes of each, which have the same distance in all of them: those that are rarest
-// together. That is half of the work that a teddy has with a text.
+// together. A teddy takes 1.6 times as long for it (BenchmarkCount/literals, at 934dbc1 and with this).
 type pairs struct {
 	literals [][]byte
 	fold     bool
@@ -31,7 +31,7 @@ func newPairs(l literals) *pairs {
 	if len(l.strings) > pairsMax {
 		return nil
 	}
-	p := &pairs{fold: l.fold, dense: newTeddy(l)}
+	p := &pairs{fold: l.fold}
 	for _, s := range l.strings {
 		for i := range len(s) {
 			if s[i] >= utf8.RuneSelf {
@@ -40,6 +40,7 @@ func newPairs(l literals) *pairs {
 		}
 		p.literals = append(p.literals, []byte(s))
 	}
+	p.dense = newTeddy(l)
 	p.choose(func(k, i, j int) float64 { return frequency[p.literals[k][i]] * frequency[p.literals[k][j]] })
 	return p
 }

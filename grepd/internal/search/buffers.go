@@ -10,8 +10,8 @@ type buffers struct {
 	idle [][]byte
 }
 
-// spareBuffers are *[]byte of searches that have ended, for the next ones. A daemon that made them anew for each search would
-// have to collect little other garbage.
+// spareBuffers are *[]byte of searches that have ended, for the next ones. If each search made its own, they would be most
+// of a daemon's garbage, and it would collect it during every second search.
 var spareBuffers sync.Pool
 
 // take gives an empty buffer, or nil.

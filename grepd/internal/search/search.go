@@ -103,9 +103,9 @@
 //
 // That was scripts/bench.sh search -long on 2026-11-29, on an idle machine; its report is scripts/bench/runs/2026-11-29-search.txt.
 // Nearly each line of the event log has an address, so that whoever reads the answer takes one of the two processors.
-// The second text was in huge pages that day (FileHugePages in /proc/meminfo), which ripgrep maps with half as many page
-// faults; beside ripgrep that reads (--no-mmap) this engine was 1.28 to 3.0 times as fast there, too. On 2026-11-28, when
-// it was not, the same command gave 1.25, 1.50, 1.11, 1.29, 3.01, 1.57 and 1.57 for it.
+// That day the system had most of its cache in huge pages (FileHugePages in /proc/meminfo), and ripgrep mapped the second
+// text with half as many page faults as the first; beside ripgrep that reads (--no-mmap) this engine was 1.28 to 3.0 times
+// as fast with it. On 2026-11-28 the same command gave 1.25, 1.50, 1.11, 1.29, 3.01, 1.57 and 1.57 for the second text.
 //
 // Files are read into buffers, not mapped. Copying takes half of the time of a rare literal, but two workers that map
 // blocks and give the pages back, so that memory stays bounded, wait for each other in the kernel: 95 ms
