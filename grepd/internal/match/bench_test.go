@@ -31,6 +31,7 @@ func BenchmarkCount(b *testing.B) {
 		{"literal", `FAIL`, block},
 		{"literals", `FAIL|LEAVE|JOIN`, block},
 		{"dense literal", `HEARTBEAT`, block},
+		{"dense byte", `:`, block},
 		{"automaton", `[0-9]+\.[0-9]+\.[0-9]+\.[0-9]+:[0-9]+`, block},
 		{"window", `[A-Z]{5}[^"A-Z]`, block},
 		{"automaton beyond ASCII", `[а-я]{12}`, russian},

@@ -20,9 +20,10 @@ type Matcher struct {
 	backward func() *program
 	// prefilter finds the lines that can be selected, where there is such a thing.
 	prefilter prefilter
-	exact     bool // prefilter is a literalSearch, and decides
-	gapMin    int  // where prefilter finds a place more often than every so many bytes, the automaton alone is faster
-	lead      bool // each match begins at a place that prefilter gives, whatever is before it
+	exact     bool     // prefilter is a literalSearch, and decides
+	gapMin    int      // where prefilter finds a place more often than every so many bytes, the automaton alone is faster
+	counted   *counted // counts lines of which many are selected, where there is such a thing
+	lead      bool     // each match begins at a place that prefilter gives, whatever is before it
 }
 
 // Compile reads patterns; a line has to match any one of them. A pattern may hold newlines:

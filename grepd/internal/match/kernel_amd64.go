@@ -40,6 +40,12 @@ func lastNewlineIndex(b *byte, n int) int
 //go:noescape
 func lockstepLoop(table *uint32, text *byte, pos *[4]int, states, met *[4]uint32, n int) int
 
+// countVectors counts the lines of n bytes in which the literal of c begins, and tells whether the last of them is open: none of
+// its places was found, or it begins after n bytes. n is a multiple of 64 above 0, and b has countedMax bytes more.
+//
+//go:noescape
+func countVectors(b *byte, n int, c *counted) (count int, open bool)
+
 // surveyVectors is Survey of n bytes, a multiple of 64 above 0.
 //
 //go:noescape

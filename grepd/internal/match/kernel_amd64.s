@@ -1,3 +1,4 @@
+#include "go_asm.h"
 #include "textflag.h"
 
 // func pairIndex(b *byte, n, first, second int, a, c, maskA, maskB byte) int
@@ -384,6 +385,97 @@ pair:
 	VPMOVMSKB    Y1, AX
 	TESTL        AX, AX
 	SETEQ        ascii+17(FP)
+	VZEROUPPER
+	RET
+
+// func countVectors(b *byte, n int, c *counted) (count int, open bool)
+TEXT ·countVectors(SB), NOSPLIT, $0-33
+	MOVQ         b+0(FP), SI
+	MOVQ         n+8(FP), CX
+	MOVQ         c+16(FP), DI
+	MOVL         $1, R9
+	MOVQ         (counted_pair+pair_first)(DI), R10
+	MOVQ         (counted_pair+pair_second)(DI), R11
+	MOVL         counted_verified(DI), R8
+	VPBROADCASTB (counted_pair+pair_a)(DI), Y0
+	VPBROADCASTB (counted_pair+pair_b)(DI), Y1
+	VPBROADCASTB (counted_pair+pair_maskA)(DI), Y2
+	VPBROADCASTB (counted_pair+pair_maskB)(DI), Y3
+	VMOVDQU      counted_text(DI), Y6
+	VMOVDQU      counted_mask(DI), Y7
+	MOVL         $10, AX
+	VMOVD        AX, X4
+	VPBROADCASTB X4, Y4
+	XORQ         DI, DI
+
+	// DX are the places among 64 that have both bytes, R13 those of newlines.
+turn:
+	VPOR      (SI)(R10*1), Y2, Y8
+	VPOR      32(SI)(R10*1), Y2, Y9
+	VPOR      (SI)(R11*1), Y3, Y10
+	VPOR      32(SI)(R11*1), Y3, Y11
+	VPCMPEQB  Y8, Y0, Y8
+	VPCMPEQB  Y9, Y0, Y9
+	VPCMPEQB  Y10, Y1, Y10
+	VPCMPEQB  Y11, Y1, Y11
+	VPAND     Y8, Y10, Y8
+	VPAND     Y9, Y11, Y9
+	VPCMPEQB  (SI), Y4, Y12
+	VPCMPEQB  32(SI), Y4, Y13
+	VPMOVMSKB Y8, DX
+	VPMOVMSKB Y9, AX
+	SHLQ      $32, AX
+	ORQ       AX, DX
+	VPMOVMSKB Y12, R13
+	VPMOVMSKB Y13, AX
+	SHLQ      $32, AX
+	ORQ       AX, R13
+
+	// A bit at the start of each open line is added to the ones that stand for all other bytes: the carry
+	// stops at the line's first place, if there is any before its newline.
+add:
+	MOVQ  DX, R14
+	ORQ   R13, R14
+	NOTQ  R14
+	LEAQ  (R9)(R13*2), R15
+	ADDQ  R14, R15
+	SETCS R12
+	ANDQ  DX, R15
+	TESTL R8, R8
+	JZ    counts
+	MOVQ  R15, R14
+
+	// The literal has to be at each of these places. One at which it is not is struck out.
+verify:
+	TESTQ     R14, R14
+	JZ        counts
+	BSFQ      R14, BX
+	VPOR      (SI)(BX*1), Y7, Y5
+	VPCMPEQB  Y5, Y6, Y5
+	VPMOVMSKB Y5, AX
+	ANDL      R8, AX
+	CMPL      AX, R8
+	JNE       strike
+	LEAQ      -1(R14), AX
+	ANDQ      AX, R14
+	JMP       verify
+
+strike:
+	BTRQ BX, DX
+	JMP  add
+
+counts:
+	POPCNTQ R15, R15
+	ADDQ    R15, DI
+	SHRQ    $63, R13
+	MOVBLZX R12, R9
+	ORQ     R13, R9
+	ADDQ    $64, SI
+	SUBQ    $64, CX
+	JNZ     turn
+
+	MOVQ DI, count+24(FP)
+	MOVB R9, open+32(FP)
 	VZEROUPPER
 	RET
 

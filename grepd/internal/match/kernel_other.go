@@ -28,6 +28,10 @@ func lockstepLoop(table *uint32, text *byte, pos *[4]int, states, met *[4]uint32
 	return lockstepPortable(table, text, pos, states, met, n)
 }
 
+func countVectors(b *byte, n int, c *counted) (count int, open bool) {
+	panic("match: countVectors without AVX2")
+}
+
 func surveyVectors(b *byte, n int) (null, ascii bool) {
 	panic("match: surveyVectors without AVX2")
 }

@@ -3,6 +3,7 @@ package match
 import (
 	"bytes"
 	"math/rand/v2"
+	"strings"
 	"testing"
 	"unicode/utf8"
 )
@@ -35,6 +36,38 @@ func TestLockstepLoopEqualsPortable(t *testing.T) {
 		want := lockstepPortable(&table[0], &text[0], &wantPos, &wantStates, &wantMet, n)
 		if got != want || gotPos != wantPos || gotStates != wantStates || gotMet != wantMet {
 			t.Fatalf("trial %d: %d bytes, states %v, met %v; want %d, %v, %v", i, got, gotStates, gotMet, want, wantStates, wantMet)
+		}
+	}
+}
+
+func TestCountedLinesEqualThoseFoundOneByOne(t *testing.T) {
+	if !hasAVX2 {
+		t.Skip("no AVX2 here: lines are found one by one")
+	}
+	s := seed(t)
+	for i := range *trialsFlag {
+		r := source(s, i)
+		alphabet := []string{"\nabAB", "b\naA", "xy\n*ab", "\xff\x00\na"}[r.IntN(4)]
+		fold := r.IntN(2) == 0
+		var literal string
+		for _, c := range randomText(r, 1+r.IntN([]int{2, 4, countedMax}[r.IntN(3)]), strings.ReplaceAll(alphabet, "\n", "")) {
+			if fold {
+				c |= caseMask(c)
+			}
+			literal += string([]byte{c})
+		}
+		text := randomText(r, r.IntN(700), alphabet)
+		for range r.IntN(8) {
+			text = append(append(text, literal...), randomText(r, r.IntN(200), alphabet)...)
+		}
+		got, want := newCounted(literal, fold).lines(text), 0
+		for line := range bytes.Lines(text) {
+			if newPair(literal, fold).portable(line, 0) >= 0 {
+				want++
+			}
+		}
+		if got != want {
+			t.Fatalf("trial %d: %q, fold %v, in %q: got %d lines, want %d", i, literal, fold, text, got, want)
 		}
 	}
 }

@@ -13,7 +13,7 @@ const (
 	literalBytesMax = 64
 	// wordsMax bounds the literals that are looked at; a pattern that needs more has none.
 	wordsMax = 1 << 18
-	// scoreMin is the score below which a few literals are too common to search for.
+	// scoreMin is the score below which a few literals are common.
 	scoreMin = 4
 )
 
@@ -23,6 +23,7 @@ type literals struct {
 	fold    bool     // ASCII letters match in either case
 	exact   bool     // each line that holds one is selected
 	lead    bool     // each match begins with one, and none is found within a character
+	common  bool     // so many lines hold one that there is no use in looking for them
 }
 
 // literalsOf finds the literals of e that are best searched for. Without any, strings is empty.
@@ -30,12 +31,10 @@ func literalsOf(e *expr, fold bool) literals {
 	f := literalFinder{fold: fold}
 	found := f.find(e)
 	best := found.best()
-	if len(best.strings) <= literalsMax && score(best.strings) < scoreMin {
-		return literals{}
-	}
 	// A byte of the middle of characters may be found in one, of which the automaton must know.
 	inside := slices.ContainsFunc(best.strings, func(s string) bool { return s != "" && !utf8.RuneStart(s[0]) })
-	return literals{strings: best.strings, fold: fold, exact: best.whole && !f.inexact, lead: best.lead && !inside}
+	return literals{strings: best.strings, fold: fold, exact: best.whole && !f.inexact, lead: best.lead && !inside,
+		common: len(best.strings) <= literalsMax && score(best.strings) < scoreMin}
 }
 
 // literalFinder goes through an expr.

@@ -32,7 +32,8 @@
 //   - Literals that each selected line must hold: one by its two rarest bytes (pair.go), up to eight by two bytes of each
 //     (pairs.go), up to 64 by the nibble tables of
 //     Hyperscan's Teddy (teddy.go), any number by the automaton of Aho and Corasick (words.go). If the pattern is nothing
-//     else they decide; otherwise the automaton looks at their lines.
+//     else they decide; otherwise the automaton looks at their lines. Where many lines hold a literal and are only counted,
+//     that is done for 64 bytes at once (counted.go).
 //   - A window: up to four neighbouring bytes of known classes, as in [0-9a-f]{8}-, where a sample of the text has few (window.go).
 //   - A DFA made as it is needed in a bounded cache (dfa.go), which reads characters of several bytes byte by
 //     byte too (multibyte.go), and takes four parts of the block in lock-step (lanes.go).

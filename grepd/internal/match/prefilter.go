@@ -38,6 +38,9 @@ const literalGapMin = 96
 // choosePrefilter finds how lines that e selects can be found faster than by an automaton.
 func (m *Matcher) choosePrefilter(e *expr, fold bool) {
 	l := literalsOf(e, fold)
+	if l.exact && len(l.strings) == 1 {
+		m.counted = newCounted(l.strings[0], fold)
+	}
 	search := newLiteralSearch(l)
 	if search == nil {
 		m.prefilter, m.gapMin = newWindows(e), windowGapMin
@@ -56,6 +59,9 @@ func (m *Matcher) choosePrefilter(e *expr, fold bool) {
 
 // newLiteralSearch chooses how l is searched for; it gives nil where an automaton does better.
 func newLiteralSearch(l literals) literalSearch {
+	if l.common {
+		return nil
+	}
 	shortest := math.MaxInt
 	for _, s := range l.strings {
 		shortest = min(shortest, len(s))

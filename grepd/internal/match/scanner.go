@@ -57,6 +57,10 @@ func (s *Scanner) Lines(block []byte, lines []Range, max int) []Range {
 // Count gives the number of lines of block that are selected, but at most max. Below 0, max is no limit.
 func (s *Scanner) Count(block []byte, max int) int { return s.scan(block, max, nil) }
 
+// countedGapMin is how many bytes there are to be for each line with the literal that is found before the next one is
+// looked for, where lines are only counted.
+const countedGapMin = 512
+
 // candidatesMin is how many candidates there must be in a block before it matters how close together they are.
 const candidatesMin = 32
 
@@ -66,6 +70,9 @@ func (s *Scanner) scan(block []byte, max int, lines *[]Range) int {
 		s.prefilter, s.tuned = s.prefilter.tuned(block[:min(len(block), tuneBytes)]), true
 	}
 	if s.prefilter == nil {
+		if lines == nil && max < 0 && s.m.counted != nil {
+			return s.m.counted.lines(block)
+		}
 		return s.scanAll(block, 0, max, lines)
 	}
 	n := 0
@@ -76,6 +83,9 @@ func (s *Scanner) scan(block []byte, max int, lines *[]Range) int {
 		}
 		if s.m.exact && lines == nil {
 			n, pos = n+1, endOfLineAt(block, pos+at)
+			if max < 0 && s.m.counted != nil && candidates >= candidatesMin && pos < candidates*countedGapMin {
+				return n + s.m.counted.lines(block[pos:])
+			}
 			continue
 		}
 		line := lineAt(block, pos, pos+at)
