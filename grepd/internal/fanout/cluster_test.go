@@ -202,8 +202,8 @@ func chunk(data string, more bool) *greppb.SearchReply {
 	}}}
 }
 
-func progress() *greppb.SearchReply {
-	return &greppb.SearchReply{Step: &greppb.SearchReply_Progress{Progress: &greppb.Progress{}}}
+func progress(work uint64) *greppb.SearchReply {
+	return &greppb.SearchReply{Step: &greppb.SearchReply_Progress{Progress: &greppb.Progress{Work: work}}}
 }
 
 func searchEnd() *greppb.SearchReply {

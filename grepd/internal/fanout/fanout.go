@@ -38,7 +38,8 @@
 // that it failed or left; and when it has been silent for the query's timeout, counted only
 // while somebody listens to it. Targets with nothing to say send Progress steps as long as they read something, so that
 // the timeout need not be as long as the longest search, and yet ends the wait for a disk that hangs, this
-// node's own included. Those steps go no further; what they come to together is told the client
+// node's own included. A Progress step that says no more than the one before is silence, so that a target cannot
+// be waited for just because it still has a clock. Those steps go no further; what they come to together is told the client
 // in QueryProgress steps.
 //
 // # Clocks

@@ -53,7 +53,7 @@ func TestOrderWithinNodesIsKeptAndGroupsAreNotTornApart(t *testing.T) {
 			text := fmt.Sprintf("node %d line %d\n", n, i)
 			steps, texts = append(steps, chunk(text, random.IntN(3) > 0)), append(texts, text)
 			if random.IntN(10) == 0 {
-				steps = append(steps, progress())
+				steps = append(steps, progress(uint64(i)))
 			}
 		}
 		addr, _ := startPeer(t, "127.0.0.1:0", says(steps...))
@@ -110,7 +110,7 @@ func TestProgressIsToldAndKeepsATargetAlive(t *testing.T) {
 				return ctx.Err()
 			case <-time.After(10 * time.Millisecond): // simulates a slow disk
 				bytes += 1000
-				step := progress()
+				step := progress(bytes)
 				step.GetProgress().Bytes = bytes
 				if err := send(step); err != nil {
 					return err
@@ -236,8 +236,10 @@ func TestNodesThatCannotBeAsked(t *testing.T) {
 
 func TestNodeThatGetsOnIsNotTimedOut(t *testing.T) {
 	addr, _ := startPeer(t, "127.0.0.1:0", func(ctx context.Context, send func(*greppb.SearchReply) error) error {
-		for start := time.Now(); time.Since(start) < 3*tick; time.Sleep(tick / 10) { // the node is at work
-			if err := send(progress()); err != nil {
+		start := time.Now()
+		for work := uint64(1); time.Since(start) < 3*tick; time.Sleep(tick / 10) { // the node is at work
+			work++
+			if err := send(progress(work)); err != nil {
 				return err
 			}
 		}
@@ -247,10 +249,37 @@ func TestNodeThatGetsOnIsNotTimedOut(t *testing.T) {
 	a.want(t, addr, "ANSWERED")
 }
 
+// As a node does whose disk hangs if its version shows progress whenever a clock ticks.
+func TestNodeThatSaysTheSameForeverIsTimedOut(t *testing.T) {
+	stuck := func(ctx context.Context, send func(*greppb.SearchReply) error) error {
+		for err := send(chunk("half\n", false)); err == nil; err = send(progress(17)) {
+			select {
+			case <-time.After(tick / 20):
+			case <-ctx.Done():
+				return ctx.Err()
+			}
+		}
+		return nil
+	}
+	peer, _ := startPeer(t, "127.0.0.1:0", stuck)
+	const self = "192.0.2.1:1"
+	f := newFanout(t, fanout.NewStatic(self, []string{peer}), searchFunc(stuck))
+	ctx, cancel := context.WithTimeout(t.Context(), soon)
+	defer cancel()
+	a := &answer{ends: make(map[string]*greppb.NodeEnd)}
+	if err := f.Query(ctx, timeout(tick), a.take); err != nil {
+		t.Fatal(err)
+	}
+	a.want(t, self, "TIMED_OUT: silent for 500ms (partial)")
+	a.want(t, peer, "TIMED_OUT: silent for 500ms (partial)")
+}
+
+// The nodes have more to say than there is room for, and say the same of their work for as long as they wait.
 func TestSlowClientDoesNotTimeNodesOut(t *testing.T) {
+	large := chunk(strings.Repeat("x", 200<<10)+"\n", false)
 	var addrs []string
 	for range 4 {
-		addr, _ := startPeer(t, "127.0.0.1:0", says(chunk("x\n", false), chunk("y\n", false)))
+		addr, _ := startPeer(t, "127.0.0.1:0", says(large, progress(1), progress(1), large, progress(1), large))
 		addrs = append(addrs, addr)
 	}
 	f := newFanout(t, newLiveList(addrs...), nil)
@@ -275,7 +304,7 @@ func TestANodeThatHoldsTheFloorHoldsNobodyUp(t *testing.T) {
 	for name, search := range map[string]searchFunc{
 		"counts": says(chunk("x\n", true), groups),
 		"progress": func(ctx context.Context, send func(*greppb.SearchReply) error) error {
-			for step := chunk("x\n", true); ; step = progress() {
+			for step := chunk("x\n", true); ; step = progress(1) {
 				if err := send(step); err != nil {
 					return err
 				}

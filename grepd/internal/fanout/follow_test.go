@@ -7,6 +7,7 @@ import (
 	"slices"
 	"sync"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"google.golang.org/grpc/codes"
@@ -125,6 +126,30 @@ func TestAFollowGoesOnWhereATargetBrokeOff(t *testing.T) {
 	}
 }
 
+// A daemon that takes the place of another one counts its work from 0 again.
+func TestAFollowedNodeThatBeginsAnewIsNotTakenForSilent(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		tries := 0
+		node := asked(func(ctx context.Context, _ *greppb.SearchRequest, send func(*greppb.SearchReply) error) error {
+			if tries++; tries == 1 {
+				return errors.Join(send(places()), send(progress(1000)), status.Error(codes.Unavailable, "upgraded"))
+			}
+			err := send(places())
+			for work := uint64(1); err == nil && ctx.Err() == nil; work++ {
+				time.Sleep(time.Second)
+				err = send(progress(work))
+			}
+			return errors.Join(err, ctx.Err())
+		})
+		l := listen(t, newFanout(t, fanout.NewStatic("192.0.2.1:1", []string{"192.0.2.1:1"}), node), timeout(10*time.Second))
+		time.Sleep(time.Minute)
+		l.want() // neither that it was lost nor anything else
+		if l.end(); tries != 2 {
+			t.Errorf("it was asked %d times, want twice", tries)
+		}
+	})
+}
+
 func TestMembersThatComeAndGoAreFollowed(t *testing.T) {
 	follows := saysAndFreezes(places(), numbered("x\n", 0))
 	a, _ := startPeer(t, "127.0.0.1:0", follows)
@@ -198,8 +223,8 @@ func TestWhoCannotFollowIsRefused(t *testing.T) {
 	missing := &greppb.SearchReply{Step: &greppb.SearchReply_FileError{FileError: &greppb.FileError{Path: "logs/a", Missing: true}}}
 	for _, answer := range [][]*greppb.SearchReply{
 		{fileBegin("logs/a"), chunk("x\n", false)},
-		{progress(), missing}, // no such file
-		{},                    // nothing found, or an empty directory
+		{progress(1), missing}, // no such file
+		{},                     // nothing found, or an empty directory
 	} {
 		old, _ := startPeer(t, "127.0.0.1:0", says(answer...))
 		l := listen(t, newFanout(t, newLiveList(old), nil), timeout(soon))

@@ -33,6 +33,7 @@ type target struct {
 	followed *followed             // nil: its answer ends
 
 	bytes, matches uint64 // that it has read and selected, as far as it said
+	work           uint64 // Progress.work, since it was asked
 
 	reason string // why it could not be connected to, if that is known
 
@@ -87,13 +88,11 @@ func (q *query) sendEnd(end *greppb.NodeEnd) {
 
 // askSelf searches this node's files.
 func (q *query) askSelf(ctx context.Context, t *target) error {
+	t.work = 0
 	t.patience.begin()
 	defer t.patience.end()
 	return q.fanout.local.Search(ctx, q.requestOf(t), func(reply *greppb.SearchReply) error {
-		t.begun = true
-		t.patience.end()
-		defer t.patience.begin()
-		return q.relay(ctx, t, reply)
+		return q.hear(ctx, t, reply)
 	})
 }
 
@@ -119,6 +118,7 @@ func (q *query) askPeer(ctx context.Context, t *target) error {
 
 // stream sends on what the peer says until it is through.
 func (q *query) stream(ctx context.Context, t *target, conn *conn) error {
+	t.work = 0
 	q.fanout.pool.open(ctx, conn, t.patience.begin)
 	defer t.patience.end()
 	t.asked = q.fanout.now() // a connection that had to be opened first would make clocks seem to differ
@@ -128,10 +128,7 @@ func (q *query) stream(ctx context.Context, t *target, conn *conn) error {
 		if reply, err = stream.Recv(); err != nil {
 			break
 		}
-		t.begun = true
-		t.patience.end()
-		err = q.relay(ctx, t, reply)
-		t.patience.begin()
+		err = q.hear(ctx, t, reply)
 	}
 	if errors.Is(err, io.EOF) {
 		return nil
@@ -144,6 +141,25 @@ func (q *query) requestOf(t *target) *greppb.SearchRequest {
 		return t.request
 	}
 	return q.request
+}
+
+// hear takes in a step. While it is sent on nobody waits for the target, and afterwards the wait begins anew; but a Progress
+// step that says no more than the one before is as good as silence.
+func (q *query) hear(ctx context.Context, t *target, reply *greppb.SearchReply) error {
+	t.begun = true
+	if p := reply.GetProgress(); p != nil && !t.gotOn(p) {
+		return q.relay(ctx, t, reply) // which does not block
+	}
+	t.patience.end()
+	defer t.patience.begin()
+	return q.relay(ctx, t, reply)
+}
+
+// gotOn tells whether a target has done anything since its last Progress step.
+func (t *target) gotOn(p *greppb.Progress) bool {
+	before := t.work
+	t.work = max(before, p.Work, p.Bytes+p.Matches)
+	return t.work > before
 }
 
 // relay sends a step on. The target keeps the floor while a group of lines goes on.

@@ -294,7 +294,7 @@ func (s *sink) progress(p *search.Progress, work uint64) uint64 {
 	now := p.Work()
 	if now != work {
 		_ = s.say(&greppb.SearchReply{Step: &greppb.SearchReply_Progress{Progress: &greppb.Progress{
-			Bytes: p.Bytes.Load(), Matches: p.Matches.Load(),
+			Bytes: p.Bytes.Load(), Matches: p.Matches.Load(), Work: now,
 		}}})
 	}
 	return now

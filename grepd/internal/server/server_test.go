@@ -285,9 +285,10 @@ func TestOnlyASearchThatGetsOnShowsProgress(t *testing.T) {
 	s.progress(p, work)
 	var got []string
 	for _, step := range steps {
-		got = append(got, fmt.Sprint(step.GetProgress().GetBytes(), " ", step.GetProgress().GetMatches()))
+		p := step.GetProgress()
+		got = append(got, fmt.Sprint(p.GetBytes(), " ", p.GetMatches(), " ", p.GetWork()))
 	}
-	if want := []string{"17 0", "17 2"}; !slices.Equal(got, want) {
+	if want := []string{"17 0 17", "17 2 19"}; !slices.Equal(got, want) {
 		t.Errorf("steps %q, want %q", got, want)
 	}
 }
