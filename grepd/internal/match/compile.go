@@ -38,6 +38,7 @@ func Compile(patterns []string, o Options) (*Matcher, error) {
 	asciiWords := o.Syntax == Perl
 	subs := make([]*expr, 0, len(lines))
 	sets, liner := newSets(), newLiner(o.NullData)
+	copied := 0 // steps, in programs of their own
 	for _, line := range lines {
 		e, warnings, err := parse(line, o, sets)
 		if err != nil {
@@ -50,6 +51,11 @@ func Compile(patterns []string, o Options) (*Matcher, error) {
 			e = concat(assertExpr(lineStart), e, assertExpr(lineEnd))
 		case o.Word && e.nullable():
 			p, err := compileProgram(e, asciiWords, false)
+			if err == nil {
+				if copied += p.copied; copied > copiedStepsMax {
+					err = errTooBig
+				}
+			}
 			if err != nil {
 				return nil, &Error{Pattern: line, Message: err.Error()}
 			}

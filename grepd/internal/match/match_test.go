@@ -133,6 +133,19 @@ func TestTooBigAPatternIsRefused(t *testing.T) {
 	}
 }
 
+// With -w each pattern that can match nothing is a program of its own, and a megabyte would else hold 30,000 large ones.
+func TestTheLimitOfIntervalsIsThatOfAllPatternsTogether(t *testing.T) {
+	o := Options{Syntax: Extended, Word: true}
+	if _, err := Compile([]string{`(a{0,150}){0,150}`}, o); err != nil {
+		t.Errorf("one pattern: %v", err)
+	}
+	_, err := Compile([]string{`(a{0,150}){0,150}`, `(b{0,150}){0,150}`}, o)
+	var e *Error
+	if !errors.As(err, &e) || e.Pattern != `(b{0,150}){0,150}` || !strings.Contains(e.Message, "too big") {
+		t.Errorf("two patterns: got %v", err)
+	}
+}
+
 // TestBracketsThatAreAlikeAreOneSet is about patterns that would else take gigabytes: each [[:alpha:]] has 1,300 ranges, and
 // has to be searched without newlines where it is negated.
 func TestBracketsThatAreAlikeAreOneSet(t *testing.T) {

@@ -47,6 +47,7 @@ type program struct {
 	sets       []set // that steps read
 	start      int32
 	asciiWords bool // assertions know ASCII's word characters only
+	copied     int  // how many of the steps intervals have added
 }
 
 // assertsFirst tells whether a match depends on what is before it, or what comes first in it.
@@ -75,11 +76,12 @@ func compileProgram(e *expr, asciiWords, backward bool) (*program, error) {
 	match := c.add(step{op: stepMatch})
 	start := c.expr(e, match)
 	if c.full {
-		return nil, fmt.Errorf("the regular expression is too big: it needs more than %d steps, or %d for its intervals",
-			StepsMax, copiedStepsMax)
+		return nil, errTooBig
 	}
-	return &program{steps: c.steps, sets: c.sets, start: start, asciiWords: asciiWords}, nil
+	return &program{steps: c.steps, sets: c.sets, start: start, asciiWords: asciiWords, copied: c.copied}, nil
 }
+
+var errTooBig = fmt.Errorf("the regular expression is too big: it needs more than %d steps, or %d for its intervals", StepsMax, copiedStepsMax)
 
 // compiler builds a program from its end: each method takes the step that follows
 // and gives the step to begin with.
