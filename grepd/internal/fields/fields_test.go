@@ -11,6 +11,7 @@ import (
 	"math/big"
 	"math/rand/v2"
 	"regexp"
+	"runtime"
 	"slices"
 	"strconv"
 	"strings"
@@ -265,6 +266,31 @@ func shown(v any) string {
 
 // TestConditionsEqualOracle compares with encoding/json over random lines, many of which
 // are not JSON, have fields twice, or are written with escapes.
+// A regular expression may take thousands of times its size.
+func TestFootprintIsWhatAFilterKeepsAtMost(t *testing.T) {
+	for _, text := range []string{strings.Repeat("x{1000}", 50), strings.Repeat(`\pL{1000}`, 50), strings.Repeat(`[\pL\pN]`, 50), "a.*b"} {
+		conditions := []string{"event=FAIL", "message~" + text}
+		heap := func() int64 {
+			runtime.GC()
+			var m runtime.MemStats
+			runtime.ReadMemStats(&m)
+			return int64(m.HeapAlloc)
+		}
+		before := heap()
+		f, err := NewFilter(conditions)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if kept, most := heap()-before, Footprint(conditions); kept > most {
+			t.Errorf("%.20q...: %d KB are kept, at most %d were expected", text, kept>>10, most>>10)
+		}
+		runtime.KeepAlive(f)
+	}
+	if n := Footprint([]string{"event=FAIL"}); n != 0 {
+		t.Errorf("a condition without a regular expression counts for %d bytes", n)
+	}
+}
+
 func TestConditionsEqualOracle(t *testing.T) {
 	random := source(t)
 	held := 0

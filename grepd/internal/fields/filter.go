@@ -3,6 +3,7 @@ package fields
 import (
 	"bytes"
 	"fmt"
+	"strings"
 
 	"github.com/aksinghdce/cluster-membership-service/grepd/internal/match"
 )
@@ -41,6 +42,20 @@ func NewFilter(texts []string) (*Filter, error) {
 	var err error
 	f.prefilter, err = prefilter(f.conditions)
 	return f, err
+}
+
+// conditionByteFootprint is what a byte of a regular expression takes at most: x{1000} is a thousand instructions.
+const conditionByteFootprint = 7 << 10
+
+// Footprint estimates how many bytes a Filter of conditions keeps at most. Those without a regular expression count for nothing.
+func Footprint(texts []string) int64 {
+	size := 0
+	for _, text := range texts {
+		if strings.Contains(text, "~") {
+			size += len(text)
+		}
+	}
+	return int64(size) * conditionByteFootprint
 }
 
 // prefilter looks for the literal that is likely the rarest: a value rather than a name, and

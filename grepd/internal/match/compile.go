@@ -111,6 +111,30 @@ func patternLines(patterns []string) ([]string, error) {
 	return lines, nil
 }
 
+const (
+	// patternByteFootprint is more than a matcher keeps for each byte of its patterns: 107 for (.*a)(.*a)..., 24 for words.
+	patternByteFootprint = 128
+	// bracketFootprint is that of a bracket expression with 1,300 ranges, and setsFootprintMax that of all of them.
+	bracketFootprint = 10 << 10
+	setsFootprintMax = 4 * setSymbolsMax
+)
+
+// Footprint estimates from patterns how many bytes a Matcher of them keeps at most. What intervals add, some 2 MB at the most, is
+// not in it.
+func Footprint(patterns []string, syntax Syntax) int64 {
+	size, brackets := 0, 0
+	for _, p := range patterns {
+		size += len(p) + 1
+		if syntax == Perl {
+			brackets += strings.Count(p, `\p`) + strings.Count(p, `\P`)
+		}
+		if syntax != Fixed {
+			brackets += strings.Count(p, "[")
+		}
+	}
+	return int64(size*patternByteFootprint + min(brackets*bracketFootprint, setsFootprintMax))
+}
+
 func parse(line string, o Options, sets *sets) (e *expr, warnings []string, err error) {
 	switch o.Syntax {
 	case Basic, Extended:

@@ -6,6 +6,7 @@ import (
 	"flag"
 	"fmt"
 	"math/rand/v2"
+	"runtime"
 	"slices"
 	"strings"
 	"testing"
@@ -143,6 +144,53 @@ func TestTheLimitOfIntervalsIsThatOfAllPatternsTogether(t *testing.T) {
 	var e *Error
 	if !errors.As(err, &e) || e.Pattern != `(b{0,150}){0,150}` || !strings.Contains(e.Message, "too big") {
 		t.Errorf("two patterns: got %v", err)
+	}
+}
+
+// TestFootprintIsWhatAMatcherKeepsAtMost is about the patterns that take the most memory for their size, and some that people use.
+func TestFootprintIsWhatAMatcherKeepsAtMost(t *testing.T) {
+	numbered := func(format string, n int) []string {
+		patterns := make([]string, n)
+		for i := range patterns {
+			patterns[i] = fmt.Sprintf(format, i)
+		}
+		return patterns
+	}
+	heap := func() int64 {
+		runtime.GC()
+		var m runtime.MemStats
+		runtime.ReadMemStats(&m)
+		return int64(m.HeapAlloc)
+	}
+	for _, c := range []struct {
+		patterns []string
+		o        Options
+	}{
+		{numbered("word%06d", 5000), Options{Syntax: Fixed}},
+		{numbered("word%06d", 5000), Options{Syntax: Fixed, IgnoreCase: true}},
+		{numbered("word%06d", 5000), Options{Syntax: Fixed, Word: true}},
+		{numbered("word%06d", 5000), Options{Syntax: Perl, IgnoreCase: true}},
+		{numbered("(%d)*", 5000), Options{Syntax: Extended, Word: true}},
+		{[]string{strings.Repeat(".*a", 20000)}, Options{Syntax: Extended}},
+		{[]string{strings.Repeat("(a|b)", 10000)}, Options{Syntax: Extended}},
+		{numbered("[[:alpha:]%06d]", 200), Options{Syntax: Extended}},
+		{numbered("[^[:alpha:]%06d]", 200), Options{Syntax: Basic, IgnoreCase: true}},
+		{numbered(`[\pL%d]`, 200), Options{Syntax: Perl}},
+	} {
+		before := heap()
+		m, err := Compile(c.patterns, c.o)
+		if err != nil {
+			t.Fatal(err)
+		}
+		kept, most := heap()-before, Footprint(c.patterns, c.o.Syntax)
+		if kept > most {
+			t.Errorf("%v %.20q...: %d KB are kept, at most %d were expected", c.o.Syntax, c.patterns[0], kept>>10, most>>10)
+		}
+		if m.backward(); heap()-before > most {
+			t.Errorf("%v %.20q...: %d KB are kept with the program that reads backwards, at most %d were expected",
+				c.o.Syntax, c.patterns[0], (heap()-before)>>10, most>>10)
+		}
+		runtime.KeepAlive(m)
 	}
 }
 
