@@ -44,12 +44,16 @@ func checkPlaces(places []greppb.Place) error {
 
 // follow hands each step of a follow to send. Its errors are gRPC statuses.
 func (l *local) follow(ctx context.Context, request *greppb.SearchRequest, send func(*greppb.SearchReply) error) error {
-	o, err := searchOptions(request)
-	if err == nil {
-		err = checkFollow(request)
-	}
-	if err != nil {
+	if err := checkFollow(request); err != nil {
 		return status.Error(codes.InvalidArgument, err.Error())
+	}
+	release, err := take(l.follows, "follows")
+	if err != nil {
+		return err
+	}
+	o, release, err := l.prepare(ctx, request, l.followMatchers, release)
+	if err != nil {
+		return err
 	}
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
@@ -63,7 +67,7 @@ func (l *local) follow(ctx context.Context, request *greppb.SearchRequest, send 
 	fo := search.FollowOptions{
 		Resume: request.Follow.Resume, From: placesOf(request.Follow.From), Away: time.Duration(request.Follow.AwayNanos), Poll: every,
 	}
-	err = l.run(ctx, l.follows, "follows", func() error { return search.Follow(ctx, l.mounts, request.Paths, o, fo, s) })
+	err = l.work(ctx, release, func() error { return search.Follow(ctx, l.mounts, request.Paths, o, fo, s) })
 	if errors.Is(context.Cause(ctx), errEnding) {
 		return status.Error(codes.Unavailable, errEnding.Error())
 	}

@@ -30,6 +30,13 @@ const (
 	// FollowPlacesMax bounds the places that one node is asked to go on from, fanout.PlacesBytesMax those of all.
 	FollowPlacesMax = 2 * search.FollowedMax
 
+	// matchersBytesMax bounds what the matchers of all searches that run may keep together, as patternCost estimates it, and what
+	// those of all follows may. costBytesMax bounds that of one request; less than costBytesMin is not counted, so that nobody
+	// has to make room for an ordinary pattern.
+	matchersBytesMax = 1 << 30
+	costBytesMax     = 1 << 28
+	costBytesMin     = 1 << 20
+
 	requestBytesMax = PatternBytesMax + PathsMax*PathBytesMax + 2*GlobBytesMax +
 		fields.ConditionsMax*fields.ConditionBytesMax + FieldsMax*fields.NameBytesMax + fanout.NodesMax*64 + fanout.PlacesBytesMax
 )
@@ -93,7 +100,25 @@ func checkSearch(request *greppb.SearchRequest) error {
 	case request.BeforeContext > BeforeContextMax:
 		return fmt.Errorf("%d lines of context before each match, at most %d are possible", request.BeforeContext, BeforeContextMax)
 	}
+	if cost := patternCost(request); cost > costBytesMax {
+		return fmt.Errorf("patterns and conditions that may take %d MB of memory, at most %d are possible", cost>>20, costBytesMax>>20)
+	}
 	return checkPaths(request.Paths)
+}
+
+// patternCost estimates how many bytes the patterns, globs and conditions of a request take at most while it is answered; 0: so
+// few that they are not counted.
+func patternCost(request *greppb.SearchRequest) int64 {
+	globs := slices.Clone(request.ExcludeDir)
+	for i := range request.Globs {
+		globs = append(globs, request.Globs[i].Pattern)
+	}
+	cost := match.Footprint(request.Pattern.Patterns, match.Syntax(request.Pattern.Syntax)) +
+		match.Footprint(globs, match.Basic) + fields.Footprint(request.Where)
+	if cost < costBytesMin {
+		return 0
+	}
+	return cost
 }
 
 // checkPaths says which path, or glob, cannot be asked for.

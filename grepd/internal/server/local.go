@@ -8,6 +8,7 @@ import (
 	"sync"
 	"time"
 
+	"golang.org/x/sync/semaphore"
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/status"
 
@@ -29,8 +30,10 @@ type local struct {
 	follows chan struct{}
 	ending  context.Context // ends when follows are to
 	end     context.CancelFunc
-	// compiling is one for each set of patterns that is being compiled, as many as there are processors.
+	// compiling is one for each costly set of patterns that is being compiled, as many as there are processors.
 	compiling chan struct{}
+	// matchers is the memory for what was compiled for searches, and followMatchers for follows, which may keep it for days.
+	matchers, followMatchers *semaphore.Weighted
 	// expandBytesMax bounds what a compressed file may expand to.
 	expandBytesMax int64
 	now            func() time.Time // the machine's clock, except in tests
@@ -44,6 +47,7 @@ func newLocal(mounts *search.Mounts, searchesMax, followsMax int, expandBytesMax
 	l := &local{
 		mounts: mounts, slots: make(chan struct{}, searchesMax), follows: make(chan struct{}, followsMax), expandBytesMax: expandBytesMax,
 		compiling: make(chan struct{}, runtime.GOMAXPROCS(0)), now: time.Now,
+		matchers: semaphore.NewWeighted(matchersBytesMax), followMatchers: semaphore.NewWeighted(matchersBytesMax),
 	}
 	l.ending, l.end = context.WithCancel(context.Background())
 	return l
@@ -73,9 +77,8 @@ func (l *local) Search(ctx context.Context, request *greppb.SearchRequest, send 
 	if err != nil {
 		return err
 	}
-	var o search.Options
-	if err := l.compile(ctx, func() (err error) { o, err = searchOptions(request); return err }); err != nil {
-		release()
+	o, release, err := l.prepare(ctx, request, l.matchers, release)
+	if err != nil {
 		return err
 	}
 	o.Progress, o.ExpandBytesMax = &search.Progress{}, l.expandBytesMax
@@ -106,14 +109,35 @@ func (l *local) tellClock(received time.Time, send func(*greppb.SearchReply) err
 	}}})
 }
 
-// compile does work that compiles patterns, when its turn comes: while it is done it may take 100 MB. Its errors are gRPC
-// statuses.
-func (l *local) compile(ctx context.Context, work func() error) error {
-	select {
-	case l.compiling <- struct{}{}:
-		defer func() { <-l.compiling }()
-	case <-ctx.Done():
-		return status.FromContextError(ctx.Err()).Err()
+// prepare compiles what a request asks for, if there is memory for it among matchers. The request has a slot, which leave
+// gives back; release gives back the memory too, and need not be called after an error, which is a gRPC status.
+func (l *local) prepare(ctx context.Context, request *greppb.SearchRequest, matchers *semaphore.Weighted, leave func()) (
+	o search.Options, release func(), err error,
+) {
+	cost := patternCost(request)
+	if !matchers.TryAcquire(cost) {
+		leave()
+		return o, nil, status.Errorf(codes.ResourceExhausted,
+			"busy with patterns that may take %d MB of memory together, the most that it has for them: try again later, or with fewer patterns",
+			matchersBytesMax>>20)
+	}
+	release = func() { matchers.Release(cost); leave() }
+	if err = l.compile(ctx, cost, func() (err error) { o, err = searchOptions(request); return err }); err != nil {
+		release()
+	}
+	return o, release, err
+}
+
+// compile does work that compiles patterns of a cost, when its turn comes: while it is done it may take twice that. What costs
+// nothing waits for nobody. Its errors are gRPC statuses.
+func (l *local) compile(ctx context.Context, cost int64, work func() error) error {
+	if cost > 0 {
+		select {
+		case l.compiling <- struct{}{}:
+			defer func() { <-l.compiling }()
+		case <-ctx.Done():
+			return status.FromContextError(ctx.Err()).Err()
+		}
 	}
 	if err := work(); err != nil {
 		return status.Error(codes.InvalidArgument, err.Error())

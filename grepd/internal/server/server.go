@@ -12,6 +12,10 @@
 // beyond a limit is refused with InvalidArgument, one too many with ResourceExhausted, and
 // the message says which limit it was.
 //
+// So is one for whose patterns there is no memory: those of all searches that run may take 1 GiB together, by an
+// estimate from their length (package match), and those of all follows as much again. Patterns of some 8,000 bytes, or regular
+// expressions of 140 in conditions, count for nothing: they always find room.
+//
 // Follows are counted apart from queries and searches, since they last for hours. Stop ends them at once: whoever listens
 // goes on with another daemon, where it was.
 //
@@ -193,7 +197,7 @@ func (s grepService) Query(request *greppb.QueryRequest, stream greppb.Grep_Quer
 		return status.Errorf(codes.ResourceExhausted,
 			"busy with %d %s, the most that it answers at the same time: try again later, or ask another node with --via", cap(slots), what)
 	}
-	if err := s.local.compile(stream.Context(), func() error { return checkQuery(request) }); err != nil {
+	if err := s.local.compile(stream.Context(), patternCost(&request.Search), func() error { return checkQuery(request) }); err != nil {
 		return err
 	}
 	if request.Search.Follow != nil {

@@ -123,6 +123,8 @@ func TestLimits(t *testing.T) {
 	}{
 		{func(q *greppb.QueryRequest) { q.Search.Pattern.Patterns = many(PatternBytesMax/2+1, "x") },
 			"patterns of 1048578 bytes, at most 1048576 are possible"},
+		{func(q *greppb.QueryRequest) { q.Search.Where = many(10, "a~"+strings.Repeat("x{1000}", 580)) },
+			"patterns and conditions that may take 277 MB of memory, at most 256 are possible"},
 		{func(q *greppb.QueryRequest) { q.Search.Paths = nil }, "no file named"},
 		{func(q *greppb.QueryRequest) { q.Search.Paths = many(PathsMax+1, "logs/a") },
 			"1001 paths named, at most 1000 are possible; a glob in quotes is one path"},
@@ -295,7 +297,7 @@ func TestOnlyASearchThatGetsOnShowsProgress(t *testing.T) {
 
 // TestPatternsAreCompiledInASlotOnly asks with a wrong pattern, which nobody notices before it is compiled.
 func TestPatternsAreCompiledInASlotOnly(t *testing.T) {
-	n := start(t, func(c *Config) { c.QueriesMax, c.SearchesMax = 1, 1 })
+	n := start(t, func(c *Config) { c.QueriesMax, c.SearchesMax, c.FollowsMax = 1, 1, 1 })
 	n.endless(t)
 	awaitChunk(t, n.open(t, t.Context(), query()))
 	wrong := query()
@@ -307,13 +309,28 @@ func TestPatternsAreCompiledInASlotOnly(t *testing.T) {
 	if status.Code(err) != codes.ResourceExhausted {
 		t.Errorf("query: %v, want ResourceExhausted", err)
 	}
-	searched, err := greppb.NewGrepClient(n.client).Search(t.Context(), &wrong.Search)
-	if err == nil {
-		_, err = searched.Recv()
+	search := func() error {
+		stream, err := greppb.NewGrepClient(n.client).Search(t.Context(), &wrong.Search)
+		if err == nil {
+			_, err = stream.Recv()
+		}
+		return err
 	}
-	if status.Code(err) != codes.ResourceExhausted {
+	if err := search(); status.Code(err) != codes.ResourceExhausted {
 		t.Errorf("search: %v, want ResourceExhausted", err)
 	}
+	wrong.Search.Follow = &greppb.Follow{}
+	n.local.follows <- struct{}{}
+	if err := search(); status.Code(err) != codes.ResourceExhausted {
+		t.Errorf("follow: %v, want ResourceExhausted", err)
+	}
+}
+
+// costly asks with more patterns than cost nothing.
+func costly() *greppb.QueryRequest {
+	q := query()
+	q.Search.Pattern.Patterns = []string{strings.Repeat("x", costBytesMin/100)}
+	return q
 }
 
 func TestWhoeverLeavesWaitsNoLongerForTheCompiler(t *testing.T) {
@@ -324,13 +341,59 @@ func TestWhoeverLeavesWaitsNoLongerForTheCompiler(t *testing.T) {
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()
 	compiled := false
-	err := l.compile(ctx, func() error { compiled = true; return nil })
+	err := l.compile(ctx, costBytesMin, func() error { compiled = true; return nil })
 	if status.Code(err) != codes.Canceled || compiled {
 		t.Errorf("%v, compiled %v; want Canceled", err, compiled)
 	}
-	// Nor does it keep a slot.
-	if err := l.Search(ctx, &query().Search, nil); status.Code(err) != codes.Canceled || len(l.slots) != 0 {
-		t.Errorf("%v, %d slots taken; want Canceled and none", err, len(l.slots))
+	// Nor does it keep a slot, or memory.
+	if err := l.Search(ctx, &costly().Search, nil); status.Code(err) != codes.Canceled || len(l.slots) != 0 || !l.matchers.TryAcquire(matchersBytesMax) {
+		t.Errorf("%v, %d slots taken; want Canceled, none, and all memory free", err, len(l.slots))
+	}
+}
+
+// Memory for patterns is taken before they are compiled, given back at the end, and no matter of ordinary patterns.
+func TestPatternsBeyondTheMemoryForThemAreRefused(t *testing.T) {
+	n := start(t, nil)
+	n.write(t, "a", "x\n")
+	for _, follow := range []*greppb.Follow{nil, {}} {
+		matchers, what := n.local.matchers, "search"
+		if follow != nil {
+			matchers, what = n.local.followMatchers, "follow"
+		}
+		ask := func(q *greppb.QueryRequest) error {
+			ctx, cancel := context.WithCancel(t.Context())
+			defer cancel()
+			q.Search.Follow = follow
+			stream, err := greppb.NewGrepClient(n.client).Search(ctx, &q.Search)
+			if err == nil {
+				_, err = stream.Recv()
+			}
+			return err
+		}
+		// Others have all but a little.
+		matchers.TryAcquire(matchersBytesMax - 1)
+		if err := ask(costly()); status.Code(err) != codes.ResourceExhausted ||
+			!strings.Contains(err.Error(), "busy with patterns that may take 1024 MB") || !strings.Contains(err.Error(), "with fewer patterns") {
+			t.Errorf("%s: %v, want ResourceExhausted and what to do", what, err)
+		}
+		for range cap(n.local.compiling) {
+			n.local.compiling <- struct{}{}
+		}
+		if err := ask(query()); err != nil {
+			t.Errorf("%s for an ordinary pattern: %v", what, err)
+		}
+		for range cap(n.local.compiling) {
+			<-n.local.compiling
+		}
+		matchers.Release(matchersBytesMax - 1)
+		if err := ask(costly()); err != nil {
+			t.Errorf("%s: %v when there is memory again", what, err)
+		}
+		ctx, cancel := context.WithTimeout(t.Context(), 5*time.Second)
+		if err := matchers.Acquire(ctx, matchersBytesMax); err != nil { // which waits until the last one has ended
+			t.Errorf("%s: %v: not all memory was given back", what, err)
+		}
+		cancel()
 	}
 }
 
