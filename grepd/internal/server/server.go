@@ -16,6 +16,9 @@
 // estimate from their length (package match), and those of all follows as much again. Patterns of some 8,000 bytes, or regular
 // expressions of 140 in conditions, count for nothing: they always find room.
 //
+// A client may leave an answer unread for hours, as dgrep does behind a pager, and keeps its place among the queries for so long. It
+// loses it when it does not answer pings any more, within 30 s; and the clients at one address never have all places.
+//
 // Follows are counted apart from queries and searches, since they last for hours. Stop ends them at once: whoever listens
 // goes on with another daemon, where it was.
 //
@@ -84,8 +87,8 @@ type Server struct {
 	grpc    *grpc.Server
 	local   *local
 	fanout  *fanout.Fanout
-	queries chan struct{} // one for each query under way
-	follows chan struct{} // one for each query that follows
+	queries *room // for queries that end
+	follows *room // for queries that follow
 	gate    atomic.Pointer[gate]
 }
 
@@ -100,26 +103,31 @@ func New(c Config) (*Server, error) {
 	follows := orDefault(c.FollowsMax, FollowsMaxDefault)
 	searches := newLocal(c.Mounts, orDefault(c.SearchesMax, SearchesMaxDefault), follows, c.ExpandBytesMax)
 	s := &Server{
-		grpc: grpc.NewServer(
-			gogocodec.ServerOption(),
-			grpc.MaxRecvMsgSize(requestBytesMax),
-			grpc.WriteBufferSize(writeBufferBytes),
-			grpc.ConnectionTimeout(helloTimeout),
-			grpc.KeepaliveParams(keepalive.ServerParameters{
-				MaxConnectionIdle: idleTime, Time: keepaliveTime, Timeout: keepaliveTimeout,
-			}),
-			grpc.KeepaliveEnforcementPolicy(keepalive.EnforcementPolicy{
-				MinTime: pingTimeMin, PermitWithoutStream: true,
-			}),
-		),
+		grpc:    grpc.NewServer(grpcOptions()...),
 		local:   searches,
 		fanout:  fanout.New(c.Members, searches),
-		queries: make(chan struct{}, orDefault(c.QueriesMax, QueriesMaxDefault)),
-		follows: make(chan struct{}, follows),
+		queries: newRoom("queries", orDefault(c.QueriesMax, QueriesMaxDefault)),
+		follows: newRoom("follows", follows),
 	}
 	greppb.RegisterGrepServer(s.grpc, grepService{s})
 	greppb.RegisterAdminServer(s.grpc, c.Admin)
 	return s, nil
+}
+
+// grpcOptions are what every client is served by.
+func grpcOptions() []grpc.ServerOption {
+	return []grpc.ServerOption{
+		gogocodec.ServerOption(),
+		grpc.MaxRecvMsgSize(requestBytesMax),
+		grpc.WriteBufferSize(writeBufferBytes),
+		grpc.ConnectionTimeout(helloTimeout),
+		grpc.KeepaliveParams(keepalive.ServerParameters{
+			MaxConnectionIdle: idleTime, Time: keepaliveTime, Timeout: keepaliveTimeout,
+		}),
+		grpc.KeepaliveEnforcementPolicy(keepalive.EnforcementPolicy{
+			MinTime: pingTimeMin, PermitWithoutStream: true,
+		}),
+	}
 }
 
 func orDefault(n, byDefault int) int {
@@ -186,24 +194,22 @@ func (s grepService) Complete(ctx context.Context, request *greppb.CompleteReque
 
 // Query searches the cluster.
 func (s grepService) Query(request *greppb.QueryRequest, stream greppb.Grep_QueryServer) error {
-	slots, what := s.queries, "queries"
+	room := s.queries
 	if request.Search.Follow != nil {
-		slots, what = s.follows, "follows"
+		room = s.follows
 	}
-	select {
-	case slots <- struct{}{}:
-		defer func() { <-slots }()
-	default:
-		return status.Errorf(codes.ResourceExhausted,
-			"busy with %d %s, the most that it answers at the same time: try again later, or ask another node with --via", cap(slots), what)
+	leave, err := room.take(stream.Context())
+	if err != nil {
+		return err
 	}
+	defer leave()
 	if err := s.local.compile(stream.Context(), patternCost(&request.Search), func() error { return checkQuery(request) }); err != nil {
 		return err
 	}
 	if request.Search.Follow != nil {
 		return s.follow(request, stream)
 	}
-	err := s.fanout.Query(stream.Context(), request, stream.Send)
+	err = s.fanout.Query(stream.Context(), request, stream.Send)
 	if errors.Is(err, context.Canceled) || errors.Is(err, context.DeadlineExceeded) {
 		return status.FromContextError(err).Err()
 	}
