@@ -4,8 +4,8 @@ import "golang.org/x/sys/cpu"
 
 var hasAVX2 = cpu.X86.HasAVX2
 
-// pairIndex gives the first i below n with b[i+first]|maskA == a and b[i+second]|maskB == c, or n. n is a
-// multiple of 32, and all bytes up to b[n-1+first] and b[n-1+second] are there.
+// pairIndex gives the first i below n with b[i+first]|maskA == a and b[i+second]|maskB == c, or n. n is 32 or more, and all
+// bytes up to b[n-1+first] and b[n-1+second] are there.
 //
 //go:noescape
 func pairIndex(b *byte, n, first, second int, a, c, maskA, maskB byte) int
@@ -46,7 +46,7 @@ func lockstepLoop(table *uint32, text *byte, pos *[4]int, states, met *[4]uint32
 //go:noescape
 func countVectors(b *byte, n int, c *counted) (count int, open bool)
 
-// surveyVectors is Survey of n bytes, a multiple of 64 above 0.
+// surveyVectors is Survey of n bytes, 64 or more.
 //
 //go:noescape
 func surveyVectors(b *byte, n int) (null, ascii bool)

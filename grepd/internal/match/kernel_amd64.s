@@ -15,10 +15,27 @@ TEXT ·pairIndex(SB), NOSPLIT, $0-48
 	ADDQ SI, R9
 	XORQ AX, AX
 
+	// The first 32 places alone; those after them from where the loads of one byte are aligned, since a load of parts of two
+	// cache lines takes two.
+	VPOR      (R8), Y2, Y4
+	VPOR      (R9), Y3, Y5
+	VPCMPEQB  Y4, Y0, Y4
+	VPCMPEQB  Y5, Y1, Y5
+	VPAND     Y4, Y5, Y4
+	VPMOVMSKB Y4, BX
+	TESTL     BX, BX
+	JNZ       found
+	MOVQ      R8, AX
+	NEGQ      AX
+	ANDQ      $31, AX
+	JNZ       aligned
+	MOVQ      $32, AX
+
+aligned:
 	// 128 bytes a turn: the four results are looked at one by one only if any has a bit.
-	MOVQ CX, DX
-	ANDQ $~127, DX
-	JZ   singles
+	LEAQ -128(CX), DX
+	CMPQ AX, DX
+	JGT  singles
 
 quads:
 	VPOR     (R8)(AX*1), Y2, Y4
@@ -48,11 +65,14 @@ quads:
 	JNZ      singles
 	ADDQ     $128, AX
 	CMPQ     AX, DX
-	JLT      quads
+	JLE      quads
 
 singles:
 	CMPQ      AX, CX
 	JGE       none
+	LEAQ      -32(CX), BX
+	CMPQ      AX, BX
+	CMOVQGT   BX, AX
 	VPOR      (R8)(AX*1), Y2, Y4
 	VPOR      (R9)(AX*1), Y3, Y5
 	VPCMPEQB  Y4, Y0, Y4
@@ -361,19 +381,37 @@ TEXT ·surveyVectors(SB), NOSPLIT, $0-18
 	VPXOR    Y1, Y1, Y1
 	VMOVDQU  Y0, Y2
 	VMOVDQU  Y1, Y3
-	ADDQ     CX, SI
-	NEGQ     CX
+	ADDQ     SI, CX
+
+	// The first 32 bytes alone; those after them from where loads are aligned.
+	VMOVDQU (SI), Y4
+	VPMINUB Y4, Y0, Y0
+	VPOR    Y4, Y1, Y1
+	ADDQ    $32, SI
+	ANDQ    $~31, SI
+	SUBQ    $64, CX
+	SUBQ    CX, SI
+	JGT     rest
 
 	// Two registers collect the least of the bytes, two the bits that any of them has.
 pair:
-	VMOVDQU (SI)(CX*1), Y4
-	VMOVDQU 32(SI)(CX*1), Y5
+	VMOVDQU (CX)(SI*1), Y4
+	VMOVDQU 32(CX)(SI*1), Y5
 	VPMINUB Y4, Y0, Y0
 	VPMINUB Y5, Y2, Y2
 	VPOR    Y4, Y1, Y1
 	VPOR    Y5, Y3, Y3
-	ADDQ    $64, CX
-	JNZ     pair
+	ADDQ    $64, SI
+	JLE     pair
+
+rest:
+	// The last 64, of which some have been seen.
+	VMOVDQU (CX), Y4
+	VMOVDQU 32(CX), Y5
+	VPMINUB Y4, Y0, Y0
+	VPMINUB Y5, Y2, Y2
+	VPOR    Y4, Y1, Y1
+	VPOR    Y5, Y3, Y3
 
 	VPMINUB      Y2, Y0, Y0
 	VPOR         Y3, Y1, Y1

@@ -40,6 +40,21 @@ func TestLockstepLoopEqualsPortable(t *testing.T) {
 	}
 }
 
+func TestPairEqualsPortable(t *testing.T) {
+	s := seed(t)
+	for i := range *trialsFlag {
+		r := source(s, i)
+		alphabet := []string{"Aab", "abc", "\xff\x00*b\n"}[r.IntN(3)]
+		p := newPair(string(randomText(r, 1+r.IntN(5), "abc")), r.IntN(2) == 0)
+		p.first, p.second = r.IntN(len(p.literal)), r.IntN(len(p.literal))
+		p.setBytes()
+		b := randomText(r, 32+r.IntN(500), alphabet)[r.IntN(32):]
+		if got, want := p.index(b), p.portable(b, 0); got != want {
+			t.Fatalf("trial %d: %q, fold %v, in %q: got %d, want %d", i, p.literal, p.fold, b, got, want)
+		}
+	}
+}
+
 func TestCountedLinesEqualThoseFoundOneByOne(t *testing.T) {
 	if !hasAVX2 {
 		t.Skip("no AVX2 here: lines are found one by one")
@@ -100,7 +115,7 @@ func TestSurveySeesEveryByte(t *testing.T) {
 	s := seed(t)
 	for i := range *trialsFlag {
 		r := source(s, i)
-		b := randomText(r, r.IntN(700), []string{"ab", "\x00ab", "\x7f\x80a", "\xffa\x00", "\x00\xff\x01"}[r.IntN(5)])
+		b := randomText(r, 32+r.IntN(700), []string{"ab", "\x00ab", "\x7f\x80a", "\xffa\x00", "\x00\xff\x01"}[r.IntN(5)])[r.IntN(32):]
 		wantNull, wantASCII := bytes.IndexByte(b, 0) >= 0, bytes.IndexFunc(b, func(c rune) bool { return c >= utf8.RuneSelf }) < 0
 		for name, survey := range map[string]func([]byte) (null, ascii bool){"Survey": Survey, "surveyPortable": surveyPortable} {
 			if null, ascii := survey(b); null != wantNull || ascii != wantASCII {

@@ -115,11 +115,8 @@ func (p *pair) index(b []byte) int {
 	i := 0
 	if hasAVX2 {
 		for n := len(b) - max(len(p.literal), 1) + 1; n-i >= 32; i++ {
-			// The kernel looks at whole vectors; what is left is done below.
-			vectors := (n - i) &^ 31
-			k := pairIndex(&b[i], vectors, p.first, p.second, p.a, p.b, p.maskA, p.maskB)
-			if i += k; k == vectors {
-				break
+			if i += pairIndex(&b[i], n-i, p.first, p.second, p.a, p.b, p.maskA, p.maskB); i == n {
+				return -1
 			}
 			if p.at(b, i) {
 				return i

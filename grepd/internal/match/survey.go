@@ -8,13 +8,10 @@ import (
 
 // Survey tells whether any byte of b is zero, and whether all are ASCII.
 func Survey(b []byte) (null, ascii bool) {
-	vectors := len(b) &^ 63
-	if !hasAVX2 || vectors == 0 {
+	if !hasAVX2 || len(b) < 64 {
 		return surveyPortable(b)
 	}
-	null, ascii = surveyVectors(&b[0], vectors)
-	tailNull, tailASCII := surveyPortable(b[vectors:])
-	return null || tailNull, ascii && tailASCII
+	return surveyVectors(&b[0], len(b))
 }
 
 // beyondASCII are the bits that no ASCII byte has, eight times.
