@@ -175,6 +175,7 @@ func (n *node) pluginNamed(name string) (pluginStatus, error) {
 // TestFailureIsNotifiedOnceAcrossReloads kills one of three, while the hook refuses what
 // it is sent, and reloads the plugins of the others before it takes anything.
 func TestFailureIsNotifiedOnceAcrossReloads(t *testing.T) {
+	t.Parallel() // it waits for most of its time
 	c, h, ran := notifying(t, "FAIL")
 	c.start(c.nodes...)
 	for _, n := range c.nodes {
@@ -297,6 +298,7 @@ func TestPluginsDoNotDisturbEachOther(t *testing.T) {
 // TestFailureIsNotifiedOnceAcrossUpgrades is the same for the daemons themselves: what has
 // not been delivered goes from the old one's plugin to the new one's.
 func TestFailureIsNotifiedOnceAcrossUpgrades(t *testing.T) {
+	t.Parallel() // it waits for most of its time
 	c, h, ran := notifying(t, "FAIL")
 	for _, n := range c.nodes {
 		n.upgradable()

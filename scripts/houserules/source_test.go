@@ -2,6 +2,7 @@
 // package may import which, what the protocol's core must not do, what may be
 // committed. It consists of tests alone; a rule that is broken fails one of them, and
 // the message says which line breaks it, why the rule exists and what to do instead.
+// One is that everything compiles on platforms that no test runs on (platforms_test.go).
 //
 // To add a rule, write it down as data where a table fits it, say why in the same
 // place, and give it a case that breaks it: a rule that cannot fail protects nothing.
