@@ -106,6 +106,8 @@
 //   - Control characters in messages are shown as \x1b; grep prints them.
 //   - Standard output that is closed (>&-) is as /dev/null, and standard input too: Go's runtime opens it. Grep
 //     exits with 2.
+//   - A dgrep that is stopped (Ctrl-Z) for more than 30 s loses its query, which it says when it goes on: grepd cannot tell it
+//     from one whose machine is dead. A reader that pauses, as a pager, may take any time.
 //   - GREP_COLOR, which grep warns of, and -X, which it does not document, are not known.
 package main
 
