@@ -61,7 +61,7 @@ func (f *finder) find(ctx context.Context, p string) error {
 		}
 	}
 	if !found {
-		return f.fail(FileError{Path: p, Missing: true, Message: fmt.Sprintf("no mount %q here, %s", first, f.have())})
+		return f.fail(FileError{Path: p, Missing: true, Message: fmt.Sprintf("there is no mount %q, %s", first, f.have())})
 	}
 	return nil
 }

@@ -130,7 +130,7 @@ func TestPathsAreFoundInsideTheMountsOnly(t *testing.T) {
 		{"logs/up", "", "logs/up: leads outside its mount false"},
 		{"logs/../a.log", "", "logs/../a.log: outside the mounts: a path is mount/name, and the mounts are logs false"},
 		{"/etc/passwd", "", "/etc/passwd: outside the mounts: a path is mount/name, and the mounts are logs false"},
-		{"other/a.log", "", `other/a.log: no mount "other" here, and the mounts are logs true`},
+		{"other/a.log", "", `other/a.log: there is no mount "other", and the mounts are logs true`},
 	} {
 		files, errs := begun(t, m, options(t, "x"), c.path)
 		if got := strings.Join(files, " "); got != c.files {
