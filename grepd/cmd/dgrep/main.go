@@ -155,6 +155,9 @@ func run(args []string, stdin io.Reader, stdout, stderr io.Writer, getenv func(s
 	if err == nil {
 		err = checkPatterns(o, stderr)
 	}
+	if err == nil {
+		err = checkOutput(o, stdin, stdout)
+	}
 	if err != nil {
 		return refuse(stderr, err)
 	}
