@@ -97,7 +97,8 @@
 //     passed over with -D skip.
 //   - -R follows links inside the mounts only, since nothing else may be searched.
 //   - Files named *.gz and *.zst are searched as what they expand to, as zgrep does; grep does not look into them.
-//   - -v with -o and context prints nothing; grep prints "--" between groups of no lines.
+//   - With -o and context a selected line without a part to print, as with -v or where nothing but an empty match is in it, is
+//     no line of a group; grep prints "--" between groups of no lines too.
 //   - -v with context and colours does not colour the matches in lines of context, which nobody looks for there.
 //   - -m with a number below 0 is no limit, as in later versions of grep.
 //   - With -m 0 a wrong pattern is an error all the same; grep does not even read it.
