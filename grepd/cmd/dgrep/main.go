@@ -101,6 +101,7 @@
 //     no line of a group; grep prints "--" between groups of no lines too.
 //   - -v with context and colours does not colour the matches in lines of context, which nobody looks for there.
 //   - -m with a number below 0 is no limit, as in later versions of grep.
+//   - -B and -C take 100,000 lines at the most, as those before a line are kept in memory; -A any number.
 //   - With -m 0 a wrong pattern is an error all the same; grep does not even read it.
 //   - Of a line's matching parts the first 65536 are coloured, or told with --json: what is said of a line has a limit.
 //   - -P is RE2's syntax and takes several patterns; the former is a matter of safety, see package match.
