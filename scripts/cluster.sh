@@ -101,9 +101,23 @@ cluster_plugin_pid() {
     sed -n 's/.*"pid":"\{0,1\}\([0-9]\{1,\}\).*/\1/p'
 }
 
+# cluster_successor NODE gives the process that took a node's daemon over in an upgrade, or nothing.
+cluster_successor() {
+  local status
+  status=$("$cluster_bin/grepd" status --json --via "${cluster_addrs[$1]}" 2>/dev/null | tr -d ' \n') || true
+  if [[ $status != *"\"logs=$cluster_dir/"* ]]; then return 0; fi
+  status=${status#*\"pid\":}
+  echo "${status%%[!0-9]*}"
+}
+
 # cluster_stop ends every daemon that was started, and removes the directory.
 cluster_stop() {
-  local pid began=$SECONDS
+  local pid node began=$SECONDS
+  for node in ${cluster_pids[@]+"${!cluster_pids[@]}"}; do
+    if kill -0 "${cluster_pids[$node]}" 2>/dev/null; then continue; fi
+    pid=$(cluster_successor "$node")
+    cluster_pids[node]=${pid:-${cluster_pids[$node]}}
+  done
   for pid in ${cluster_pids[@]+"${cluster_pids[@]}"}; do
     kill "$pid" 2>/dev/null || true # it may have been killed already
   done

@@ -69,8 +69,8 @@ func (p *parser) assembleFind(now time.Time) error {
 	if s.SinceUnixNanos != 0 && s.UntilUnixNanos != 0 && s.SinceUnixNanos >= s.UntilUnixNanos {
 		return fmt.Errorf("--since %s --until %s: no time lies between them", p.find.since, p.find.until)
 	}
-	if _, err := fields.NewFilter(s.Where); err != nil {
-		return fmt.Errorf("--where: %w", err)
+	if err := checkWhere(s.Where); err != nil {
+		return err
 	}
 	if err := p.assembleColumns(); err != nil {
 		return err
@@ -80,6 +80,22 @@ func (p *parser) assembleFind(now time.Time) error {
 	}
 	p.text.ByTime = s.ByTime
 	p.query.Clocks = p.stats || s.ByTime
+	return nil
+}
+
+// checkWhere says which condition is wrong, and which can hold of no line: @node and @file are columns of --count-by.
+func checkWhere(conditions []string) error {
+	if _, err := fields.NewFilter(conditions); err != nil {
+		return fmt.Errorf("--where: %w", err)
+	}
+	for _, text := range conditions {
+		switch c, _ := fields.ParseCondition(text); c.Name() {
+		case tally.NodeColumn:
+			return fmt.Errorf("--where %s: the machine is no field of a line: --nodes asks some machines only", text)
+		case tally.FileColumn:
+			return fmt.Errorf("--where %s: the file is no field of a line: name the FILE as operand", text)
+		}
+	}
 	return nil
 }
 

@@ -84,7 +84,7 @@ type sessionNode struct {
 	named    bool // it has told its places in the answer under way
 	followed bool
 	settled  bool
-	lacks    map[string]bool // paths that it does not have
+	lacks    map[string]string // paths that it does not have, and what it says of them
 }
 
 func newSession(o *options) *session {
@@ -192,7 +192,7 @@ func (s *session) node(addr string) (n *sessionNode, added bool) {
 	if n := s.byAddr[addr]; n != nil {
 		return n, false
 	}
-	n = &sessionNode{addr: addr, number: uint32(len(s.nodes)), lacks: make(map[string]bool)}
+	n = &sessionNode{addr: addr, number: uint32(len(s.nodes)), lacks: make(map[string]string)}
 	s.nodes = append(s.nodes, n)
 	s.byAddr[addr] = n
 	return n, true
@@ -267,7 +267,7 @@ func (s *session) nodeStep(n *sessionNode, step *greppb.NodeStep, reply *greppb.
 	}
 	n.places.Observe(&step.Reply)
 	if fileError.GetMissing() && slices.Contains(s.o.search().Paths, fileError.Path) {
-		n.lacks[fileError.Path] = true
+		n.lacks[fileError.Path] = fileError.Message
 	}
 	if places != nil {
 		n.followed = true
@@ -295,27 +295,46 @@ func (s *session) settle() error {
 		return nil
 	}
 	followed := 0
-	lacking := make(map[string]int)
 	for _, n := range s.nodes {
 		if !n.settled {
 			return nil
 		}
 		if n.followed {
 			followed++
-			for path := range n.lacks {
-				lacking[path]++
-			}
 		}
 	}
 	s.settled = true
 	for _, path := range s.o.search().Paths {
-		if followed > 0 && lacking[path] == followed {
-			if err := s.notice("%s: No such file or directory yet", path); err != nil {
+		if message := s.lacked(path); message != "" {
+			if err := s.notice("%s: %s", path, message); err != nil {
 				return err
 			}
 		}
 	}
 	return s.hand(step{notice: fmt.Sprintf("following %d of %d %s", followed, len(s.nodes), s.noun()), following: true})
+}
+
+// lacked says that nobody who is followed has a path: there may be such a file later, but hardly such a mount. "": somebody has it.
+func (s *session) lacked(path string) string {
+	const noFileYet = "No such file or directory yet"
+	said := ""
+	for _, n := range s.nodes {
+		if !n.followed {
+			continue
+		}
+		switch message, lacks := n.lacks[path]; {
+		case !lacks:
+			return ""
+		case said == "":
+			said = message
+		case said != message:
+			said = noFileYet
+		}
+	}
+	if said == "No such file or directory" {
+		return noFileYet
+	}
+	return said
 }
 
 func (s *session) noun() string {

@@ -29,7 +29,8 @@ Cluster:
       --via=HOST:PORT       ask the cluster through this grepd; default: $DGREP_VIA,
                             or 127.0.0.1:7117
       --nodes=LIST          search only these machines: HOST:PORT,HOST:PORT or @FILE
-      --timeout=TIME        give up on a machine that is silent for TIME (10s, 1m)
+      --timeout=TIME        give up on a machine that is silent for TIME (500ms, 1m);
+                            default: 10s
       --require=COVERAGE    how many machines have to answer: 'all' (default), 'quorum'
                             (more than half of them) or 'any'; fewer make it exit status 2
       --progress[=WHEN]     show on standard error how far the query has come; WHEN is

@@ -97,9 +97,11 @@
 //     passed over with -D skip.
 //   - -R follows links inside the mounts only, since nothing else may be searched.
 //   - Files named *.gz and *.zst are searched as what they expand to, as zgrep does; grep does not look into them.
-//   - -v with -o and context prints nothing; grep prints "--" between groups of no lines.
+//   - With -o and context a selected line without a part to print, as with -v or where nothing but an empty match is in it, is
+//     no line of a group; grep prints "--" between groups of no lines too.
 //   - -v with context and colours does not colour the matches in lines of context, which nobody looks for there.
 //   - -m with a number below 0 is no limit, as in later versions of grep.
+//   - -B and -C take 100,000 lines at the most, as those before a line are kept in memory; -A any number.
 //   - With -m 0 a wrong pattern is an error all the same; grep does not even read it.
 //   - Of a line's matching parts the first 65536 are coloured, or told with --json: what is said of a line has a limit.
 //   - -P is RE2's syntax and takes several patterns; the former is a matter of safety, see package match.
@@ -156,6 +158,9 @@ func run(args []string, stdin io.Reader, stdout, stderr io.Writer, getenv func(s
 	}
 	if err == nil {
 		err = checkPatterns(o, stderr)
+	}
+	if err == nil {
+		err = checkOutput(o, stdin, stdout)
 	}
 	if err != nil {
 		return refuse(stderr, err)

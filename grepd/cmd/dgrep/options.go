@@ -460,14 +460,15 @@ func (p *parser) checkJSON() error {
 
 // assembleVia decides whom to ask.
 func (p *parser) assembleVia(getenv func(string) string) error {
+	from := "--via"
 	if p.via == "" {
-		p.via = getenv("DGREP_VIA")
+		from, p.via = "DGREP_VIA", getenv("DGREP_VIA")
 	}
 	if p.via == "" {
 		p.via = viaDefault
 	}
 	if host, port, err := net.SplitHostPort(p.via); err != nil || host == "" || port == "" {
-		return fmt.Errorf("--via %q: want host:port", p.via)
+		return fmt.Errorf("%s %q: want host:port", from, p.via)
 	}
 	return nil
 }

@@ -5,7 +5,9 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"net"
+	"os"
 	"slices"
 	"sync/atomic"
 	"time"
@@ -50,14 +52,46 @@ func ask(ctx context.Context, o *options, stdin io.Reader, p printer.Printer) er
 	switch paths := o.search().Paths; {
 	case len(paths) == 0 && o.search().Directories == greppb.Directories_DIRECTORIES_RECURSE:
 		return errNoFile
-	case o.follow: // standard input was refused
-	case len(paths) == 0 || len(paths) == 1 && paths[0] == "-":
+	case o.searchesInput():
 		return searchInput(ctx, o, stdin, p)
-	}
-	if slices.Contains(o.search().Paths, "-") {
+	case slices.Contains(paths, "-"):
 		return errDashOnly
 	}
 	return searchCluster(ctx, o, p)
+}
+
+// searchesInput tells whether no grepd is asked.
+func (o *options) searchesInput() bool {
+	paths := o.search().Paths
+	return !o.follow && (len(paths) == 0 || len(paths) == 1 && paths[0] == "-")
+}
+
+// checkOutput refuses to print lines of standard input into the same file, where they would be found again, and so on until the
+// disk is full. As in grep a count, names, or one line at the most may be.
+func checkOutput(o *options, stdin io.Reader, stdout io.Writer) error {
+	s := o.search()
+	few := s.MaxCountSet && s.MaxCount <= 1 || s.CountBy || s.Report != greppb.Report_LINES && s.Report != greppb.Report_PARTS
+	if few || !o.searchesInput() {
+		return nil
+	}
+	in, out := fileInfo(stdin), fileInfo(stdout)
+	if in == nil || out == nil || !in.Mode().IsRegular() || !os.SameFile(in, out) {
+		return nil
+	}
+	return fmt.Errorf("%s: input file is also the output", o.label)
+}
+
+// fileInfo gives nil for what is no file.
+func fileInfo(stream any) fs.FileInfo {
+	file, ok := stream.(*os.File)
+	if !ok {
+		return nil
+	}
+	info, err := file.Stat()
+	if err != nil {
+		return nil
+	}
+	return info
 }
 
 // searchInput searches standard input, in process. Each step is written at once.

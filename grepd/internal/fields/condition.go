@@ -70,6 +70,9 @@ func ParseCondition(text string) (Condition, error) {
 	return c, c.parseValue()
 }
 
+// Name is that of the field.
+func (c Condition) Name() string { return c.name }
+
 // parseValue finds out what the value may be compared with.
 func (c *Condition) parseValue() error {
 	if c.operator == matches || c.operator == matchesNot {

@@ -21,6 +21,13 @@
 //     engines inside grep disagree on them.
 //   - With -w and -o, words are found that grep passes over when it looks on after a word it had to refuse.
 //   - With -w an empty match lies between two characters; grep finds it within one of several bytes, too.
+//   - With -w an empty match of one of several patterns counts, as if that was the only one; grep refuses it where a longer
+//     match of another begins, that is no word.
+//   - A byte of a pattern that is not UTF-8 matches such a byte alone; grep finds it within characters too, but not
+//     with -i.
+//   - In Basic a $ before a | is a dollar sign; grep has a$|b match nothing.
+//   - In Extended a ) that closes nothing is itself with -w and -x too; grep, which puts parentheses around the pattern
+//     then, finds other lines.
 //   - A pattern that needs more than [StepsMax] automaton steps is refused.
 //
 // # How it works

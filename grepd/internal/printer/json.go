@@ -195,8 +195,8 @@ func (p *JSON) Print(reply *greppb.QueryReply) error {
 	case *greppb.QueryReply_Groups:
 		return p.printGroups(step.Groups)
 	case *greppb.QueryReply_End:
-		for _, path := range p.outcome.nowhere() {
-			if err := p.record("error", errorData{Path: textOfPath(path), Message: nowhereMessage(len(p.outcome.nodes) > 1)}); err != nil {
+		for _, l := range p.outcome.nowhere() {
+			if err := p.record("error", errorData{Path: textOfPath(l.path), Message: l.text(len(p.outcome.nodes) > 1)}); err != nil {
 				return err
 			}
 		}

@@ -54,15 +54,23 @@ type Outcome struct {
 	nodes    []node
 	answered int
 	sharedFiles
-	missing []string       // paths that some node lacks, in the order of their first mention
-	lacking map[string]int // how many of the nodes that answered lack such a path
+	missing []*lack          // in the order of their first mention
+	lacking map[string]*lack // the same, by their paths
+}
+
+// lack is a path that some node does not have.
+type lack struct {
+	path    string
+	message string // what the nodes say of it; "": not the same
+	nodes   int    // that answered
+	last    *node  // ... of them: one may be asked for a path twice
 }
 
 // node is what the outcome knows of one target.
 type node struct {
 	addr     string
 	end      *greppb.NodeEnd // nil until it came
-	missing  []string
+	missing  []*lack
 	searched *greppb.SearchEnd // nil until it came
 	clock    *greppb.NodeClock // nil until it came; it comes only where it was asked for
 	// What was said of the clock already.
@@ -140,7 +148,7 @@ func (o *Outcome) observeNode(n *node, reply *greppb.SearchReply) {
 		} else if step.FileError.Missing && len(n.missing) == missingMax {
 			o.Failed = true
 		} else if step.FileError.Missing {
-			n.missing = append(n.missing, step.FileError.Path)
+			n.missing = append(n.missing, o.lack(step.FileError))
 		} else if !step.FileError.Warning {
 			o.Failed = true
 		}
@@ -150,6 +158,23 @@ func (o *Outcome) observeNode(n *node, reply *greppb.SearchReply) {
 		o.Bytes += step.SearchEnd.Bytes
 		n.searched = step.SearchEnd
 	}
+}
+
+// lack gives the path that an error is about, and keeps of messages what all nodes say.
+func (o *Outcome) lack(e *greppb.FileError) *lack {
+	l := o.lacking[e.Path]
+	switch {
+	case l == nil:
+		l = &lack{path: e.Path, message: e.Message}
+		if o.lacking == nil {
+			o.lacking = make(map[string]*lack)
+		}
+		o.lacking[e.Path] = l
+		o.missing = append(o.missing, l)
+	case l.message != e.Message:
+		l.message = ""
+	}
+	return l
 }
 
 // selected is how many lines, or parts of lines, of a chunk are selected.
@@ -174,27 +199,37 @@ func (o *Outcome) endNode(n *node, end *greppb.NodeEnd) {
 		return
 	}
 	o.answered++
-	for _, path := range n.missing {
-		if o.lacking[path] == 0 {
-			o.missing = append(o.missing, path)
+	for _, l := range n.missing {
+		if l.last != n {
+			l.nodes, l.last = l.nodes+1, n
 		}
-		if o.lacking == nil {
-			o.lacking = make(map[string]int)
-		}
-		o.lacking[path]++
 	}
 }
 
 // nowhere lists the paths that exist on no node that answered. It counts as a failure.
-func (o *Outcome) nowhere() []string {
-	var paths []string
-	for _, path := range o.missing {
-		if o.lacking[path] >= o.answered {
-			paths = append(paths, path)
+func (o *Outcome) nowhere() []*lack {
+	var paths []*lack
+	for _, l := range o.missing {
+		if l.nodes > 0 && l.nodes >= o.answered {
+			paths = append(paths, l)
 			o.Failed = true
 		}
 	}
 	return paths
+}
+
+// noSuchFile is grep's message, and that of a node.
+const noSuchFile = "No such file or directory"
+
+// text says that a path exists nowhere: in grep's words, unless the nodes know better, as of a mount.
+func (l *lack) text(multiple bool) string {
+	switch {
+	case l.message != "" && l.message != noSuchFile:
+		return l.message
+	case multiple:
+		return noSuchFile + " on any machine that answered"
+	}
+	return noSuchFile
 }
 
 // Local reports whether the answer is not a cluster's: standard input was searched.

@@ -272,6 +272,31 @@ func TestPathThatExistsNowhereIsSaidOnce(t *testing.T) {
 	}
 }
 
+func TestPathThatIsNamedTwiceIsLackedOnceByANode(t *testing.T) {
+	got, outcome := printText(t, printer.TextOptions{}, begin("n1", "n2"),
+		fileError(0, "logs/c", "", true), fileError(0, "logs/c", "", true),
+		nodeEnd(0, greppb.NodeEnd_ANSWERED, ""), nodeEnd(1, greppb.NodeEnd_ANSWERED, ""), end())
+	if got != "" || outcome.Failed {
+		t.Errorf("%q although n2 has it", got)
+	}
+}
+
+func TestMountThatIsNowhereIsNamed(t *testing.T) {
+	const other, none = `there is no mount "nginx", and the mounts are logs`, "No such file or directory"
+	for _, test := range []struct{ first, second, want string }{
+		{other, other, "dgrep: nginx/a: " + other + "\n"},
+		{other, none, "dgrep: nginx/a: " + none + " on any machine that answered\n"},
+		{none, none, "dgrep: nginx/a: " + none + " on any machine that answered\n"},
+	} {
+		got, _ := printText(t, printer.TextOptions{}, begin("n1", "n2"),
+			fileError(0, "nginx/a", test.first, true), fileError(1, "nginx/a", test.second, true),
+			nodeEnd(0, greppb.NodeEnd_ANSWERED, ""), nodeEnd(1, greppb.NodeEnd_ANSWERED, ""), end())
+		if got != test.want {
+			t.Errorf("%q, want %q", got, test.want)
+		}
+	}
+}
+
 func TestErrorThatManyNodesSayIsToldOnce(t *testing.T) {
 	const denied = "Permission denied"
 	say := func(nodes ...uint32) (replies []*greppb.QueryReply) {

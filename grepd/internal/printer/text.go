@@ -102,8 +102,8 @@ func (t *Text) Print(reply *greppb.QueryReply) error {
 		if err := t.tellErrors(); err != nil {
 			return err
 		}
-		for _, path := range t.outcome.nowhere() {
-			t.message(path + ": " + nowhereMessage(t.multiple))
+		for _, l := range t.outcome.nowhere() {
+			t.message(l.path + ": " + l.text(t.multiple))
 		}
 		for _, f := range t.outcome.shared() {
 			t.message(t.outcome.describeShared(f))
@@ -115,14 +115,6 @@ func (t *Text) Print(reply *greppb.QueryReply) error {
 		}
 	}
 	return nil
-}
-
-// nowhereMessage says that a path exists nowhere, in grep's words.
-func nowhereMessage(multiple bool) string {
-	if multiple {
-		return "No such file or directory on any machine that answered"
-	}
-	return "No such file or directory"
 }
 
 func (t *Text) begin(begin *greppb.QueryBegin) {

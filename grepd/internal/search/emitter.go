@@ -24,6 +24,7 @@ type emitter struct {
 	binary bool   // a NUL was seen
 	line   uint64 // lines in the blocks before
 	ended  bool
+	full   fullBlock
 	group  group
 	next   int64   // the offset after the last line that was searched
 	path   string  // of the file
@@ -42,6 +43,13 @@ func newEmitter(ctx context.Context, o *Options, sink Sink) (*emitter, error) {
 	}
 	o.blockBytes = cmp.Or(o.blockBytes, BlockBytes)
 	return &emitter{o: o, sink: o.sink(sink), w: newWorker(ctx, o)}, nil
+}
+
+// fullBlock is where the last of MaxCount selected lines is.
+type fullBlock struct {
+	offset int64
+	size   int
+	count  int // of selected lines up to that one
 }
 
 func (e *emitter) fail(err FileError) error {
@@ -160,6 +168,9 @@ func (e *emitter) addLines(b *block, flush bool) error {
 		count = min(count, uint64(left))
 	}
 	e.file.Matches += count
+	if count > 0 && e.left() == 0 {
+		e.full = fullBlock{b.offset, b.size, int(count)}
+	}
 	e.o.Progress.Matches.Add(count)
 	err := e.lines(b, int(count), before, flush)
 	e.line += b.newlines

@@ -1,6 +1,7 @@
 package search_test
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"io"
@@ -85,7 +86,7 @@ func TestReaderOfAFileEqualsReaderOfAStream(t *testing.T) {
 		if want.end.Matches == 0 || !got.equals(&want) {
 			t.Errorf("%s: of the file %d lines and %+v, of the stream %d and %+v", name, len(got.numbers), got.end, len(want.numbers), want.end)
 		}
-		if n, err := f.Read(make([]byte, 1)); n != 0 || !errors.Is(err, io.EOF) {
+		if n, err := f.Read(make([]byte, 1)); o.MaxCount < 0 && (n != 0 || !errors.Is(err, io.EOF)) {
 			t.Errorf("%s: the file was not left at its end", name)
 		}
 	}
@@ -108,4 +109,72 @@ func TestReaderOfAFileBeginsWhereItIs(t *testing.T) {
 	if got.end.Bytes != 100 || len(got.data) != 100 {
 		t.Errorf("searched %d bytes of the last 100 of %d", got.end.Bytes, info.Size())
 	}
+}
+
+// TestAFileIsLeftAfterTheLastLineThatMaxCountAllows compares with lines that are cut and matched one by one.
+func TestAFileIsLeftAfterTheLastLineThatMaxCountAllows(t *testing.T) {
+	small, big := filepath.Join(t.TempDir(), "small"), openBig(t)
+	if err := os.WriteFile(small, []byte("a\nb7\n7\x00c\n\nd\n7"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	f, err := os.Open(small)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer f.Close()
+	for _, f := range []*os.File{f, big} {
+		all, err := os.ReadFile(f.Name())
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, start := range []int{0, 2, 7} {
+			for _, most := range []int{1, 2, 3, 5, 1000, 1 << 30} {
+				for name, change := range map[string]func(*search.Options){
+					"lines":   func(*search.Options) {},
+					"counted": func(o *search.Options) { o.Report = search.Count },
+					"context": func(o *search.Options) { o.After = 2 },
+					"inverse": func(o *search.Options) { o.Report, o.Invert = search.Count, true },
+					"null":    func(o *search.Options) { o.NullData = true },
+				} {
+					o := options(t, "7")
+					o.MaxCount, o.Binary = int64(most), search.BinaryText
+					change(&o)
+					if _, err := f.Seek(int64(start), io.SeekStart); err != nil {
+						t.Fatal(err)
+					}
+					if err := new(joined).search(f, o); err != nil {
+						t.Fatal(err)
+					}
+					got, err := f.Seek(0, io.SeekCurrent)
+					if err != nil {
+						t.Fatal(err)
+					}
+					if want := afterSelected(all, start, most, o); got != int64(want) {
+						t.Errorf("%s, from %d, %d lines at the most: %s is left at %d, want %d", name, start, most, filepath.Base(f.Name()), got, want)
+					}
+				}
+			}
+		}
+	}
+}
+
+// afterSelected gives where the last of most lines with a 7, or without one, ends in all, or the end of all.
+func afterSelected(all []byte, start, most int, o search.Options) int {
+	end := byte('\n')
+	if o.NullData {
+		end = 0
+	}
+	for at := start; at < len(all); {
+		line := all[at:]
+		if n := bytes.IndexByte(line, end); n >= 0 {
+			line = line[:n+1]
+		}
+		at += len(line)
+		if bytes.IndexByte(line, '7') >= 0 != o.Invert {
+			if most--; most == 0 {
+				return at
+			}
+		}
+	}
+	return len(all)
 }

@@ -40,7 +40,7 @@ type finder struct {
 
 // find goes through one path as the user wrote it: mount/name, where both may be globs.
 func (f *finder) find(ctx context.Context, p string) error {
-	clean := strings.TrimSuffix(p, "/")
+	clean := plain(p)
 	switch {
 	case len(p) > pathBytesMax:
 		return f.fail(FileError{Path: shortened(p), Message: fmt.Sprintf("a path may not be longer than %d bytes", pathBytesMax)})
@@ -61,9 +61,22 @@ func (f *finder) find(ctx context.Context, p string) error {
 		}
 	}
 	if !found {
-		return f.fail(FileError{Path: p, Missing: true, Message: fmt.Sprintf("no mount %q here, %s", first, f.have())})
+		return f.fail(FileError{Path: p, Missing: true, Message: fmt.Sprintf("there is no mount %q, %s", first, f.have())})
 	}
 	return nil
+}
+
+// plain leaves out of a path what names nothing: "//", "./" and a "/" at the end. A path from the root stays one, and ".." stays.
+func plain(p string) string {
+	if !strings.Contains(p, "//") && !strings.Contains(p, "./") {
+		return strings.TrimSuffix(p, "/")
+	}
+	parts := strings.Split(p, "/")
+	named := slices.DeleteFunc(parts[1:], func(part string) bool { return part == "" || part == "." })
+	if parts[0] == "." {
+		return strings.Join(named, "/")
+	}
+	return strings.Join(parts[:1+len(named)], "/")
 }
 
 // have says what mounts there are.

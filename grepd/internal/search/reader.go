@@ -9,33 +9,38 @@ import (
 
 // Reader searches r, whose name is label, to its end. Lines are handed out as they arrive. When ctx
 // ends Reader returns at once, although a Read that hangs goes on until it returns. A large file from which
-// nothing has been read yet is searched as by Run.
+// nothing has been read yet is searched as by Run. A file of which MaxCount lines are selected is left after the last of them.
 func Reader(ctx context.Context, r io.Reader, label string, o Options, sink Sink) (Stats, error) {
 	e, err := newEmitter(ctx, &o, sink)
 	if err != nil || o.selectsNothing() {
 		return Stats{}, err
 	}
+	in := positioned(r, &o)
 	if f, size, ok := inBlocks(r); ok {
-		err := searchInput(ctx, f, label, size, e)
-		if errors.Is(err, errStop) {
-			err = nil
+		err = searchInput(ctx, f, label, size, e)
+	} else {
+		err = e.begin(label, sizeOf(r))
+		if err == nil {
+			err = readAll(ctx, in.reader(r), label, e)
 		}
-		return e.stats, err
-	}
-	size := int64(-1)
-	if file, ok := r.(interface{ Stat() (fs.FileInfo, error) }); ok {
-		if info, err := file.Stat(); err == nil && info.Mode().IsRegular() {
-			size = info.Size()
-		}
-	}
-	err = e.begin(label, size)
-	if err == nil {
-		err = readAll(ctx, r, label, e)
 	}
 	if errors.Is(err, errStop) {
 		err = nil
 	}
+	if err == nil {
+		err = in.leave(e)
+	}
 	return e.stats, err
+}
+
+// sizeOf gives the size of a file, and -1 for what is none.
+func sizeOf(r io.Reader) int64 {
+	if file, ok := r.(interface{ Stat() (fs.FileInfo, error) }); ok {
+		if info, err := file.Stat(); err == nil && info.Mode().IsRegular() {
+			return info.Size()
+		}
+	}
+	return -1
 }
 
 // readAll searches r as one file. What was read is searched up to its last whole line, and the rest is

@@ -128,9 +128,15 @@ func TestPathsAreFoundInsideTheMountsOnly(t *testing.T) {
 		{"logs/pipe", "", "logs/pipe: not a regular file false"},
 		{"logs/escape", "", "logs/escape: leads outside its mount false"},
 		{"logs/up", "", "logs/up: leads outside its mount false"},
+		{"logs//a.log", "logs/a.log", ""},
+		{"./logs/./sub//", "logs/sub", "logs/sub: Is a directory false"},
+		{".//logs/*.log", "logs/a.log logs/b.log logs/odd[1].log", ""},
+		{"//logs/a.log", "", "//logs/a.log: outside the mounts: a path is mount/name, and the mounts are logs false"},
+		{"logs/./../a.log", "", "logs/./../a.log: outside the mounts: a path is mount/name, and the mounts are logs false"},
+		{"", "", ": outside the mounts: a path is mount/name, and the mounts are logs false"},
 		{"logs/../a.log", "", "logs/../a.log: outside the mounts: a path is mount/name, and the mounts are logs false"},
 		{"/etc/passwd", "", "/etc/passwd: outside the mounts: a path is mount/name, and the mounts are logs false"},
-		{"other/a.log", "", `other/a.log: no mount "other" here, and the mounts are logs true`},
+		{"other/a.log", "", `other/a.log: there is no mount "other", and the mounts are logs true`},
 	} {
 		files, errs := begun(t, m, options(t, "x"), c.path)
 		if got := strings.Join(files, " "); got != c.files {
