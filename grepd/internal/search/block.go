@@ -238,6 +238,7 @@ func newWorker(ctx context.Context, o *Options) *worker {
 	w.scanner.CountWork(&o.Progress.work)
 	if o.Where != nil {
 		w.where = o.Where.NewScanner(ctx.Done())
+		w.where.CountWork(&o.Progress.work)
 	}
 	if len(o.Columns) > 0 {
 		w.columns = fields.NewExtractor(o.Columns)
