@@ -45,17 +45,18 @@ func NewFilter(texts []string) (*Filter, error) {
 	return f, err
 }
 
-// What regular expressions take at most: each of them, each instruction and byte, and each class, which has up to 700
-// ranges.
+// What regular expressions take at most: each of them, each byte, of which none is more than two instructions, and each
+// class, which has up to 700 ranges.
 const (
 	conditionFootprint     = 4 << 10
-	stepFootprint          = 64
 	conditionByteFootprint = 256
 	classFootprint         = 14 << 10
+	// intervalMax is how often package regexp lets intervals within each other repeat something.
+	intervalMax = 1000
 )
 
 // Footprint estimates how many bytes a Filter of conditions keeps at most. Those without a regular expression count for nothing, and
-// so do those that NewFilter refuses.
+// so do those that NewFilter refuses. It does not read them, which may take megabytes, too.
 func Footprint(texts []string) int64 {
 	if len(texts) > ConditionsMax {
 		return 0
@@ -67,9 +68,23 @@ func Footprint(texts []string) int64 {
 			continue
 		}
 		classes := strings.Count(expression, "[") + strings.Count(expression, `\p`) + strings.Count(expression, `\P`)
-		size += conditionFootprint + len(expression)*conditionByteFootprint + stepsOf(strings.TrimSpace(expression))*stepFootprint + classes*classFootprint
+		size += conditionFootprint + len(expression)*conditionByteFootprint + classes*classFootprint
+		if times := repeated(expression); times > 1 {
+			size += len(expression) * conditionByteFootprint / 2 * times
+		}
 	}
 	return int64(size)
+}
+
+// repeated tells how often the intervals of an expression, such as {1,3}, repeat anything at most.
+func repeated(expression string) int {
+	times := 1
+	for _, interval := range strings.Split(expression, "{")[1:] {
+		var least, most int
+		_, _ = fmt.Sscanf(interval, "%d,%d", &least, &most) // of what is no interval nothing is read, or too much
+		times = min(times*min(max(1, least, most), intervalMax), intervalMax)
+	}
+	return times
 }
 
 // prefilter looks for the literal that is likely the rarest: a value rather than a name, and

@@ -52,6 +52,10 @@ func NewGlobList(globs []Glob) (*GlobList, error) {
 	return l, nil
 }
 
+// GlobFootprint estimates how many bytes a GlobList keeps for a glob at most, which may be an automaton of its own, and as a
+// regular expression be twice as long.
+func GlobFootprint(glob string) int64 { return 2 * match.Footprint([]string{glob}, match.Basic) }
+
 // scanner makes the list ready for one goroutine.
 func (l *GlobList) scanner() *globScanner {
 	if l == nil {

@@ -54,3 +54,25 @@ func TestGlobMatchesTheWholeOfANameWithNewlines(t *testing.T) {
 		}
 	}
 }
+
+func TestGlobFootprintIsWhatAListKeepsAtMost(t *testing.T) {
+	for _, pattern := range []string{"*.log%d", strings.Repeat("?", 50) + "%d", strings.Repeat(`[\\a]`, 10) + "%d", "[[:alpha:]%d][^[:alpha:]%d]"} {
+		var globs []Glob
+		most := int64(0)
+		for i := range 1000 {
+			globs = append(globs, Glob{Pattern: strings.ReplaceAll(pattern, "%d", fmt.Sprint(i)), Include: i%2 == 0})
+			most += GlobFootprint(globs[i].Pattern)
+		}
+		before := heapBytes()
+		list, err := NewGlobList(globs)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if kept := heapBytes() - before; kept > most {
+			t.Errorf("%.20q...: %d KB are kept, at most %d were expected", pattern, kept>>10, most>>10)
+		} else {
+			t.Logf("%.20q...: %d KB are kept, at most %d were expected", pattern, kept>>10, most>>10)
+		}
+		runtime.KeepAlive(list)
+	}
+}

@@ -114,6 +114,10 @@ func (l *local) tellClock(received time.Time, send func(*greppb.SearchReply) err
 func (l *local) prepare(ctx context.Context, request *greppb.SearchRequest, matchers *semaphore.Weighted, leave func()) (
 	o search.Options, release func(), err error,
 ) {
+	if err := checkSearch(request); err != nil {
+		leave()
+		return o, nil, status.Error(codes.InvalidArgument, err.Error())
+	}
 	cost := patternCost(request)
 	if !matchers.TryAcquire(cost) {
 		leave()
