@@ -102,7 +102,7 @@ func startPipeline(ctx context.Context, open func(*pipeline), o *Options) *pipel
 	p.wg.Go(func() {
 		defer close(p.order)
 		defer close(p.todo)
-		p.expander.bytesMax = o.ExpandBytesMax
+		p.expander.ctx, p.expander.progress, p.expander.bytesMax = p.ctx, o.Progress, o.ExpandBytesMax
 		defer p.expander.close()
 		open(p)
 	})
@@ -288,7 +288,7 @@ func (p *pipeline) add(e *emitter, b *block) error {
 			err = e.end()
 		}
 	}
-	if err == nil && b.damage != nil && !e.ended {
+	if err == nil && b.damage != nil && !e.ended && p.ctx.Err() == nil {
 		err = e.fail(fileError(b.file.path, b.damage))
 	}
 	if err == nil && b.last {
