@@ -151,7 +151,8 @@ func (f *finder) visit(ctx context.Context, m *mount, name string, from origin, 
 	case err != nil:
 		err = f.fail(fileError(shown, err))
 	case info.IsDir():
-		err = f.directory(ctx, m, name, shown, from.given, append(above, info))
+		file.Close() // directories may nest deeper than files may be open
+		return f.directory(ctx, m, name, shown, from.given, append(above, info))
 	case !info.Mode().IsRegular():
 		if from.given && !f.o.SkipDevices {
 			err = f.fail(FileError{Path: shown, Message: "not a regular file"})
