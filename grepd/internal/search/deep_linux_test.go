@@ -2,6 +2,7 @@ package search_test
 
 import (
 	"context"
+	"fmt"
 	"os"
 	"strings"
 	"testing"
@@ -27,13 +28,17 @@ func (o *openFiles) Begin(path string, size int64) error {
 // Whoever may make directories must not take all files that grepd may have open.
 func TestDeepDirectoriesAreNotKeptOpen(t *testing.T) {
 	const depth = 300
-	m, _ := tree(t, map[string]string{"a": "x\n", strings.Repeat("d/", depth) + "b": "x\n"})
+	files := make(map[string]string)
+	for i := range 2 * depth { // more than are searched ahead of the sink
+		files[fmt.Sprint(strings.Repeat("d/", depth), i)] = "x\n"
+	}
+	m, _ := tree(t, files)
 	o := options(t, "x")
-	o.Directories = search.DirectoriesRecurse
+	o.Directories, o.Workers = search.DirectoriesRecurse, 1
 	sink := &openFiles{}
 	stats, err := search.Run(context.Background(), m, []string{"logs"}, o, sink)
-	if err != nil || stats.Matches != 2 {
-		t.Fatalf("%+v, %v; want 2 matches", stats, err)
+	if err != nil || stats.Matches != 2*depth {
+		t.Fatalf("%+v, %v; want each file's match", stats, err)
 	}
 	if sink.most >= depth {
 		t.Errorf("%d files are open at a depth of %d", sink.most, depth)

@@ -177,7 +177,7 @@ func (f *finder) directory(ctx context.Context, m *mount, name, shown string, gi
 		return f.fail(FileError{Path: shown, Message: "recursive directory loop", Warning: true})
 	}
 	f.look(m, name)
-	entries, err := fs.ReadDir(m.root.FS(), name)
+	entries, err := readDir(m.root, name)
 	if err != nil {
 		return f.fail(fileError(shown, err))
 	}
