@@ -200,6 +200,10 @@ func (s *stream) fill(b *block, size int64) {
 			break
 		}
 		room := max(int(size)-have, have/2, 1)
+		if err := b.claimRoom(have + room); err != nil {
+			s.err, b.buffer = err, b.buffer[:0]
+			break
+		}
 		b.buffer = slices.Grow(b.buffer, room)[:have+room]
 		var n int
 		n, s.err = io.ReadFull(s.r, b.buffer[have:])

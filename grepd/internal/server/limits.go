@@ -37,6 +37,9 @@ const (
 	costBytesMax     = 1 << 28
 	costBytesMin     = 1 << 20
 
+	// longLinesBytesMax bounds what lines of more than 1 MiB take in all searches together.
+	longLinesBytesMax = 1 << 30
+
 	requestBytesMax = PatternBytesMax + PathsMax*PathBytesMax + 2*GlobBytesMax +
 		fields.ConditionsMax*fields.ConditionBytesMax + FieldsMax*fields.NameBytesMax + fanout.NodesMax*64 + fanout.PlacesBytesMax
 )

@@ -351,6 +351,31 @@ func TestWhoeverLeavesWaitsNoLongerForTheCompiler(t *testing.T) {
 	}
 }
 
+// Where the lines of files are put in order, each may wait with a long one for its turn.
+func TestLongLinesThatWaitForTheirTurnHaveALimit(t *testing.T) {
+	n := start(t, nil)
+	const files, size = 8, 4 << 20
+	for i := range files {
+		n.write(t, fmt.Sprint("a", i), fmt.Sprintf("2026-11-01T00:00:00Z x\n2026-11-02T00:00:%02dZ %s\n", i, strings.Repeat("x", size)))
+	}
+	n.local.longLines = search.NewLongLines(3 * 2 * size)
+	q := query()
+	q.Search.Paths, q.Search.ByTime = []string{"logs/a*"}, true
+	long, refused := 0, 0
+	err := n.local.Search(t.Context(), &q.Search, func(reply *greppb.SearchReply) error {
+		if c := reply.GetChunk(); c != nil && len(c.Data) > size {
+			long++
+		}
+		if e := reply.GetFileError(); e != nil && strings.Contains(e.Message, "A line is longer than 1 MiB, and such lines that are being searched take 24 MiB") {
+			refused++
+		}
+		return nil
+	})
+	if err != nil || long == 0 || refused == 0 || long+refused != files {
+		t.Errorf("%d long lines came and %d were refused, %v", long, refused, err)
+	}
+}
+
 func TestSearchBeyondTheLimitsWaitsForNothing(t *testing.T) {
 	l := newLocal(nil, 1, 1, 0)
 	l.matchers.TryAcquire(matchersBytesMax)
