@@ -4,10 +4,13 @@ import (
 	"bytes"
 	"cmp"
 	"errors"
+	"io"
 	"regexp"
+	"regexp/syntax"
 	"strconv"
 	"strings"
 	"time"
+	"unicode/utf8"
 
 	"github.com/go-json-experiment/json/jsontext"
 )
@@ -48,6 +51,7 @@ type Condition struct {
 	isTime   bool // at is the value as a time
 	at       time.Time
 	compiled *regexp.Regexp
+	steps    int // of compiled, roughly
 }
 
 // ParseCondition reads NAME OPERATOR VALUE, as event=FAIL. The error says what is wrong.
@@ -80,6 +84,7 @@ func (c *Condition) parseValue() error {
 		if c.compiled, err = regexp.Compile(c.text); err != nil {
 			return err
 		}
+		c.steps = stepsOf(c.text)
 		return nil
 	}
 	if strings.HasPrefix(c.text, `"`) {
@@ -121,13 +126,41 @@ func (n number) compare(other number) int {
 	return cmp.Compare(n.float, other.float)
 }
 
-// holds tells whether the condition holds of a value.
-func (c *Condition) holds(v Value) bool {
+// stepsOf tells how many instructions a regular expression has, roughly; 0 if it is none.
+func stepsOf(text string) int {
+	re, err := syntax.Parse(text, syntax.Perl)
+	if err != nil {
+		return 0
+	}
+	return 2 + steps(re)
+}
+
+// steps reckons as package regexp does where it refuses what is too large.
+func steps(re *syntax.Regexp) int {
+	sum := 0
+	for _, sub := range re.Sub {
+		sum += steps(sub)
+	}
+	switch {
+	case re.Op == syntax.OpLiteral:
+		return len(re.Rune)
+	case re.Op == syntax.OpCapture || re.Op == syntax.OpStar:
+		return 2 + sum
+	case re.Op == syntax.OpRepeat && re.Max < 0:
+		return 2 + sum*max(1, re.Min)
+	case re.Op == syntax.OpRepeat:
+		return 1 + sum*re.Max + re.Max - re.Min
+	}
+	return 1 + sum + len(re.Sub)
+}
+
+// holds tells whether the condition holds of a value. Once e says to stop, the answer means nothing.
+func (c *Condition) holds(v Value, e *effort) bool {
 	switch c.operator {
 	case matches:
-		return c.matches(v)
+		return c.matches(v, e)
 	case matchesNot:
-		return !c.matches(v)
+		return !c.matches(v, e)
 	}
 	order, comparable := c.compare(v)
 	if !comparable {
@@ -149,8 +182,31 @@ func (c *Condition) holds(v Value) bool {
 }
 
 // matches tells whether the regular expression is found in a value.
-func (c *Condition) matches(v Value) bool {
-	return v.Kind != Missing && v.Kind != Composite && c.compiled.Match(v.Text)
+func (c *Condition) matches(v Value, e *effort) bool {
+	if v.Kind == Missing || v.Kind == Composite {
+		return false
+	}
+	if len(v.Text) <= effortUnchecked/c.steps {
+		return !e.spend(c.steps*len(v.Text)) && c.compiled.Match(v.Text)
+	}
+	return c.compiled.MatchReader(&runes{text: v.Text, steps: c.steps, effort: e})
+}
+
+// runes is a text that ends early where the work on it is to end.
+type runes struct {
+	text   []byte
+	steps  int // that each may take
+	effort *effort
+}
+
+// ReadRune gives the next character.
+func (r *runes) ReadRune() (c rune, size int, err error) {
+	if len(r.text) == 0 || r.effort.spend(r.steps) {
+		return 0, 0, io.EOF
+	}
+	c, size = utf8.DecodeRune(r.text)
+	r.text = r.text[size:]
+	return c, size, nil
 }
 
 // compare gives the order of a value and the condition's, if they have one.

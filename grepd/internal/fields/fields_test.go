@@ -15,6 +15,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 	"unicode/utf8"
@@ -264,11 +265,12 @@ func shown(v any) string {
 	return string(text)
 }
 
-// TestConditionsEqualOracle compares with encoding/json over random lines, many of which
-// are not JSON, have fields twice, or are written with escapes.
 // A regular expression may take thousands of times its size.
 func TestFootprintIsWhatAFilterKeepsAtMost(t *testing.T) {
-	for _, text := range []string{strings.Repeat("x{1000}", 50), strings.Repeat(`\pL{1000}`, 50), strings.Repeat(`[\pL\pN]`, 50), "a.*b"} {
+	for _, text := range []string{
+		"a.*b", strings.Repeat("x{1000}", 50), strings.Repeat("(a){999}", 50), "(" + strings.Repeat("(a)b*|", 80) + "){999}", strings.Repeat("(|){1000}", 50),
+		strings.Repeat(`\pL{1000}`, 50), strings.Repeat(`[\pL\pN]`, 50), "^" + strings.Repeat(`\pL`, 300) + "$", "^(?i:" + strings.Repeat(`\PL`, 300) + ")$",
+	} {
 		conditions := []string{"event=FAIL", "message~" + text}
 		heap := func() int64 {
 			runtime.GC()
@@ -291,6 +293,44 @@ func TestFootprintIsWhatAFilterKeepsAtMost(t *testing.T) {
 	}
 }
 
+// A regular expression of 4 KiB may take 10 ms for each byte. Nobody waits for one that does not say that it gets on, and one that
+// nobody waits for has to end.
+func TestSlowConditionGetsOnAndEnds(t *testing.T) {
+	f := filter(t, "a~"+strings.Repeat("(.?){500}", 20)+"z")
+	block := bytes.Repeat([]byte(`{"a":"`+strings.Repeat("é", 100)+`"}`+"\n"), 5)
+	var work atomic.Uint64
+	s := f.NewScanner(nil)
+	s.CountWork(&work)
+	if lines := s.Lines(block, nil); len(lines) != 0 {
+		t.Errorf("%d lines match", len(lines))
+	}
+	if n := work.Load(); n < 10 {
+		t.Errorf("in 500 characters it says %d times that it gets on", n)
+	}
+	done := make(chan struct{})
+	close(done)
+	work.Store(0)
+	s = f.NewScanner(done)
+	s.CountWork(&work)
+	s.Lines(block, nil)
+	if n := work.Load(); n != 1 {
+		t.Errorf("it has looked %d times whether to go on, want once, since it was to end", n)
+	}
+}
+
+// Long values are read in another way.
+func TestLongValuesMatchAsShortOnes(t *testing.T) {
+	long := strings.Repeat("x\xff語", 1<<17)
+	for condition, want := range map[string]bool{"a~x.語$": true, "a~^x": true, "a~zx": true, "a~語z": true, "a~^z": false, "a!~q": true, "a~q$": false} {
+		line := fmt.Sprintf(`{"a":"%sz%s"}`, long, long)
+		if got := filter(t, condition).NewScanner(nil).Match([]byte(line)); got != want {
+			t.Errorf("%s: %v, want %v", condition, got, want)
+		}
+	}
+}
+
+// TestConditionsEqualOracle compares with encoding/json over random lines, many of which
+// are not JSON, have fields twice, or are written with escapes.
 func TestConditionsEqualOracle(t *testing.T) {
 	random := source(t)
 	held := 0

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"fmt"
 	"strings"
+	"sync/atomic"
 
 	"github.com/aksinghdce/cluster-membership-service/grepd/internal/match"
 )
@@ -44,18 +45,46 @@ func NewFilter(texts []string) (*Filter, error) {
 	return f, err
 }
 
-// conditionByteFootprint is what a byte of a regular expression takes at most: x{1000} is a thousand instructions.
-const conditionByteFootprint = 7 << 10
+// What regular expressions take at most: each of them, each byte, of which none is more than two instructions, and each
+// class, which has up to 700 ranges.
+const (
+	conditionFootprint     = 4 << 10
+	conditionByteFootprint = 256
+	classFootprint         = 14 << 10
+	// intervalMax is how often package regexp lets intervals within each other repeat something.
+	intervalMax = 1000
+)
 
-// Footprint estimates how many bytes a Filter of conditions keeps at most. Those without a regular expression count for nothing.
+// Footprint estimates how many bytes a Filter of conditions keeps at most. Those without a regular expression count for nothing, and
+// so do those that NewFilter refuses. It does not read them, which may take megabytes, too.
 func Footprint(texts []string) int64 {
+	if len(texts) > ConditionsMax {
+		return 0
+	}
 	size := 0
 	for _, text := range texts {
-		if strings.Contains(text, "~") {
-			size += len(text)
+		_, expression, ok := strings.Cut(text, "~")
+		if !ok || len(text) > ConditionBytesMax {
+			continue
+		}
+		classes := strings.Count(expression, "[") + strings.Count(expression, `\p`) + strings.Count(expression, `\P`)
+		size += conditionFootprint + len(expression)*conditionByteFootprint + classes*classFootprint
+		if times := repeated(expression); times > 1 {
+			size += len(expression) * conditionByteFootprint / 2 * times
 		}
 	}
-	return int64(size) * conditionByteFootprint
+	return int64(size)
+}
+
+// repeated tells how often the intervals of an expression, such as {1,3}, repeat anything at most.
+func repeated(expression string) int {
+	times := 1
+	for _, interval := range strings.Split(expression, "{")[1:] {
+		var least, most int
+		_, _ = fmt.Sscanf(interval, "%d,%d", &least, &most) // of what is no interval nothing is read, or too much
+		times = min(times*min(max(1, least, most), intervalMax), intervalMax)
+	}
+	return times
 }
 
 // prefilter looks for the literal that is likely the rarest: a value rather than a name, and
@@ -81,12 +110,41 @@ type Scanner struct {
 	filter    *Filter
 	extractor *Extractor
 	prefilter *match.Scanner // nil: all lines may match
+	effort    effort
+}
+
+// effortUnchecked is how many instructions of regular expressions may be tried, some 10 ms, between two looks at whether to go on.
+const effortUnchecked = 1 << 20
+
+// effort counts what regular expressions take: one may have a million instructions, each of which is tried at each byte.
+type effort struct {
+	done    <-chan struct{} // ends the work
+	work    *atomic.Uint64  // counts on while it goes on; nil: nobody looks
+	left    int
+	stopped bool
+}
+
+// spend counts so many instructions, and tells whether the work is to end.
+func (e *effort) spend(steps int) bool {
+	if e.left -= steps; e.left > 0 {
+		return e.stopped
+	}
+	e.left = effortUnchecked
+	if e.work != nil {
+		e.work.Add(1)
+	}
+	select {
+	case <-e.done:
+		e.stopped = true
+	default:
+	}
+	return e.stopped
 }
 
 // NewScanner makes a scanner. When done is closed, calls in progress return soon, and from then on
 // results mean nothing. It may be nil.
 func (f *Filter) NewScanner(done <-chan struct{}) *Scanner {
-	s := &Scanner{filter: f}
+	s := &Scanner{filter: f, effort: effort{done: done, left: effortUnchecked}}
 	var names []string
 	for _, c := range f.conditions {
 		names = append(names, c.name)
@@ -96,6 +154,14 @@ func (f *Filter) NewScanner(done <-chan struct{}) *Scanner {
 		s.prefilter = f.prefilter.NewScanner(done)
 	}
 	return s
+}
+
+// CountWork lets work go up while a call takes long, so that others see that it gets on.
+func (s *Scanner) CountWork(work *atomic.Uint64) {
+	s.effort.work = work
+	if s.prefilter != nil {
+		s.prefilter.CountWork(work)
+	}
 }
 
 // Lines appends to lines those of block of which the conditions hold, their newlines included.
@@ -133,11 +199,11 @@ func (s *Scanner) Match(line []byte) bool {
 }
 
 func (s *Scanner) holds(line []byte) bool {
-	if !s.extractor.Extract(line) {
+	if s.effort.stopped || !s.extractor.Extract(line) {
 		return false
 	}
 	for i := range s.filter.conditions {
-		if !s.filter.conditions[i].holds(s.extractor.Value(i)) {
+		if !s.filter.conditions[i].holds(s.extractor.Value(i), &s.effort) {
 			return false
 		}
 	}

@@ -151,7 +151,7 @@ func parse(line string, o Options, sets *sets) (e *expr, warnings []string, err 
 // fixed gives the expr of a string.
 func fixed(s string, fold bool) *expr {
 	if s == "" {
-		return &expr{kind: exprEmpty}
+		return emptyExpr
 	}
 	var text []symbol
 	var subs []*expr

@@ -118,6 +118,9 @@ var assertExprs = func() (shared [noWordAfter + 1]*expr) {
 
 func assertExpr(a assertion) *expr { return assertExprs[a] }
 
+// emptyExpr is shared by all patterns, too.
+var emptyExpr = &expr{kind: exprEmpty}
+
 // concat joins subs, and neighbouring texts among them to one.
 func concat(subs ...*expr) *expr {
 	var flat []*expr
@@ -138,7 +141,7 @@ func concat(subs ...*expr) *expr {
 	}
 	switch len(flat) {
 	case 0:
-		return &expr{kind: exprEmpty}
+		return emptyExpr
 	case 1:
 		return flat[0]
 	}
@@ -158,7 +161,7 @@ func either(subs []*expr) *expr {
 func repeat(e *expr, least, most int, lazy bool) *expr {
 	switch {
 	case most == 0 || e.kind == exprEmpty:
-		return &expr{kind: exprEmpty}
+		return emptyExpr
 	case least == 1 && most == 1:
 		return e
 	case simpleRepeat(least, most) && !lazy && e.kind == exprRepeat && simpleRepeat(e.least, e.most) && !e.lazy:

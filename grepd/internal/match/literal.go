@@ -11,6 +11,9 @@ const (
 	literalsMax = 64
 	// literalBytesMax bounds what is made of several literals that follow each other.
 	literalBytesMax = 64
+	// literalLookedMax bounds the part of each literal that is looked for: at each byte of a text it may have to be compared. What
+	// follows it is left to the automaton.
+	literalLookedMax = 256
 	// wordsMax bounds the literals that are looked at; a pattern that needs more has none.
 	wordsMax = 1 << 18
 	// scoreMin is the score below which a few literals are common.
@@ -35,6 +38,20 @@ func literalsOf(e *expr, fold bool) literals {
 	inside := slices.ContainsFunc(best.strings, func(s string) bool { return s != "" && !utf8.RuneStart(s[0]) })
 	return literals{strings: best.strings, fold: fold, exact: best.whole && !f.inexact, lead: best.lead && !inside,
 		common: len(best.strings) <= literalsMax && score(best.strings) < scoreMin}
+}
+
+// cut leaves of each literal only what is looked for, and tells whether one had more.
+func (l *literals) cut() bool {
+	long := func(s string) bool { return len(s) > literalLookedMax }
+	if !slices.ContainsFunc(l.strings, long) {
+		return false
+	}
+	strs := slices.Clone(l.strings)
+	for i, s := range strs {
+		strs[i] = s[:min(len(s), literalLookedMax)]
+	}
+	l.strings = unique(strs)
+	return true
 }
 
 // literalFinder goes through an expr.

@@ -56,7 +56,7 @@
 //
 // # Memory
 //
-// Patterns of a megabyte, the most there may be, take 20 to 170 MB while they are compiled, whatever they say, and a matcher keeps
+// Patterns of a megabyte, the most there may be, take 20 to 220 MB while they are compiled, whatever they say, and a matcher keeps
 // some of that: 100,000 words of 8 letters take 60 MB and keep 19, with -i 130 and 22; what is no words keeps up to 110. [Footprint]
 // says beforehand what it can come to. What is written alike is kept once, and
 // bracket expressions that differ have a limit, since a short one such as [[:alpha:]] is 1,300 ranges. A Scanner takes 4 bytes more

@@ -173,6 +173,13 @@ func TestFootprintIsWhatAMatcherKeepsAtMost(t *testing.T) {
 		{numbered("(%d)*", 5000), Options{Syntax: Extended, Word: true}},
 		{[]string{strings.Repeat(".*a", 20000)}, Options{Syntax: Extended}},
 		{[]string{strings.Repeat("(a|b)", 10000)}, Options{Syntax: Extended}},
+		{[]string{strings.Repeat("|", 100000)}, Options{Syntax: Extended}},
+		{[]string{strings.Repeat("a?", 50000)}, Options{Syntax: Perl}},
+		{[]string{strings.Repeat(".?", 50000)}, Options{Syntax: Perl}},
+		{[]string{strings.Repeat("a*b", 50000)}, Options{Syntax: Perl}},
+		{[]string{strings.Repeat("a+?", 50000)}, Options{Syntax: Perl}},
+		{[]string{strings.Repeat(`\d`, 50000)}, Options{Syntax: Perl}},
+		{[]string{strings.Repeat(`\d?`, 50000)}, Options{Syntax: Perl}},
 		{numbered("[[:alpha:]%06d]", 200), Options{Syntax: Extended}},
 		{numbered("[^[:alpha:]%06d]", 200), Options{Syntax: Basic, IgnoreCase: true}},
 		{numbered(`[\pL%d]`, 200), Options{Syntax: Perl}},
@@ -595,4 +602,37 @@ func TestEachLetterIsFoundInEachCase(t *testing.T) {
 func partsByMachine(s *Scanner, line []byte) []Range {
 	parts, _ := s.partsByMachine(line, 0, nil, -1)
 	return parts
+}
+
+// At each byte of a text that is all e, half of such a literal would have to be compared, and nobody could end that.
+func TestSearchForALongLiteralCanBeEnded(t *testing.T) {
+	half := strings.Repeat("e", 1<<18)
+	m := mustCompile(t, Options{Syntax: Fixed}, half+"z"+half)
+	text := append(bytes.Repeat([]byte("zzz\n"), tuneBytes/4), bytes.Repeat([]byte("e"), 1<<22)...)
+	done := make(chan struct{})
+	close(done)
+	began := time.Now()
+	m.NewScanner(done).Count(text, -1)
+	if took := time.Since(began); took > 5*time.Second {
+		t.Errorf("ending took %v", took)
+	}
+}
+
+func TestLongLiteralsAreMatchedToTheirEnds(t *testing.T) {
+	for _, n := range []int{literalLookedMax - 1, literalLookedMax, literalLookedMax + 1, 5 * literalLookedMax} {
+		long := strings.Repeat("語ab", n)[:n-1] + "x"
+		text := []byte("a" + long + "\n" + long[:n-1] + "\n" + long + "y\n" + long[:n-1] + "z\n")
+		for _, patterns := range [][]string{{long}, {long, "none"}, {long, long + long, "none"}} {
+			m, err := Compile(patterns, Options{Syntax: Fixed})
+			if err != nil {
+				t.Fatal(err)
+			}
+			if got := m.NewScanner(nil).Count(text, -1); got != 2 {
+				t.Errorf("%d literals of %d bytes: %d lines, want 2", len(patterns), n, got)
+			}
+			if parts := m.NewScanner(nil).Parts(text[:n+1], nil); len(parts) != 1 || parts[0] != (Range{1, n + 1}) {
+				t.Errorf("%d literals of %d bytes: parts %v", len(patterns), n, parts)
+			}
+		}
+	}
 }

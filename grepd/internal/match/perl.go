@@ -3,6 +3,7 @@ package match
 import (
 	"errors"
 	"regexp/syntax"
+	"slices"
 	"strings"
 )
 
@@ -46,13 +47,13 @@ func (s *sets) fromRE2(re *syntax.Regexp) *expr {
 	lazy := re.Flags&syntax.NonGreedy != 0
 	switch re.Op {
 	case syntax.OpEmptyMatch:
-		return &expr{kind: exprEmpty}
+		return emptyExpr
 	case syntax.OpLiteral:
 		return literalRE2(re)
 	case syntax.OpCharClass:
-		return s.expr(set(re.Rune))
+		return s.expr(slices.Clone(set(re.Rune))) // which may lie in re, as the runes of literals do
 	case syntax.OpAnyCharNotNL:
-		return s.expr(set{}.negate().without('\n'))
+		return notNewlineExpr()
 	case syntax.OpAnyChar:
 		return anyExpr()
 	case syntax.OpBeginLine, syntax.OpBeginText:
@@ -88,7 +89,10 @@ func (s *sets) fromRE2(re *syntax.Regexp) *expr {
 
 func literalRE2(re *syntax.Regexp) *expr {
 	if re.Flags&syntax.FoldCase == 0 {
-		return &expr{kind: exprText, text: re.Rune}
+		if len(re.Rune) == 1 {
+			return symbolExpr(re.Rune[0])
+		}
+		return &expr{kind: exprText, text: slices.Clone(re.Rune)}
 	}
 	subs := make([]*expr, len(re.Rune))
 	for i, r := range re.Rune {

@@ -122,7 +122,7 @@ func (p *posix) atom() (*expr, error) {
 	case tokenOpen:
 		return p.group()
 	}
-	return &expr{kind: exprEmpty}, nil // a repetition of nothing follows
+	return emptyExpr, nil // a repetition of nothing follows
 }
 
 func (p *posix) group() (*expr, error) {

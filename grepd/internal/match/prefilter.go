@@ -41,15 +41,16 @@ func (m *Matcher) choosePrefilter(e *expr, fold bool) {
 	if l.exact && len(l.strings) == 1 {
 		m.counted = newCounted(l.strings[0], fold)
 	}
+	if l.cut() {
+		l.exact = false
+	}
 	search := newLiteralSearch(l)
 	if search == nil {
 		m.prefilter, m.gapMin = newWindows(e), windowGapMin
 		return
 	}
 	m.prefilter, m.exact = search, l.exact
-	if w, ok := search.(*words); ok {
-		m.exact = l.exact && !w.cut
-	} else {
+	if _, ok := search.(*words); !ok {
 		m.lead = l.lead && !m.program.assertsFirst()
 	}
 	if !m.exact {

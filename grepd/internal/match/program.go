@@ -1,6 +1,9 @@
 package match
 
-import "fmt"
+import (
+	"fmt"
+	"slices"
+)
 
 // StepsMax bounds the size of an automaton. A pattern of plain characters needs one step for each.
 const StepsMax = 1 << 20
@@ -77,6 +80,9 @@ func compileProgram(e *expr, asciiWords, backward bool) (*program, error) {
 	start := c.expr(e, match)
 	if c.full {
 		return nil, errTooBig
+	}
+	if cap(c.steps) > len(c.steps)*5/4 {
+		c.steps = slices.Clone(c.steps) // they are kept, and the guess was far off
 	}
 	return &program{steps: c.steps, sets: c.sets, start: start, asciiWords: asciiWords, copied: c.copied}, nil
 }

@@ -173,9 +173,19 @@ func trimNewline(line []byte) []byte { return bytes.TrimSuffix(line, []byte{'\n'
 func (s *Scanner) Match(line []byte) bool {
 	matches := s.dfa().matches(line)
 	if s.dfa().thrashing {
-		_, matches = s.vm.find(line, 0)
+		return s.MatchUncached(line)
 	}
-	return matches || slices.ContainsFunc(s.retried, func(v *vm) bool {
+	return matches || s.matchesRetried(line)
+}
+
+// MatchUncached is Match, slower, but with no memory that grows with what was matched: for short lines and a lot of matchers.
+func (s *Scanner) MatchUncached(line []byte) bool {
+	_, matches := s.vm.find(line, 0)
+	return matches || s.matchesRetried(line)
+}
+
+func (s *Scanner) matchesRetried(line []byte) bool {
+	return slices.ContainsFunc(s.retried, func(v *vm) bool {
 		_, ok := v.findWord(line, 0, s.m.program.asciiWords)
 		return ok
 	})

@@ -24,8 +24,10 @@ func (s *sets) expr(members set) *expr {
 
 func (s *sets) full() bool { return s.symbols > setSymbolsMax }
 
-// What . \w \W \s and \S match, which every pattern shares.
+// What . \w \W \s and \S match, and RE2's dot, which every pattern shares.
 var (
+	notNewlineExpr = sync.OnceValue(func() *expr { return &expr{kind: exprSet, set: set{}.negate().without('\n')} })
+
 	anyExpr      = sync.OnceValue(func() *expr { return &expr{kind: exprSet, set: set{}.negate()} })
 	wordExpr     = sync.OnceValue(func() *expr { return &expr{kind: exprSet, set: wordSet()} })
 	notWordExpr  = sync.OnceValue(func() *expr { return &expr{kind: exprSet, set: wordSet().negate()} })

@@ -7,9 +7,7 @@ import (
 )
 
 const (
-	// wordBytesMax bounds the part of each of many literals that is looked at.
-	wordBytesMax = 256
-	// wordsBytesMax bounds those parts together, and so the nodes of the automaton.
+	// wordsBytesMax bounds the literals together, and so the nodes of the automaton.
 	wordsBytesMax = 1 << 22
 	// wordHashBits is the length of a hash: the filter takes 64 KiB, and ten thousand literals fill a fiftieth of it.
 	wordHashBits = 19
@@ -22,7 +20,6 @@ const (
 // The automaton's nodes are the beginnings of the literals, the shorter ones first, so that the children of a node stand in a row.
 type words struct {
 	fold   bool
-	cut    bool                            // a literal has more bytes than are looked at
 	mask   uint32                          // selects as many bytes as the shortest literal has, four at most
 	filter *[1 << wordHashBits / 64]uint64 // bits, by the hash of those first bytes of the literals
 
@@ -44,19 +41,17 @@ const (
 // newWords makes the automaton of strings, of which none is empty; with fold, their ASCII letters are lower case. It
 // gives nil where they are too many.
 func newWords(strings []string, fold bool) *words {
-	strs, total, cut := make([]string, len(strings)), 0, false
-	for i, s := range strings {
-		strs[i] = s[:min(len(s), wordBytesMax)]
-		cut = cut || len(s) > wordBytesMax
-		total += len(strs[i])
+	total := 0
+	for _, s := range strings {
+		total += len(s)
 	}
 	if total > wordsBytesMax {
 		return nil
 	}
-	w := &words{fold: fold, cut: cut}
-	w.addNodes(unique(strs))
+	w := &words{fold: fold}
+	w.addNodes(unique(slices.Clone(strings)))
 	w.addFails()
-	w.addFilter(strs)
+	w.addFilter(strings)
 	return w
 }
 

@@ -91,7 +91,7 @@ func lowerASCII(s string) string {
 
 // TestManyLiteralsSelectWhatEachSelects is about lists of words, as dgrep -F -f gives them.
 func TestManyLiteralsSelectWhatEachSelects(t *testing.T) {
-	long := strings.Repeat("long", wordBytesMax)
+	long := strings.Repeat("long", literalLookedMax)
 	patterns := []string{long, "ab"}
 	for i := range 2000 {
 		patterns = append(patterns, fmt.Sprintf("key-%d-", i*7919))

@@ -65,6 +65,8 @@ type block struct {
 	damage error // why what comes after data cannot be read
 
 	buffer []byte // owned, data is part of it
+	long   *LongLines
+	claim  int64  // of long, for buffer
 	data   []byte // whole lines; only the file's last may lack its newline. nil once nobody needs it
 	size   int    // of data
 	offset int64  // of data in the file
@@ -203,10 +205,25 @@ func (b *block) lastLineEnd(from int64, index int, ends terminators) (int, error
 	}
 }
 
+// claimRoom makes sure that the buffer may have so many bytes.
+func (b *block) claimRoom(size int) (err error) {
+	b.claim, err = b.long.claim(b.claim, size)
+	return err
+}
+
+// giveRoom gives back what was claimed for the buffer.
+func (b *block) giveRoom() {
+	b.long.give(b.claim)
+	b.claim = 0
+}
+
 // fill reads the file from there until the buffer, of which the first bytes are there already,
 // has size bytes or the file ends.
 func (b *block) fill(from int64, size, have int) error {
 	if cap(b.buffer) < size {
+		if err := b.claimRoom(size); err != nil {
+			return err
+		}
 		grown := make([]byte, have, max(size, BlockBytes+blockSlackBytes+1))
 		copy(grown, b.buffer[:have])
 		b.buffer = grown
@@ -238,6 +255,7 @@ func newWorker(ctx context.Context, o *Options) *worker {
 	w.scanner.CountWork(&o.Progress.work)
 	if o.Where != nil {
 		w.where = o.Where.NewScanner(ctx.Done())
+		w.where.CountWork(&o.Progress.work)
 	}
 	if len(o.Columns) > 0 {
 		w.columns = fields.NewExtractor(o.Columns)

@@ -41,7 +41,7 @@ func (m *Mounts) Complete(ctx context.Context, prefix string) (paths []string, t
 	if mt == nil || !fs.ValidPath(name) {
 		return nil, false, ctx.Err()
 	}
-	opened, err := mt.root.Open(name)
+	opened, err := openDir(mt.root, name)
 	if err != nil {
 		return nil, false, ctx.Err()
 	}

@@ -2,6 +2,7 @@ package search
 
 import (
 	"bufio"
+	"context"
 	"encoding/binary"
 	"errors"
 	"fmt"
@@ -83,8 +84,10 @@ func expandedSize(f io.ReaderAt, size int64, c compression) (expands int64, modu
 	return -1, 1
 }
 
-// expander decompresses one file after the other. It serves one goroutine.
+// expander decompresses one file after the other, until ctx ends. It serves one goroutine.
 type expander struct {
+	ctx      context.Context
+	progress *Progress
 	bytesMax int64
 	in       *bufio.Reader
 	gzip     *gzip.Reader
@@ -96,7 +99,7 @@ func (x *expander) open(f *os.File, size int64, c compression) (io.Reader, error
 	if x.in == nil {
 		x.in = bufio.NewReaderSize(nil, compressedBuffer)
 	}
-	x.in.Reset(io.NewSectionReader(f, 0, size))
+	x.in.Reset(&packedReader{io.NewSectionReader(f, 0, size), x})
 	expanded := &expanded{left: x.bytesMax, max: x.bytesMax, size: size}
 	var err error
 	switch {
@@ -123,6 +126,21 @@ func (x *expander) close() {
 	if x.zstd != nil {
 		x.zstd.Close()
 	}
+}
+
+// packedReader reads what is expanded. A file of any size may expand to nothing, such as one of empty members or of frames to be
+// skipped, so that what comes out tells neither that the search gets on, nor when to end.
+type packedReader struct {
+	r io.Reader
+	x *expander
+}
+
+func (r *packedReader) Read(p []byte) (int, error) {
+	if err := r.x.ctx.Err(); err != nil {
+		return 0, err
+	}
+	r.x.progress.work.Add(1)
+	return r.r.Read(p)
 }
 
 // expanded is a file as it was before it was compressed, up to a limit.
@@ -182,6 +200,10 @@ func (s *stream) fill(b *block, size int64) {
 			break
 		}
 		room := max(int(size)-have, have/2, 1)
+		if err := b.claimRoom(have + room); err != nil {
+			s.err, b.buffer = err, b.buffer[:0]
+			break
+		}
 		b.buffer = slices.Grow(b.buffer, room)[:have+room]
 		var n int
 		n, s.err = io.ReadFull(s.r, b.buffer[have:])

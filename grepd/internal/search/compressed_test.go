@@ -288,3 +288,19 @@ func TestCompressedFilesTakeFlatMemory(t *testing.T) {
 		t.Errorf("%d MiB were allocated to search %d MiB", allocated>>20, mib)
 	}
 }
+
+// What is read of a compressed file shows that the search gets on, although nothing comes out.
+func TestCompressedFilesThatExpandToNothingGetOn(t *testing.T) {
+	skippable := "\x52\x2a\x4d\x18\x00\x00\x80\x00" + strings.Repeat("x", 8<<20)
+	for name, text := range map[string]string{"a.gz": strings.Repeat(gzipped(""), 1<<18), "a.zst": skippable + zstandard(t, "")} {
+		m, _ := tree(t, map[string]string{name: text})
+		o := options(t, "x")
+		o.Progress = &search.Progress{}
+		if _, err := search.Run(t.Context(), m, []string{"logs/" + name}, o, &recorder{}); err != nil {
+			t.Fatal(err)
+		}
+		if n := o.Progress.Work(); n < 32 {
+			t.Errorf("%s: it gets on %d times with %d bytes", name, n, len(text))
+		}
+	}
+}

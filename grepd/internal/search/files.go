@@ -41,7 +41,7 @@ func Files(ctx context.Context, m *Mounts, paths []string, o Options, fail func(
 			file.Close()
 			return fmt.Errorf("more than %d files to be searched together: name fewer", FilesMax)
 		}
-		files = append(files, &File{Path: path, Begins: begins(file, path, size), f: file, size: size})
+		files = append(files, &File{Path: path, Begins: begins(ctx, o.Progress, file, path, size), f: file, size: size})
 		return nil
 	}
 	for _, path := range paths {
@@ -53,14 +53,14 @@ func Files(ctx context.Context, m *Mounts, paths []string, o Options, fail func(
 }
 
 // begins gives the time of the first line that has one.
-func begins(f *os.File, path string, size int64) int64 {
+func begins(ctx context.Context, progress *Progress, f *os.File, path string, size int64) int64 {
 	info, err := f.Stat()
 	if err != nil {
 		return noTime
 	}
 	var r io.Reader = io.NewSectionReader(f, 0, size)
 	if c := compressionOf(f, path); c != uncompressed {
-		x := &expander{bytesMax: headBytes}
+		x := &expander{ctx: ctx, progress: progress, bytesMax: headBytes}
 		defer x.close()
 		if r, err = x.open(f, size, c); err != nil {
 			return noTime // which the search says

@@ -173,7 +173,8 @@ func newFollower(ctx context.Context, m *Mounts, paths []string, o Options, fo F
 		f.past = &o
 		f.pastWorker = newWorker(ctx, f.past)
 	}
-	f.expander.bytesMax = o.ExpandBytesMax
+	// One that was cut short by the end of ctx would look like a damaged file, of which nothing more can be searched.
+	f.expander.ctx, f.expander.progress, f.expander.bytesMax = context.Background(), f.o.Progress, o.ExpandBytesMax
 	for _, p := range fo.From[:min(len(fo.From), FollowedMax)] {
 		if p.Lost {
 			f.addLost(lostPlace{Place: p})

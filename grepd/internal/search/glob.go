@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"io/fs"
+	"os"
 	"slices"
 	"sync/atomic"
 
@@ -75,7 +76,7 @@ func (f *finder) glob(ctx context.Context, m *mount, pattern string) ([]string, 
 		names = append(names, name)
 		return nil
 	}
-	files := &globFS{files: m.root.FS(), ctx: ctx, work: &f.o.Progress.work, looked: func(dir string) { f.look(m, dir) }}
+	files := &globFS{root: m.root, ctx: ctx, work: &f.o.Progress.work, looked: func(dir string) { f.look(m, dir) }}
 	err := doublestar.GlobWalk(files, pattern, collect, doublestar.WithNoHidden())
 	if files.refusal != nil { // which the walk passes over, as it does what it may not read
 		err = files.refusal
@@ -87,7 +88,7 @@ func (f *finder) glob(ctx context.Context, m *mount, pattern string) ([]string, 
 // globFS is a file system that ends a walk when nobody waits for it any more, or it has
 // looked at too much: from then on nothing is there. It serves one goroutine.
 type globFS struct {
-	files   fs.FS
+	root    *os.Root
 	ctx     context.Context
 	work    *atomic.Uint64 // counts the looks
 	looked  func(dir string)
@@ -116,7 +117,7 @@ func (g *globFS) Open(name string) (fs.File, error) {
 	if err := g.admit(); err != nil {
 		return nil, err
 	}
-	return g.files.Open(name)
+	return openDir(g.root, name)
 }
 
 func (g *globFS) ReadDir(name string) ([]fs.DirEntry, error) {
@@ -124,12 +125,12 @@ func (g *globFS) ReadDir(name string) ([]fs.DirEntry, error) {
 		return nil, err
 	}
 	g.looked(name)
-	return fs.ReadDir(g.files, name)
+	return readDir(g.root, name)
 }
 
 func (g *globFS) Stat(name string) (fs.FileInfo, error) {
 	if err := g.admit(); err != nil {
 		return nil, err
 	}
-	return fs.Stat(g.files, name)
+	return g.root.Stat(name)
 }

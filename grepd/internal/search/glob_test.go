@@ -52,7 +52,7 @@ func TestGlobEndsWhenNobodyWaitsForIt(t *testing.T) {
 	f, m := deepFinder(t, 12)
 	ctx, cancel := context.WithCancel(context.Background())
 	cancel()
-	files := &globFS{files: m.root.FS(), ctx: ctx, work: &atomic.Uint64{}, looked: func(string) {}}
+	files := &globFS{root: m.root, ctx: ctx, work: &atomic.Uint64{}, looked: func(string) {}}
 	if _, err := files.ReadDir("."); !errors.Is(err, context.Canceled) {
 		t.Errorf("ReadDir: %v", err)
 	}
@@ -63,7 +63,8 @@ func TestGlobEndsWhenNobodyWaitsForIt(t *testing.T) {
 }
 
 func TestGlobThatLooksAtTooMuchIsRefused(t *testing.T) {
-	files := &globFS{files: os.DirFS(t.TempDir()), ctx: context.Background(), reads: globReadsMax - 1, work: &atomic.Uint64{}, looked: func(string) {}}
+	_, m := deepFinder(t, 1)
+	files := &globFS{root: m.root, ctx: context.Background(), reads: globReadsMax - 1, work: &atomic.Uint64{}, looked: func(string) {}}
 	if _, err := files.Stat("."); err != nil {
 		t.Fatal(err)
 	}

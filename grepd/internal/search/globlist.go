@@ -42,7 +42,7 @@ func NewGlobList(globs []Glob) (*GlobList, error) {
 		for _, g := range globs[first:i] {
 			patterns = append(patterns, globToBasic(g.Pattern))
 		}
-		matcher, err := match.Compile(patterns, match.Options{Syntax: match.Basic, Line: true})
+		matcher, err := match.Compile(patterns, match.Options{Syntax: match.Basic, Line: true, NullData: true})
 		if err != nil {
 			return nil, fmt.Errorf("--include, --exclude or --exclude-dir, as a regular expression: %w", err)
 		}
@@ -51,6 +51,10 @@ func NewGlobList(globs []Glob) (*GlobList, error) {
 	}
 	return l, nil
 }
+
+// GlobFootprint estimates how many bytes a GlobList keeps for a glob at most, which may be an automaton of its own, and as a
+// regular expression be twice as long.
+func GlobFootprint(glob string) int64 { return 2 * match.Footprint([]string{glob}, match.Basic) }
 
 // scanner makes the list ready for one goroutine.
 func (l *GlobList) scanner() *globScanner {
@@ -64,7 +68,8 @@ func (l *GlobList) scanner() *globScanner {
 	return s
 }
 
-// globScanner applies a GlobList. It serves one goroutine.
+// globScanner applies a GlobList. It serves one goroutine. A list may have a thousand segments, so that there is no cache for
+// each, which could come to megabytes.
 type globScanner struct {
 	list     *GlobList
 	scanners []*match.Scanner
@@ -86,7 +91,9 @@ func (s *globScanner) excludes(name string, given bool) bool {
 
 func (s *globScanner) matches(segment int, name string, given bool) bool {
 	for {
-		if s.scanners[segment].Match([]byte(name)) {
+		text := []byte(name)
+		match.Exchange(text) // a name may hold newlines
+		if s.scanners[segment].MatchUncached(text) {
 			return true
 		}
 		_, rest, ok := strings.Cut(name, "/")

@@ -3,9 +3,12 @@ package search
 import (
 	"errors"
 	"fmt"
+	"io/fs"
 	"os"
+	"slices"
 	"sort"
 	"strings"
+	"syscall"
 )
 
 // Mounts are the directories that may be searched, each under a name: with logs=/var/log/grepd,
@@ -76,4 +79,21 @@ func (m *Mounts) Close() error {
 		errs = append(errs, mt.root.Close())
 	}
 	return errors.Join(errs...)
+}
+
+// openDir opens a directory, and nothing else: to open a named pipe would wait for its writer.
+func openDir(root *os.Root, name string) (*os.File, error) {
+	return root.OpenFile(name, os.O_RDONLY|syscall.O_DIRECTORY|syscall.O_NONBLOCK, 0)
+}
+
+// readDir gives what is in a directory, sorted by name.
+func readDir(root *os.Root, name string) ([]fs.DirEntry, error) {
+	dir, err := openDir(root, name)
+	if err != nil {
+		return nil, err
+	}
+	defer dir.Close()
+	entries, err := dir.ReadDir(-1)
+	slices.SortFunc(entries, func(a, b fs.DirEntry) int { return strings.Compare(a.Name(), b.Name()) })
+	return entries, err
 }

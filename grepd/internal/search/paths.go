@@ -164,7 +164,8 @@ func (f *finder) visit(ctx context.Context, m *mount, name string, from origin, 
 	case err != nil:
 		err = f.fail(fileError(shown, err))
 	case info.IsDir():
-		err = f.directory(ctx, m, name, shown, from.given, append(above, info))
+		file.Close() // directories may nest deeper than files may be open
+		return f.directory(ctx, m, name, shown, from.given, append(above, info))
 	case !info.Mode().IsRegular():
 		if from.given && !f.o.SkipDevices {
 			err = f.fail(FileError{Path: shown, Message: "not a regular file"})
@@ -189,7 +190,7 @@ func (f *finder) directory(ctx context.Context, m *mount, name, shown string, gi
 		return f.fail(FileError{Path: shown, Message: "recursive directory loop", Warning: true})
 	}
 	f.look(m, name)
-	entries, err := fs.ReadDir(m.root.FS(), name)
+	entries, err := readDir(m.root, name)
 	if err != nil {
 		return f.fail(fileError(shown, err))
 	}

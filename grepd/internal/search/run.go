@@ -70,6 +70,7 @@ type pipeline struct {
 	ctx    context.Context
 	cancel context.CancelFunc
 	o      *Options
+	blocks []*block
 	free   chan *block // as many as there may be in flight
 	todo   chan *block
 	order  chan item
@@ -97,12 +98,14 @@ func startPipeline(ctx context.Context, open func(*pipeline), o *Options) *pipel
 	p := &pipeline{o: o, free: make(chan *block, window), todo: make(chan *block, window), order: make(chan item, window)}
 	p.ctx, p.cancel = context.WithCancel(ctx)
 	for range window {
-		p.free <- &block{done: make(chan struct{}, 1)}
+		b := &block{done: make(chan struct{}, 1), long: o.LongLines}
+		p.blocks = append(p.blocks, b)
+		p.free <- b
 	}
 	p.wg.Go(func() {
 		defer close(p.order)
 		defer close(p.todo)
-		p.expander.bytesMax = o.ExpandBytesMax
+		p.expander.ctx, p.expander.progress, p.expander.bytesMax = p.ctx, o.Progress, o.ExpandBytesMax
 		defer p.expander.close()
 		open(p)
 	})
@@ -120,6 +123,9 @@ func (p *pipeline) stop() {
 		if it.block != nil {
 			it.block.file.release()
 		}
+	}
+	for _, b := range p.blocks {
+		b.giveRoom()
 	}
 	p.buffers.spare()
 }
@@ -288,7 +294,7 @@ func (p *pipeline) add(e *emitter, b *block) error {
 			err = e.end()
 		}
 	}
-	if err == nil && b.damage != nil && !e.ended {
+	if err == nil && b.damage != nil && !e.ended && p.ctx.Err() == nil {
 		err = e.fail(fileError(b.file.path, b.damage))
 	}
 	if err == nil && b.last {
@@ -308,6 +314,7 @@ func (p *pipeline) recycle(b *block) {
 	if b.out.reset(); cap(b.out.chunk.Data) > bufferKeptMax {
 		b.out = lineBuffer{}
 	}
+	b.giveRoom() // only now, since what was found may be a copy of the line
 	if cap(b.runs) > runsKeptMax {
 		b.runs = nil
 	}

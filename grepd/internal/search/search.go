@@ -218,7 +218,10 @@ type Options struct {
 	Workers      int  // goroutines that search; 0: one a core
 	// ExpandBytesMax bounds what a compressed file may expand to. 0: ExpandBytesMaxDefault.
 	ExpandBytesMax int64
-	Progress       *Progress // counts on while the search goes on, where wanted
+	// LongLines bounds the memory for long lines of all searches that share it; nil: no bound but that of each line. Follow
+	// does not look at it.
+	LongLines *LongLines
+	Progress  *Progress // counts on while the search goes on, where wanted
 
 	blockBytes int64 // for tests; 0: BlockBytes
 }

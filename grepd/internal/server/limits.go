@@ -37,6 +37,9 @@ const (
 	costBytesMax     = 1 << 28
 	costBytesMin     = 1 << 20
 
+	// longLinesBytesMax bounds what lines of more than 1 MiB take in all searches together.
+	longLinesBytesMax = 1 << 30
+
 	requestBytesMax = PatternBytesMax + PathsMax*PathBytesMax + 2*GlobBytesMax +
 		fields.ConditionsMax*fields.ConditionBytesMax + FieldsMax*fields.NameBytesMax + fanout.NodesMax*64 + fanout.PlacesBytesMax
 )
@@ -109,12 +112,13 @@ func checkSearch(request *greppb.SearchRequest) error {
 // patternCost estimates how many bytes the patterns, globs and conditions of a request take at most while it is answered; 0: so
 // few that they are not counted.
 func patternCost(request *greppb.SearchRequest) int64 {
-	globs := slices.Clone(request.ExcludeDir)
-	for i := range request.Globs {
-		globs = append(globs, request.Globs[i].Pattern)
+	cost := match.Footprint(request.Pattern.Patterns, match.Syntax(request.Pattern.Syntax)) + fields.Footprint(request.Where)
+	for _, glob := range request.ExcludeDir {
+		cost += search.GlobFootprint(glob)
 	}
-	cost := match.Footprint(request.Pattern.Patterns, match.Syntax(request.Pattern.Syntax)) +
-		match.Footprint(globs, match.Basic) + fields.Footprint(request.Where)
+	for i := range request.Globs {
+		cost += search.GlobFootprint(request.Globs[i].Pattern)
+	}
 	if cost < costBytesMin {
 		return 0
 	}

@@ -34,6 +34,7 @@ type local struct {
 	compiling chan struct{}
 	// matchers is the memory for what was compiled for searches, and followMatchers for follows, which may keep it for days.
 	matchers, followMatchers *semaphore.Weighted
+	longLines                *search.LongLines
 	// expandBytesMax bounds what a compressed file may expand to.
 	expandBytesMax int64
 	now            func() time.Time // the machine's clock, except in tests
@@ -48,6 +49,7 @@ func newLocal(mounts *search.Mounts, searchesMax, followsMax int, expandBytesMax
 		mounts: mounts, slots: make(chan struct{}, searchesMax), follows: make(chan struct{}, followsMax), expandBytesMax: expandBytesMax,
 		compiling: make(chan struct{}, runtime.GOMAXPROCS(0)), now: time.Now,
 		matchers: semaphore.NewWeighted(matchersBytesMax), followMatchers: semaphore.NewWeighted(matchersBytesMax),
+		longLines: search.NewLongLines(longLinesBytesMax),
 	}
 	l.ending, l.end = context.WithCancel(context.Background())
 	return l
@@ -81,7 +83,7 @@ func (l *local) Search(ctx context.Context, request *greppb.SearchRequest, send 
 	if err != nil {
 		return err
 	}
-	o.Progress, o.ExpandBytesMax = &search.Progress{}, l.expandBytesMax
+	o.Progress, o.ExpandBytesMax, o.LongLines = &search.Progress{}, l.expandBytesMax, l.longLines
 	sink := newSink(o, send)
 	defer sink.close()
 	stopProgress := sink.showProgress(o.Progress, progressTime(request))
@@ -114,6 +116,10 @@ func (l *local) tellClock(received time.Time, send func(*greppb.SearchReply) err
 func (l *local) prepare(ctx context.Context, request *greppb.SearchRequest, matchers *semaphore.Weighted, leave func()) (
 	o search.Options, release func(), err error,
 ) {
+	if err := checkSearch(request); err != nil {
+		leave()
+		return o, nil, status.Error(codes.InvalidArgument, err.Error())
+	}
 	cost := patternCost(request)
 	if !matchers.TryAcquire(cost) {
 		leave()

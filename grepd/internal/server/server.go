@@ -13,8 +13,8 @@
 // the message says which limit it was.
 //
 // So is one for whose patterns there is no memory: those of all searches that run may take 1 GiB together, by an
-// estimate from their length (package match), and those of all follows as much again. Patterns of some 8,000 bytes, or regular
-// expressions of 140 in conditions, count for nothing: they always find room.
+// estimate (match.Footprint, fields.Footprint), and those of all follows as much again. Less than 1 MiB, as of some 8,000 bytes of
+// plain patterns, or 100 bracket expressions, counts for nothing: it always finds room.
 //
 // A client may leave an answer unread for hours, as dgrep does behind a pager, and keeps its place among the queries for so long. It
 // loses it when it does not answer pings any more, within 30 s; and the clients at one address never have all places.

@@ -124,7 +124,7 @@ func TestLimits(t *testing.T) {
 		{func(q *greppb.QueryRequest) { q.Search.Pattern.Patterns = many(PatternBytesMax/2+1, "x") },
 			"patterns of 1048578 bytes, at most 1048576 are possible"},
 		{func(q *greppb.QueryRequest) { q.Search.Where = many(10, "a~"+strings.Repeat("x{1000}", 580)) },
-			"patterns and conditions that may take 277 MB of memory, at most 256 are possible"},
+			"patterns and conditions that may take 4966 MB of memory, at most 256 are possible"},
 		{func(q *greppb.QueryRequest) { q.Search.Paths = nil }, "no file named"},
 		{func(q *greppb.QueryRequest) { q.Search.Paths = many(PathsMax+1, "logs/a") },
 			"1001 paths named, at most 1000 are possible; a glob in quotes is one path"},
@@ -348,6 +348,44 @@ func TestWhoeverLeavesWaitsNoLongerForTheCompiler(t *testing.T) {
 	// Nor does it keep a slot, or memory.
 	if err := l.Search(ctx, &costly().Search, nil); status.Code(err) != codes.Canceled || len(l.slots) != 0 || !l.matchers.TryAcquire(matchersBytesMax) {
 		t.Errorf("%v, %d slots taken; want Canceled, none, and all memory free", err, len(l.slots))
+	}
+}
+
+// Where the lines of files are put in order, each may wait with a long one for its turn.
+func TestLongLinesThatWaitForTheirTurnHaveALimit(t *testing.T) {
+	n := start(t, nil)
+	const files, size = 8, 4 << 20
+	for i := range files {
+		n.write(t, fmt.Sprint("a", i), fmt.Sprintf("2026-11-01T00:00:00Z x\n2026-11-02T00:00:%02dZ %s\n", i, strings.Repeat("x", size)))
+	}
+	n.local.longLines = search.NewLongLines(3 * 2 * size)
+	q := query()
+	q.Search.Paths, q.Search.ByTime = []string{"logs/a*"}, true
+	long, refused := 0, 0
+	err := n.local.Search(t.Context(), &q.Search, func(reply *greppb.SearchReply) error {
+		if c := reply.GetChunk(); c != nil && len(c.Data) > size {
+			long++
+		}
+		if e := reply.GetFileError(); e != nil && strings.Contains(e.Message, "A line is longer than 1 MiB, and such lines that are being searched take 24 MiB") {
+			refused++
+		}
+		return nil
+	})
+	if err != nil || long == 0 || refused == 0 || long+refused != files {
+		t.Errorf("%d long lines came and %d were refused, %v", long, refused, err)
+	}
+}
+
+func TestSearchBeyondTheLimitsWaitsForNothing(t *testing.T) {
+	l := newLocal(nil, 1, 1, 0)
+	l.matchers.TryAcquire(matchersBytesMax)
+	for range cap(l.compiling) {
+		l.compiling <- struct{}{}
+	}
+	q := query()
+	q.Search.Pattern.Patterns = []string{strings.Repeat("x", 10*PatternBytesMax)}
+	if err := l.Search(t.Context(), &q.Search, nil); status.Code(err) != codes.InvalidArgument || len(l.slots) != 0 {
+		t.Errorf("%v, %d slots taken; want InvalidArgument and none", err, len(l.slots))
 	}
 }
 
