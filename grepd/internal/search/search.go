@@ -90,27 +90,32 @@
 //
 // # Speed
 //
-// ripgrep's time divided by this engine's, with two processors, on files in the page cache: on 501 MB of the event log and,
-// with patterns of the same classes, on 501 MB of mixed system logs. Medians of 15 runs, in brackets of the fastest runs.
+// ripgrep's time divided by this engine's, both with output into a pipe, with two processors, on files in the page cache: on 501 MB
+// of the event log and, with patterns of the same classes, on 501 MB of mixed system logs. Medians of 15 runs, in brackets of the
+// fastest runs.
 //
-//	FAIL                                      1.27 (1.32)   0.81 (0.90)
-//	-i fail                                   1.56 (1.59)   1.11 (1.19)
-//	FAIL|LEAVE|JOIN                           1.22 (1.37)   0.96 (1.01)
-//	"peer":"10\.0\.3\.[0-9]+:7117@            2.19 (2.60)   0.83 (0.87)
-//	[0-9]+\.[0-9]+\.[0-9]+\.[0-9]+:[0-9]+     1.82 (2.51)   2.95 (3.16)
-//	-c HEARTBEAT                              1.77 (2.14)   1.25 (1.44)
-//	HEARTBEAT                                 1.23 (1.69)   1.37 (1.49)
+//	FAIL                                      1.47 (1.52)   1.19 (1.22)
+//	-i fail                                   1.87 (1.96)   1.70 (1.71)
+//	FAIL|LEAVE|JOIN                           1.62 (1.81)   1.48 (1.52)
+//	"peer":"10\.0\.3\.[0-9]+:7117@            2.90 (2.94)   1.10 (1.15)
+//	[0-9]+\.[0-9]+\.[0-9]+\.[0-9]+:[0-9]+     2.60 (2.67)   3.71 (3.85)
+//	-c HEARTBEAT                              2.65 (2.71)   3.29 (3.44)
+//	HEARTBEAT                                 2.09 (2.11)   2.04 (1.80)
 //
-// That was scripts/bench.sh search -long on 2026-11-29, on an idle machine; its report is scripts/bench/runs/2026-11-29-search.txt.
-// Nearly each line of the event log has an address, so that whoever reads the answer takes one of the two processors.
-// That day the system had most of its cache in huge pages (FileHugePages in /proc/meminfo), and ripgrep mapped the second
-// text with half as many page faults as the first; beside ripgrep that reads (--no-mmap) this engine was 1.28 to 3.0 times
-// as fast with it. On 2026-11-28 the same command gave 1.25, 1.50, 1.11, 1.29, 3.01, 1.57 and 1.57 for the second text.
+// That was scripts/bench.sh search -long -mixed DIR at 5f28608 on 2026-11-29, on an idle machine with two Intel Xeon processors; its
+// report is scripts/bench/runs/2026-11-29-search.txt. ripgrep maps files, which is cheap where the cache is in huge pages
+// (FileHugePages in /proc/meminfo): then the ratios were 1.18, 1.45, 1.20, 2.73, 2.50, 2.40 and 1.95, and 1.15, 1.66, 1.43, 1.10,
+// 3.77, 3.18 and 1.72 (2026-11-29-search-hugepages.txt). On an AMD EPYC, at 469daeb, the second text's literals were searched
+// 0.81 to 1.11 times as fast as by a ripgrep that maps huge pages (2026-11-29-search-amd.txt); it has not been measured since.
 //
-// Files are read into buffers, not mapped. Copying takes half of the time of a rare literal, but two workers that map
-// blocks and give the pages back, so that memory stays bounded, wait for each other in the kernel: 95 ms
-// of processor time for those 504 MB, and 93 ms with reads, into buffers that the cache still holds. And a mapped file
-// that is cut short meanwhile is a fault of the process.
+// Files are read into buffers, not mapped. In a trial that day two workers that mapped windows of 2 MiB, and gave them back, took as
+// long as with reads, and 14 % less where the cache was in huge pages (86 and 100 ms for 1 GB). But a disk that hangs would hold
+// up all of the process at a page fault, and not only the goroutine that reads; and a mapped file that is cut short
+// meanwhile is a fault of the process.
+//
+// Ten daemons on that machine took 1.18 to 1.26 times as long for a gigabyte as one engine, and 1.07 to 1.09 times on the AMD one.
+// That is what ten processes cost: ten dgreps without any daemon took 1.3 times as long, and ten bare loops of
+// pread and search, without anything around them, 1.14 times.
 //
 // # Concurrency
 //
