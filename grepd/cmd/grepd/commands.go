@@ -10,6 +10,7 @@ import (
 	"maps"
 	"net"
 	"net/netip"
+	"os"
 	"runtime"
 	"slices"
 	"strings"
@@ -60,10 +61,13 @@ func commands() []*cli.Command {
 	}
 }
 
+// viaVars stand for --via where that is not given; the first one that is set counts.
+var viaVars = []string{"GREPD_VIA", "DGREP_VIA"}
+
 // What flags a subcommand has.
 var (
 	asks = []cli.Flag{&cli.StringFlag{
-		Name: flagVia, Value: defaultAddr, EnvVars: []string{"GREPD_VIA", "DGREP_VIA"}, Usage: "`HOST:PORT` of the daemon",
+		Name: flagVia, Value: defaultAddr, EnvVars: viaVars, Usage: "`HOST:PORT` of the daemon",
 	}}
 	asksJSON = append(slices.Clip(asks), &cli.BoolFlag{Name: flagJSON, Usage: "print JSON"})
 )
@@ -114,7 +118,11 @@ type remote struct {
 func connect(c *cli.Context) (*remote, error) {
 	r := &remote{via: c.String(flagVia)}
 	if _, _, err := net.SplitHostPort(r.via); err != nil {
-		return nil, fmt.Errorf("--%s %q: want host:port", flagVia, r.via)
+		from := "--" + flagVia
+		if i := slices.IndexFunc(viaVars, func(name string) bool { return r.via != "" && os.Getenv(name) == r.via }); i >= 0 {
+			from = viaVars[i]
+		}
+		return nil, fmt.Errorf("%s %q: want host:port", from, r.via)
 	}
 	var err error
 	r.ClientConn, err = grpc.NewClient("passthrough:///"+r.via, gogocodec.DialOption(),
