@@ -93,21 +93,28 @@ func (f *finder) have() string {
 
 // inMount goes through what rest names in one mount. A name that exists is no glob.
 func (f *finder) inMount(ctx context.Context, m *mount, asked, rest string) error {
+	from := origin{given: true, directory: strings.HasSuffix(asked, "/")}
 	if rest == "" {
-		return f.visit(ctx, m, ".", origin{given: true}, nil)
+		return f.visit(ctx, m, ".", from, nil)
 	}
 	if !strings.ContainsAny(rest, globMeta) {
 		f.look(m, path.Dir(rest))
-		return f.visit(ctx, m, rest, origin{given: true}, nil)
+		return f.visit(ctx, m, rest, from, nil)
 	}
 	if _, err := m.root.Lstat(rest); err == nil {
 		f.look(m, path.Dir(rest))
-		return f.visit(ctx, m, rest, origin{given: true}, nil)
+		return f.visit(ctx, m, rest, from, nil)
 	}
 	if !doublestar.ValidatePattern(rest) {
 		return f.fail(FileError{Path: asked, Message: "not a valid glob"})
 	}
 	names, err := f.glob(ctx, m, rest)
+	if from.directory {
+		names = slices.DeleteFunc(names, func(name string) bool {
+			info, err := m.root.Stat(name)
+			return err != nil || !info.IsDir()
+		})
+	}
 	switch {
 	case ctx.Err() != nil:
 		return ctx.Err()
@@ -116,9 +123,9 @@ func (f *finder) inMount(ctx context.Context, m *mount, asked, rest string) erro
 	case len(names) == 0:
 		return f.fail(FileError{Path: asked, Missing: true, Message: "No such file or directory"})
 	}
-	found := origin{given: true, listed: newListing(names)}
+	from.listed = newListing(names)
 	for _, name := range names {
-		if err := f.visit(ctx, m, name, found, nil); err != nil {
+		if err := f.visit(ctx, m, name, from, nil); err != nil {
 			return err
 		}
 	}
@@ -135,6 +142,8 @@ func (f *finder) look(m *mount, dir string) {
 type origin struct {
 	given  bool    // by the user, in full or as a glob; otherwise it was found below a directory
 	listed listing // the names that were found together; nil: it was given in full
+	// directory says that nothing else is meant, since the user wrote a "/" behind it.
+	directory bool
 }
 
 // visit opens one name in a mount, found below the directories above it.
@@ -166,6 +175,8 @@ func (f *finder) visit(ctx context.Context, m *mount, name string, from origin, 
 	case info.IsDir():
 		file.Close() // directories may nest deeper than files may be open
 		return f.directory(ctx, m, name, shown, from.given, append(above, info))
+	case from.directory:
+		err = f.fail(FileError{Path: shown + "/", Message: "Not a directory"})
 	case !info.Mode().IsRegular():
 		if from.given && !f.o.SkipDevices {
 			err = f.fail(FileError{Path: shown, Message: "not a regular file"})
