@@ -260,6 +260,10 @@ func TestRandomSearchesEqualGNUGrep(t *testing.T) {
 			// grep -zE selects "x\ny" with '\s^', and not with '\s^y'.
 			comparable = false
 		}
+		if strings.Contains(all, "[=") && repeatedAnchor.MatchString(all) {
+			// grep -e '\(^.\)\{1,\}.' selects both lines of "b-ük\n.b", and with -e '[[=a=]]' beside it only the last one.
+			comparable = false
+		}
 		if c.search.Report == search.Parts && (c.match.Word && c.match.Syntax != match.Fixed || c.match.Line && c.search.Invert) {
 			// Looking for further words grep passes some over, and it finds parts in lines that do not match.
 			want.out, got.out = "", ""
@@ -275,6 +279,9 @@ func TestRandomSearchesEqualGNUGrep(t *testing.T) {
 
 // innerAnchor finds an anchor that does not stand where a branch begins or ends.
 var innerAnchor = regexp.MustCompile(`[^[(|]\^|\$[^)|]`)
+
+// repeatedAnchor finds a group with an anchor that is repeated.
+var repeatedAnchor = regexp.MustCompile(`[$^].*\)\\?[*+?{]`)
 
 // logsEnv names a directory of real logs.
 const logsEnv = "GREPD_TEST_LOGS"
