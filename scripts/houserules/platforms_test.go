@@ -1,6 +1,6 @@
 //go:build !race
 
-// The race detector has nothing to find in this and makes it take a minute, so scripts/check.sh alone runs it.
+// The race detector has nothing to find in this and makes it take a minute; scripts/check.sh runs it without.
 
 package houserules
 
@@ -16,8 +16,8 @@ import (
 // platforms are those besides this one on which everything has to compile, tests too.
 var platforms = []string{"linux/arm64", "darwin/arm64"}
 
-// TestEverythingHasTypesOnOtherPlatforms checks the types alone: to compile what all of it depends on, for each platform, takes
-// ten times as long, and finds no more in code without assembly of theirs.
+// TestEverythingHasTypesOnOtherPlatforms checks the types alone: to compile all that is depended on for each platform takes
+// longer, and finds no more in code without assembly for it.
 func TestEverythingHasTypesOnOtherPlatforms(t *testing.T) {
 	for _, platform := range platforms {
 		for _, err := range typeErrors(t, platform, nil) {

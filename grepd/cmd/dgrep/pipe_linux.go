@@ -9,8 +9,8 @@ import (
 // pipeBytes is what an unprivileged process may ask for, as a rule (/proc/sys/fs/pipe-max-size).
 const pipeBytes = 1 << 20
 
-// widenPipe lets a pipe hold more than 64 KiB, so that its two ends do not have to wait for each other with every block: into
-// another program an answer of half a gigabyte takes half of the time with it. stream may be anything else.
+// widenPipe lets a pipe hold more than 64 KiB, so that its two ends do not have to wait for each other with every block. stream may
+// be anything else. What all pipes of an unprivileged user may hold is 64 MiB as a rule: beyond that they hold less.
 func widenPipe(stream any) {
 	file, ok := stream.(*os.File)
 	if !ok {

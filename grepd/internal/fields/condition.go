@@ -80,12 +80,13 @@ func (c Condition) Name() string { return c.name }
 // parseValue finds out what the value may be compared with.
 func (c *Condition) parseValue() error {
 	if c.operator == matches || c.operator == matchesNot {
-		var err error
-		if c.compiled, err = regexp.Compile(c.text); err != nil {
+		parsed, err := syntax.Parse(c.text, syntax.Perl)
+		if err != nil {
 			return err
 		}
-		c.steps = stepsOf(c.text)
-		return nil
+		c.steps = 2 + steps(parsed)
+		c.compiled, err = regexp.Compile(c.text)
+		return err
 	}
 	if strings.HasPrefix(c.text, `"`) {
 		if inner, err := jsontext.AppendUnquote(nil, c.text); err == nil {
@@ -126,16 +127,8 @@ func (n number) compare(other number) int {
 	return cmp.Compare(n.float, other.float)
 }
 
-// stepsOf tells how many instructions a regular expression has, roughly; 0 if it is none.
-func stepsOf(text string) int {
-	re, err := syntax.Parse(text, syntax.Perl)
-	if err != nil {
-		return 0
-	}
-	return 2 + steps(re)
-}
-
-// steps reckons as package regexp does where it refuses what is too large.
+// steps tells how many instructions a regular expression has, roughly. It reckons as package regexp does where it refuses what is
+// too large.
 func steps(re *syntax.Regexp) int {
 	sum := 0
 	for _, sub := range re.Sub {

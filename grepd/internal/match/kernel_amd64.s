@@ -1,6 +1,14 @@
 #include "go_asm.h"
 #include "textflag.h"
 
+// Sets the bytes of out at whose places, offset bytes on, both bytes of a pair are.
+#define HASPAIR(offset, out, other) \
+	VPOR     offset(R8)(AX*1), Y2, out   \
+	VPOR     offset(R9)(AX*1), Y3, other \
+	VPCMPEQB out, Y0, out                \
+	VPCMPEQB other, Y1, other            \
+	VPAND    out, other, out
+
 // func pairIndex(b *byte, n, first, second int, a, c, maskA, maskB byte) int
 TEXT ·pairIndex(SB), NOSPLIT, $0-48
 	MOVQ b+0(FP), SI
@@ -17,11 +25,7 @@ TEXT ·pairIndex(SB), NOSPLIT, $0-48
 
 	// The first 32 places alone; those after them from where the loads of one byte are aligned, since a load of parts of two
 	// cache lines takes two.
-	VPOR      (R8), Y2, Y4
-	VPOR      (R9), Y3, Y5
-	VPCMPEQB  Y4, Y0, Y4
-	VPCMPEQB  Y5, Y1, Y5
-	VPAND     Y4, Y5, Y4
+	HASPAIR(0, Y4, Y5)
 	VPMOVMSKB Y4, BX
 	TESTL     BX, BX
 	JNZ       found
@@ -38,26 +42,10 @@ aligned:
 	JGT  singles
 
 quads:
-	VPOR     (R8)(AX*1), Y2, Y4
-	VPOR     (R9)(AX*1), Y3, Y5
-	VPCMPEQB Y4, Y0, Y4
-	VPCMPEQB Y5, Y1, Y5
-	VPAND    Y4, Y5, Y4
-	VPOR     32(R8)(AX*1), Y2, Y6
-	VPOR     32(R9)(AX*1), Y3, Y7
-	VPCMPEQB Y6, Y0, Y6
-	VPCMPEQB Y7, Y1, Y7
-	VPAND    Y6, Y7, Y6
-	VPOR     64(R8)(AX*1), Y2, Y8
-	VPOR     64(R9)(AX*1), Y3, Y9
-	VPCMPEQB Y8, Y0, Y8
-	VPCMPEQB Y9, Y1, Y9
-	VPAND    Y8, Y9, Y8
-	VPOR     96(R8)(AX*1), Y2, Y10
-	VPOR     96(R9)(AX*1), Y3, Y11
-	VPCMPEQB Y10, Y0, Y10
-	VPCMPEQB Y11, Y1, Y11
-	VPAND    Y10, Y11, Y10
+	HASPAIR(0, Y4, Y5)
+	HASPAIR(32, Y6, Y7)
+	HASPAIR(64, Y8, Y9)
+	HASPAIR(96, Y10, Y11)
 	VPOR     Y4, Y6, Y12
 	VPOR     Y8, Y10, Y13
 	VPOR     Y12, Y13, Y12
@@ -73,11 +61,7 @@ singles:
 	LEAQ      -32(CX), BX
 	CMPQ      AX, BX
 	CMOVQGT   BX, AX
-	VPOR      (R8)(AX*1), Y2, Y4
-	VPOR      (R9)(AX*1), Y3, Y5
-	VPCMPEQB  Y4, Y0, Y4
-	VPCMPEQB  Y5, Y1, Y5
-	VPAND     Y4, Y5, Y4
+	HASPAIR(0, Y4, Y5)
 	VPMOVMSKB Y4, BX
 	TESTL     BX, BX
 	JNZ       found

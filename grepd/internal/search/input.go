@@ -18,12 +18,11 @@ func inBlocks(r io.Reader) (f *os.File, size int64, ok bool) {
 	if !ok {
 		return nil, 0, false
 	}
-	info, err := f.Stat()
-	if err != nil || !info.Mode().IsRegular() || info.Size() < inputBytesMin {
+	if size = sizeOf(f); size < inputBytesMin {
 		return nil, 0, false
 	}
 	at, err := f.Seek(0, io.SeekCurrent)
-	return f, info.Size(), err == nil && at == 0
+	return f, size, err == nil && at == 0
 }
 
 // searchInput searches f as Reader does, and leaves it as if it had been read to its end.

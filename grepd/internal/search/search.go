@@ -108,14 +108,15 @@
 // 3.77, 3.18 and 1.72 (2026-11-29-search-hugepages.txt). On an AMD EPYC, at 469daeb, the second text's literals were searched
 // 0.81 to 1.11 times as fast as by a ripgrep that maps huge pages (2026-11-29-search-amd.txt); it has not been measured since.
 //
-// Files are read into buffers, not mapped. In a trial that day two workers that mapped windows of 2 MiB, and gave them back, took as
-// long as with reads, and 14 % less where the cache was in huge pages (86 and 100 ms for 1 GB). But a disk that hangs would hold
-// up all of the process at a page fault, and not only the goroutine that reads; and a mapped file that is cut short
-// meanwhile is a fault of the process.
+// Files are read into buffers, not mapped: a disk that hangs would hold up all of the process at a page fault, and not only the
+// goroutine that reads; and a mapped file that is cut short meanwhile is a fault of the process.
 //
 // Ten daemons on that machine took 1.18 to 1.26 times as long for a gigabyte as one engine, and 1.07 to 1.09 times on the AMD one.
-// That is what ten processes cost: ten dgreps without any daemon took 1.3 times as long, and ten bare loops of
-// pread and search, without anything around them, 1.14 times.
+// That is what ten processes cost there: ten dgreps without any daemon took 1.32 times as long (186 and 141 ms, medians of 9), with the
+// files that scripts/bench.sh search -part ten -dir DIR leaves, by
+//
+//	time (for f in DIR/share*/share.log; do dgrep FAIL - <$f >/dev/null & done; wait)
+//	time dgrep FAIL - <DIR/whole-500-1.log >/dev/null
 //
 // # Concurrency
 //

@@ -116,6 +116,7 @@ func (l *local) tellClock(received time.Time, send func(*greppb.SearchReply) err
 func (l *local) prepare(ctx context.Context, request *greppb.SearchRequest, matchers *semaphore.Weighted, leave func()) (
 	o search.Options, release func(), err error,
 ) {
+	// searchOptions checks it as well, but only when it has had memory and its turn.
 	if err := checkSearch(request); err != nil {
 		leave()
 		return o, nil, status.Error(codes.InvalidArgument, err.Error())
