@@ -40,6 +40,8 @@ type host struct {
 	backlog      []int32 // packets received while paused
 	backlogBytes int
 
+	gray Gray
+
 	startedAt      time.Duration // of the node
 	inGroupSince   time.Duration // never: it is not in a group
 	changedAt      time.Duration // when it came into the group, went out of it, or changed its identity

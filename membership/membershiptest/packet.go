@@ -59,7 +59,8 @@ func (s *Sim) dispatch(p int32) {
 		link = s.links[key]
 	}
 	switch {
-	case link != nil && link.Cut, s.fate.lost(link):
+	case link != nil && link.Cut, s.fate.lost(link),
+		s.fate.happens(s.hosts[from].gray.Out), s.fate.happens(s.hosts[to].gray.In):
 		s.freePacket(p)
 	case link != nil && link.clogged:
 		s.hold(link, p)

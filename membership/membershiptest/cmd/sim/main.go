@@ -1,7 +1,7 @@
 // Sim runs the membership protocol in simulation: many trials, each with a cluster, a
 // network and crashes drawn from a seed, on all cores. It prints a summary as its last
 // line, and exits with status 1 if a bound broke, 2 if it cannot make sense of its flags.
-// With -curve it measures, and no figure is wrong: it exits with 0.
+// With -curve or -gray it measures, and no figure is wrong: it exits with 0.
 package main
 
 import (
@@ -10,10 +10,13 @@ import (
 	"flag"
 	"fmt"
 	"io"
+	"maps"
 	"math"
 	"os"
 	"runtime"
 	"runtime/debug"
+	"slices"
+	"strings"
 	"time"
 
 	"github.com/aksinghdce/cluster-membership-service/membership/membershiptest"
@@ -49,6 +52,8 @@ func run(args []string, stdout, stderr io.Writer) int {
 		return exitUsage
 	case f.curve:
 		return runCurve(f, stdout)
+	case f.gray != "" && !f.given["trials"]:
+		return runGray(f, stdout)
 	default:
 		return runTrials(f, stdout)
 	}
@@ -66,14 +71,17 @@ type flags struct {
 	packets bool
 
 	curve  bool
+	gray   string
 	hours  float64
 	pauses time.Duration
 
+	given   map[string]bool             // the flags of the command line
 	options membershiptest.TrialOptions // what follows from them
 }
 
 const usage = `usage: sim.sh [-seed S] [-trials T] [-n N|MIN-MAX] [-crashes K] [-loss PERCENT] [-spikes PERCENT] [-v [-packets]]
        sim.sh -curve [-seed S] [-n N] [-hours H] [-loss PERCENT] [-pauses DURATION] [-v [-packets]]
+       sim.sh -gray in|out|both [-seed S] [-n N] [-loss PERCENT] [-hours H | -trials T [-crashes K]] [-v [-packets]]
 
 The first form runs trials in which members crash, and checks that each crash is in some
 list within 2 s and in all within 6 s, and that nobody else is declared failed. What no
@@ -95,7 +103,8 @@ func parse(args []string, stderr io.Writer) (*flags, error) {
 	set.BoolVar(&f.verbose, "v", false, "print a line for each trial; of a single trial, the transcript")
 	set.BoolVar(&f.packets, "packets", false, "with a transcript: also the packets, except heartbeats")
 	set.BoolVar(&f.curve, "curve", false, "print the curve of false failures over loss")
-	set.Float64Var(&f.hours, "hours", 1000, "with -curve: member-`hours` at each loss")
+	set.StringVar(&f.gray, "gray", "", "one member loses packets, in this `direction`: in, out or both; -loss says how many (default: 60 to 98)")
+	set.Float64Var(&f.hours, "hours", 1000, "with -curve: member-`hours` at each loss; with -gray: hours of the cluster, 2 if not given")
 	set.DurationVar(&f.pauses, "pauses", 0, "with -curve: every second or so, a random member pauses for up to this `duration`")
 	if err := set.Parse(args); err != nil {
 		if errors.Is(err, flag.ErrHelp) {
@@ -108,17 +117,46 @@ func parse(args []string, stderr io.Writer) (*flags, error) {
 	if set.NArg() > 0 {
 		return nil, fmt.Errorf("unexpected argument %q, want only flags (see -h)", set.Arg(0))
 	}
-	var misplaced error
-	set.Visit(func(given *flag.Flag) {
-		if curve, ok := oneForm[given.Name]; ok && curve != f.curve && misplaced == nil {
-			misplaced = fmt.Errorf("-%s means nothing %s -curve (see -h)", given.Name, map[bool]string{true: "without", false: "with"}[curve])
-		}
-	})
-	return f, cmp.Or(misplaced, f.check())
+	f.given = map[string]bool{}
+	set.Visit(func(given *flag.Flag) { f.given[given.Name] = true })
+	return f, cmp.Or(f.checkForms(), f.check())
 }
 
-// oneForm has the flags that only one form of the command takes, and whether that is -curve.
-var oneForm = map[string]bool{"trials": false, "crashes": false, "spikes": false, "hours": true, "pauses": true}
+// forms are those of the command that take a flag which not all of them take.
+var forms = map[string][]string{
+	"trials": {"", "gray"}, "crashes": {"", "gray"}, "spikes": {""},
+	"hours": {"curve", "gray"}, "pauses": {"curve"},
+}
+
+// form is the form that the command line has: the name of the flag that makes it.
+func (f *flags) form() string {
+	switch {
+	case f.curve:
+		return "curve"
+	case f.given["gray"]:
+		return "gray"
+	default:
+		return ""
+	}
+}
+
+// checkForms looks for flags that mean nothing together.
+func (f *flags) checkForms() error {
+	if f.curve && f.given["gray"] {
+		return errors.New("-curve and -gray are two commands (see -h)")
+	}
+	for _, name := range slices.Sorted(maps.Keys(f.given)) {
+		in, some := forms[name]
+		switch {
+		case !some || slices.Contains(in, f.form()):
+		case f.form() != "":
+			return fmt.Errorf("-%s means nothing with -%s (see -h)", name, f.form())
+		default:
+			return fmt.Errorf("-%s means nothing without -%s (see -h)", name, strings.Join(in, " or -"))
+		}
+	}
+	return nil
+}
 
 // Limits of the flags.
 const (
@@ -143,14 +181,16 @@ func (f *flags) check() error {
 		return fmt.Errorf("-hours is %v, want more than 0 and at most %v", f.hours, float64(hoursMax))
 	case f.curve && low != high && f.members != membersDefault:
 		return fmt.Errorf("-n is %q, want one number of members with -curve", f.members)
-	case f.packets && (!f.verbose || f.trials != 1 && !f.curve):
-		return errors.New("-packets needs -v, and -trials 1 or -curve")
+	case f.packets && (!f.verbose || f.trials != 1 && f.form() == ""):
+		return errors.New("-packets needs -v, and -trials 1, -curve or -gray")
+	case f.given["gray"]:
+		err = f.checkGray(low)
 	}
 	f.options = membershiptest.FullRange
 	f.options.MembersMin, f.options.MembersMax = low, high
 	f.options.Crashes = f.crashes
 	f.options.Loss, f.options.Spikes = f.loss.share(), f.spikes.share()
-	return nil
+	return err
 }
 
 func parseRange(text string) (low, high int, err error) {
