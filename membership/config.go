@@ -134,7 +134,9 @@ const (
 	// it has doubted it for nothing: the member pauses, or packets are lost.
 	wrongedFor  = 15 * time.Minute
 	agreeingMax = 2 * maxFailuresMax
-	// heldProbeEvery is how often a node that is cut off looks whether it still is.
+	// heldMax is how many rounds a monitor goes on with that lacks the proof for a verdict, before it
+	// looks every heldProbeEvery only. So does a node that is cut off.
+	heldMax        = 10
 	heldProbeEvery = time.Second
 	// relaysMax bounds the askers for whom a node passes a newer stamp on, relayFor how long it does.
 	relaysMax = 64

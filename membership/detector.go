@@ -21,7 +21,9 @@ type detector struct {
 // successor is a member that this node sends its heartbeats to.
 type successor struct {
 	*Member
-	last time.Duration // Mono of the last heartbeat to it; 0: there was none yet
+	last  time.Duration // Mono of the last heartbeat to it; 0: there was none yet
+	since time.Duration // Mono at which it became a successor
+	heard bool          // it has spoken to this node since, so it is there
 }
 
 // followList makes the detector watch and feed the neighbours that the list gives it now.
@@ -31,7 +33,7 @@ func (n *Node) followList() {
 		d.nextBeat = max(d.nextBeat, n.now.Mono) // alone, it was not late with any
 	}
 	var buf [maxFailuresMax]*Member
-	d.follow(n.list.ring.Successors(buf[:0], n.position, n.cfg.MaxFailures))
+	d.follow(n.heartbeatTargets(), n.now.Mono)
 	targets := n.list.ring.Predecessors(buf[:0], n.position, n.cfg.MaxFailures)
 	monitors := make([]monitor, 0, len(targets)+len(d.monitors))
 	for _, t := range targets {
@@ -52,17 +54,73 @@ func (n *Node) followList() {
 	d.monitors = monitors[:min(len(monitors), len(targets)+lingerersMax)]
 }
 
-// follow takes up the successors, and keeps when the old ones among them were sent to.
-func (d *detector) follow(members []*Member) {
+// heartbeatTargets are the next members on the ring: MaxFailures that can be relied on, and those
+// between them that cannot, since they are gray, or were never heard of though there was time.
+// So whoever has such a monitor has another one in its place.
+func (n *Node) heartbeatTargets() []*Member {
+	next := n.list.ring.Successors(nil, n.position, 2*n.cfg.MaxFailures)
+	reliable := 0
+	for i, m := range next {
+		if n.gray.holds(m.Addr) || n.detector.mute(m, n.now.Mono) {
+			continue
+		}
+		if reliable++; reliable == n.cfg.MaxFailures {
+			return next[:i+1]
+		}
+	}
+	return next
+}
+
+// muteAfter is how long a new successor may take to be heard of; those that watched in its place
+// before go on for as long.
+const muteAfter = time.Second
+
+// mute reports whether a successor has not been heard of in time.
+func (d *detector) mute(m *Member, now time.Duration) bool {
+	return slices.ContainsFunc(d.successors, func(s successor) bool {
+		return s.Member.ID == m.ID && !s.heard && now-s.since > muteAfter
+	})
+}
+
+// hear takes note that a member has spoken to this node.
+func (d *detector) hear(id ID) {
+	for i := range d.successors {
+		if d.successors[i].ID == id {
+			d.successors[i].heard = true
+		}
+	}
+}
+
+// follow takes up the successors, and keeps what is known of the old ones among them.
+func (d *detector) follow(members []*Member, now time.Duration) {
 	old := d.successors
 	d.successors = make([]successor, len(members))
 	for i, m := range members {
-		d.successors[i].Member = m
+		d.successors[i] = successor{Member: m, since: now}
 		for _, s := range old {
 			if s.Addr == m.Addr {
 				d.successors[i].last = s.last
 			}
+			if s.ID == m.ID {
+				d.successors[i].since, d.successors[i].heard = s.since, s.heard
+			}
 		}
+	}
+}
+
+// callSuccessors probes the successors that have not been heard of, and has others take the place
+// of those that do not answer.
+func (n *Node) callSuccessors() {
+	d := &n.detector
+	waiting := false
+	for i := range d.successors {
+		if s := &d.successors[i]; !s.heard {
+			waiting = true
+			n.ping(s.Member)
+		}
+	}
+	if waiting || len(d.successors) > n.cfg.MaxFailures {
+		n.followList()
 	}
 }
 
@@ -96,6 +154,9 @@ func (d *detector) restore(s Snapshot, crashed bool) {
 	if len(d.successors) > 0 {
 		d.nextBeat = s.Beat
 	}
+	for i := range d.successors {
+		d.successors[i].heard = true // by the earlier process
+	}
 	for _, b := range s.Beats {
 		for i := range d.successors {
 			if d.successors[i].Addr == b.Addr {
@@ -106,6 +167,7 @@ func (d *detector) restore(s Snapshot, crashed bool) {
 	for _, w := range s.Watched {
 		if m := d.monitor(w.ID); m != nil {
 			m.stamp, m.fresh, m.wronged = w.Stamp, w.Fresh, w.Wronged
+			m.began = w.Fresh - familiarAfter
 			if w.HasBase {
 				m.base.restore(w.Base, w.Fresh)
 			}
@@ -168,7 +230,7 @@ func (n *Node) tickHeartbeat() {
 	if n.now.Mono < d.nextBeat || len(d.successors) == 0 {
 		return
 	}
-	turn := n.bounds.Interval / time.Duration(n.cfg.MaxFailures)
+	turn := n.bounds.Interval / time.Duration(max(n.cfg.MaxFailures, len(d.successors)))
 	d.nextBeat += turn
 	if d.nextBeat <= n.now.Mono {
 		d.nextBeat = n.now.Mono + turn
@@ -176,6 +238,7 @@ func (n *Node) tickHeartbeat() {
 	if n.phase != InGroup {
 		return
 	}
+	n.callSuccessors()
 	next := &d.successors[0]
 	for i := range d.successors {
 		if d.successors[i].last < next.last {
@@ -197,9 +260,12 @@ func (n *Node) stepHeartbeat(from netip.AddrPort, m *Message) {
 		return
 	}
 	newer := w.heard(m.Stamp, n.now.Mono)
+	if w.until > 0 {
+		w.until = n.now.Mono + n.bounds.Deadline + lingerFor // it still relies on this node
+	}
 	n.fresher(w, newer)
 	if newer && !w.doubting && n.now.Mono-w.fresh > heartbeatSlack {
-		n.probeTarget(w.target.ID, w) // it was delayed, or the target's clock has stood still
+		n.probeTarget(w.target, w) // it was delayed, or the target's clock has stood still
 	}
 	n.compareDigest(w.target.Addr, m.Digest)
 }
@@ -226,6 +292,21 @@ func (n *Node) stepStrangersHeartbeat(from netip.AddrPort, m *Message) {
 	case known.State != Alive:
 		n.recall(known)
 	default:
+		n.watchGuest(known)
 		n.compareDigest(from, m.Digest)
 	}
+}
+
+// watchGuest takes up a member that sends this node heartbeats though others are closer behind it:
+// one of those is gray.
+func (n *Node) watchGuest(m *Member) {
+	d := &n.detector
+	behind := n.list.ring.Successors(nil, m.position, 2*n.cfg.MaxFailures)
+	near := slices.ContainsFunc(behind, func(s *Member) bool { return s.position == n.position })
+	if !near || n.phase != InGroup || len(d.monitors) >= n.cfg.MaxFailures+lingerersMax {
+		return
+	}
+	guest := n.takeUp(m)
+	guest.until = n.now.Mono + n.bounds.Deadline + lingerFor
+	d.monitors = append(d.monitors, guest)
 }

@@ -1,8 +1,11 @@
 package membership
 
 import (
+	"net/netip"
 	"slices"
 	"time"
+
+	"github.com/aksinghdce/cluster-membership-service/membership/ring"
 )
 
 // Doubt begins when the freshest stamp of a member is heartbeatSlack older than an interval.
@@ -29,19 +32,66 @@ func (n *Node) tickMonitor(m *monitor) (declared bool) {
 		n.doubt(m, silent)
 	}
 	if now >= m.ripe && (silent >= n.bounds.Deadline || silent >= n.bounds.Agreed && n.agreed(m)) {
-		if !n.isolated(m) {
+		switch {
+		case n.isolated(m):
+			n.detector.held = true
+			n.probe(m)
+			m.nextProbe = now + heldProbeEvery
+			m.ripe = m.nextProbe
+		case !n.proven(m):
+			n.hold(m)
+		default:
 			n.declare(m, silent)
 			return true
 		}
-		n.detector.held = true
-		n.probe(m)
-		m.nextProbe = now + heldProbeEvery
-		m.ripe = m.nextProbe
 	}
 	if now >= n.probeDue(m) {
 		n.probe(m)
 	}
 	return false
+}
+
+// hold puts a verdict off, until more questions have been in vain or others agree.
+func (n *Node) hold(m *monitor) {
+	now := n.now.Mono
+	if now >= m.nextProbe {
+		n.probe(m)
+		if m.held++; m.held > heldMax {
+			m.nextProbe = now + heldProbeEvery
+		}
+	}
+	m.ripe = m.nextProbe
+}
+
+// proven reports whether this node knows that it is the target that is silent, and not itself
+// that is deaf. It does if a co-monitor agrees, or if so many questions about the target
+// have been in vain as cannot be for a node that hears as well as this one does.
+func (n *Node) proven(m *monitor) bool {
+	if n.recaller.rejoinAt > 0 {
+		return false // the others hold this node to be dead, and do not send it anything
+	}
+	if n.corroborated(m) {
+		return true
+	}
+	h, f, now := &n.hearing, n.cfg.MaxFailures, n.now.Mono
+	others := n.list.ring.Live() - 1
+	if h.share(hearingNow, f, now).proves(m.inVain) && h.share(hearingWindow, f, now).proves(m.inVain) {
+		return true
+	}
+	if others >= 2*f {
+		return false
+	}
+	// So few others may all be dead, or all but one that is hard to reach. All there is to go by is
+	// how well this node heard before.
+	return !n.gray.is || others <= f && now-m.fresh > deafMax
+}
+
+// corroborated reports whether another monitor of the target has said lately that it knows of nothing
+// newer either, when it had had the time to ask the target itself.
+func (n *Node) corroborated(m *monitor) bool {
+	return slices.ContainsFunc(n.monitorsOf(m.target), func(c *Member) bool {
+		return c.position != n.position && slices.Contains(m.confirming, c.Addr)
+	})
 }
 
 // doubt begins to doubt a target.
@@ -62,14 +112,21 @@ func (m *monitor) doubtAfresh(now time.Duration) {
 
 // endRounds forgets the rounds of questions: they were about an earlier stamp.
 func (m *monitor) endRounds() {
-	m.rounds, m.ripe, m.agreeing = 0, never, m.agreeing[:0]
+	m.rounds, m.ripe, m.held = 0, never, 0
+	m.newStamp()
+}
+
+// newStamp forgets what was about an earlier stamp.
+func (m *monitor) newStamp() {
+	m.agreeing, m.confirming = m.agreeing[:0], m.confirming[:0]
+	m.inVain, m.underway = 0, 0
 }
 
 // reconsider ends a doubt about a target that has done something since its heartbeat was due.
 func (n *Node) reconsider(m *monitor) {
 	silent := n.now.Mono - m.fresh
 	if silent >= n.bounds.Doubt {
-		m.agreeing = m.agreeing[:0] // it was about an earlier stamp
+		m.newStamp()
 		return
 	}
 	if m.endRounds(); m.fresh < m.since-heartbeatSlack {
@@ -148,8 +205,10 @@ func helpers(round int) int { return min(2*(round-1), helpersMax) }
 func (n *Node) probe(m *monitor) {
 	now := n.now.Mono
 	m.nextProbe = now + probeEvery
+	n.listen()
 	m.probes++
-	n.probeTarget(m.target.ID, m)
+	m.inVain, m.underway = m.inVain+m.underway, 1
+	n.probeTarget(m.target, m)
 	if rounds := m.fresh + n.bounds.Doubt; now < rounds {
 		if m.probes >= lonesMax {
 			m.nextProbe = rounds
@@ -171,7 +230,10 @@ func (n *Node) probe(m *monitor) {
 		if helper := n.anyone(but...); helper != nil {
 			n.query(helper, m)
 			but = append(but, helper) // each is another way
+		} else {
+			n.probeTarget(m.target, m) // for want of another way, the same once more
 		}
+		m.underway++
 	}
 }
 
@@ -179,19 +241,28 @@ func (n *Node) query(c *Member, m *monitor) {
 	if c != nil && c.position != n.position {
 		seq := n.nextSeq()
 		m.asked.add(seq, n.now.Mono)
+		n.hearing.ask(seq, c.position, n.now.Mono)
 		n.send(c.Addr, Message{Kind: Query, Seq: seq, Target: m.target.ID, Stamp: m.stamp})
 	}
 }
 
 // probeTarget asks a member whether it is there. The monitor that watches it, if any, takes
 // note of the question.
-func (n *Node) probeTarget(target ID, m *monitor) (seq uint64) {
+func (n *Node) probeTarget(target *Member, m *monitor) (seq uint64) {
 	seq = n.nextSeq()
+	n.hearing.ask(seq, target.position, n.now.Mono)
 	if m != nil {
 		m.asked.add(seq, n.now.Mono)
 	}
 	n.send(target.Addr, Message{Kind: Probe, Seq: seq, Incarnation: target.Incarnation})
 	return seq
+}
+
+// ping asks a member that nobody doubts for an answer, in whatever incarnation.
+func (n *Node) ping(m *Member) {
+	seq := n.nextSeq()
+	n.hearing.ask(seq, m.position, n.now.Mono)
+	n.send(m.Addr, Message{Kind: Probe, Seq: seq})
 }
 
 // monitorsOf returns the members that watch m, the first successor first.
@@ -222,7 +293,11 @@ func (n *Node) fresher(m *monitor, newer bool) {
 }
 
 func (n *Node) stepProbeAck(m *Message) {
+	n.hearing.answer(m.Seq, ring.PositionOf(m.Sender.Addr))
 	if w := n.detector.monitor(m.Sender); w != nil {
+		if n.gray.is {
+			w.knowsGray = n.now.Mono
+		}
 		n.fresher(w, w.answered(m.Seq, m.Stamp, n.now.Mono))
 		return
 	}
@@ -233,6 +308,7 @@ func (n *Node) stepProbeAck(m *Message) {
 }
 
 func (n *Node) stepReport(m *Message) {
+	n.hearing.answer(m.Seq, ring.PositionOf(m.Sender.Addr))
 	w := n.detector.monitor(m.Target)
 	if w == nil {
 		return
@@ -242,6 +318,9 @@ func (n *Node) stepReport(m *Message) {
 	} else if w.doubting {
 		w.answers++
 		n.takeAgreement(w, m)
+		if w.held > 0 {
+			w.ripe = n.now.Mono // it may be the proof that was missing
+		}
 	}
 }
 
@@ -249,8 +328,21 @@ func (n *Node) stepReport(m *Message) {
 // question of the rounds.
 func (n *Node) takeAgreement(w *monitor, m *Message) {
 	sent, ok := w.asked.at(m.Seq)
-	if ok && sent-w.fresh >= n.bounds.Doubt && m.Stamp > 0 && !slices.Contains(w.agreeing, m.Sender.Addr) &&
-		len(w.agreeing) < agreeingMax {
-		w.agreeing = append(w.agreeing, m.Sender.Addr)
+	if !ok || m.Gray || m.Stamp == 0 {
+		return
 	}
+	if sent-w.fresh >= n.bounds.Doubt {
+		w.agreeing = with(w.agreeing, m.Sender.Addr)
+	}
+	if sent-w.fresh >= n.bounds.Doubt+(roundsMin-1)*probeEvery {
+		w.confirming = with(w.confirming, m.Sender.Addr)
+	}
+}
+
+// with adds an address to a few, unless it is among them.
+func with(few []netip.AddrPort, addr netip.AddrPort) []netip.AddrPort {
+	if slices.Contains(few, addr) || len(few) >= agreeingMax {
+		return few
+	}
+	return append(few, addr)
 }

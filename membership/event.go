@@ -18,11 +18,13 @@ const (
 	EventRejoin                   // this node goes on as Peer, under a new incarnation
 	EventGateway                  // Peer leads the gateways now; no Peer: nobody does
 	EventWaiting                  // this node cannot join: Detail says why
+	EventGray                     // this node, Peer, hears too little to judge; or well again: Detail says which
 )
 
 var eventNames = [...]string{
 	EventJoin: "JOIN", EventLeave: "LEAVE", EventFail: "FAIL", EventSuspect: "SUSPECT",
 	EventTrust: "TRUST", EventRejoin: "REJOIN", EventGateway: "GATEWAY", EventWaiting: "WAITING",
+	EventGray: "GRAY",
 }
 
 func (k EventKind) String() string {
@@ -61,11 +63,12 @@ type Event struct {
 	// EventSuspect, EventTrust.
 	Silent time.Duration
 	// Probes and Answers count what the doubt cost, EventFail by a monitor: probes sent
-	// to the peer, and co-monitors that answered a query without a newer stamp.
-	Probes, Answers int
+	// to the peer, and co-monitors that answered a query without a newer stamp. EventGray:
+	// Answers of so many Questions came lately.
+	Probes, Answers, Questions int
 	// Previous is the identity given up: EventRejoin.
 	Previous ID
-	// Detail is for people: EventWaiting, EventRejoin.
+	// Detail is for people: EventWaiting, EventRejoin, EventGray.
 	Detail string
 }
 
@@ -84,6 +87,9 @@ func (e Event) String() string {
 	}
 	if e.Kind == EventFail && e.Via == ViaMonitor {
 		fmt.Fprintf(&b, " probes=%d answers=%d", e.Probes, e.Answers)
+	}
+	if e.Kind == EventGray {
+		fmt.Fprintf(&b, " answers=%d of %d", e.Answers, e.Questions)
 	}
 	if !e.Previous.IsZero() {
 		fmt.Fprintf(&b, " previous=%v", e.Previous)

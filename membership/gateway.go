@@ -67,13 +67,18 @@ func (n *Node) tickGateway() {
 	n.elect()
 }
 
-// elect finds out which gateway leads.
+// elect finds out which gateway leads: the first one that is not gray, if there is one.
 func (n *Node) elect() {
 	g := &n.gateway
-	leader := n.self.Addr
+	leader, leaderGray := n.self.Addr, n.gray.is
 	for i := range g.peers {
-		if p := &g.peers[i]; n.gatewayLives(p) && p.addr.Compare(leader) < 0 {
-			leader = p.addr
+		p := &g.peers[i]
+		if !n.gatewayLives(p) {
+			continue
+		}
+		switch gray := n.gray.holds(p.addr); {
+		case !gray && leaderGray, gray == leaderGray && p.addr.Compare(leader) < 0:
+			leader, leaderGray = p.addr, gray
 		}
 	}
 	if leader == g.leader {

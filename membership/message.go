@@ -99,6 +99,7 @@ type Message struct {
 	State       State          // Recall
 	Leader      netip.AddrPort // Redirect
 	Count       int            // GatewayBeat: members in the sender's list
+	Gray        bool           // all but Heartbeat: the sender hears too little to be relied on
 }
 
 // String describes the message in one line, for logs, transcripts and tests.
@@ -149,6 +150,9 @@ func (m *Message) String() string {
 		add("incarnation=%d state=%v", m.Incarnation, m.State)
 	case GatewayBeat:
 		add("seq=%d count=%d digest=%016x", m.Seq, m.Count, m.Digest)
+	}
+	if m.Gray {
+		add("gray")
 	}
 	for _, e := range m.Entries {
 		add("[%v]", e)

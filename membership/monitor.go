@@ -18,6 +18,7 @@ type monitor struct {
 	stamp  time.Duration // the newest of the target's, on its clock
 	fresh  time.Duration // Mono at which the stamp was made, at the latest
 	base   baseDelay
+	began  time.Duration // Mono at which the watch began
 
 	doubting  bool
 	suspected bool          // EventSuspect has been emitted, and EventTrust has not
@@ -27,10 +28,17 @@ type monitor struct {
 	probes    int // that went unanswered
 	rounds    int // of them, in which others were asked as well, since nobody had heard of the target
 	answers   int // others' reports that knew nothing newer
+	inVain    int // questions to the target and to helpers, but for those underway
+	underway  int // ... in the latest round
+	held      int // rounds in which the verdict was held back
+	// knowsGray is when the target last answered a gray node's question, and so has heard that it is.
+	knowsGray time.Duration
 	// wronged is when a doubt ended last that this node had for nothing; 0: none has.
 	wronged time.Duration
 	// agreeing are the members that knew the target in these rounds, and nothing newer.
 	agreeing []netip.AddrPort
+	// confirming are those of them that said so in a later round: they had time to ask it.
+	confirming []netip.AddrPort
 	// ripe is when roundsMin rounds have been in vain for long enough; never before.
 	ripe time.Duration
 
@@ -44,9 +52,9 @@ type monitor struct {
 // earlier whom to send its heartbeats to. It is asked at once, so that what its link is like
 // is known by a round trip, and not by a first heartbeat that may have been delayed.
 func (n *Node) takeUp(target *Member) monitor {
-	m := monitor{target: target, fresh: n.now.Mono, ripe: never}
+	m := monitor{target: target, fresh: n.now.Mono, began: n.now.Mono, ripe: never, knowsGray: -grayFor}
 	if n.phase == InGroup {
-		n.probeTarget(target.ID, &m)
+		n.probeTarget(target, &m)
 	}
 	return m
 }

@@ -67,6 +67,8 @@ type Node struct {
 	reported  uint64        // the list's version at the last Ready
 
 	detector   detector
+	hearing    hearing
+	gray       gray
 	spreader   spreader
 	syncer     syncer
 	joiner     joiner
@@ -236,6 +238,7 @@ func (n *Node) Tick(now Now) {
 	case Joining:
 		n.tickJoin()
 	case InGroup:
+		n.tickGray()
 		n.tickDetector()
 		n.tickSpreader()
 		n.tickGateway()
@@ -258,6 +261,7 @@ func (n *Node) Step(now Now, from netip.AddrPort, m *Message) {
 				n.detector.startOver(now.Mono) // it was cut off until now
 			}
 			n.lastHeard = now.Mono
+			n.noteGray(m)
 		}
 		n.step(from, m)
 	}
@@ -366,7 +370,7 @@ func (n *Node) nextWake() time.Duration {
 	case Joining:
 		return n.joiner.due
 	case InGroup:
-		return min(n.detectorDue(), n.spreader.due(), n.gateway.due(), n.recaller.due())
+		return min(n.detectorDue(), n.spreader.due(), n.gateway.due(), n.recaller.due(), n.gray.due())
 	case Leaving:
 		return min(n.detectorDue(), n.spreader.due(), n.handOverAt, n.leaveEnd)
 	default:
@@ -386,7 +390,7 @@ func (n *Node) nextSeq() uint64 {
 // short form.
 func (n *Node) send(to netip.AddrPort, m Message) {
 	if m.Kind != Heartbeat {
-		m.Sender = n.self
+		m.Sender, m.Gray = n.self, n.gray.is
 	}
 	n.messages = append(n.messages, Envelope{To: to, Message: m})
 }
@@ -419,6 +423,9 @@ func (n *Node) change(e Entry, via Via, event Event) bool {
 	case e.State == Left && old != nil && old.State != Left:
 		event.Kind = EventLeave
 		n.emit(event)
+	}
+	if wasAlive && (via != ViaMonitor || n.list.ring.Live() > 2*n.cfg.MaxFailures) {
+		n.hearing.forget(old.position) // but a small group may all be taken for dead by one that is deaf
 	}
 	if e.State == Alive || wasAlive {
 		n.followList()

@@ -49,6 +49,9 @@ func (n *Node) report(to netip.AddrPort, seq uint64, target ID, stamp, age time.
 func (n *Node) stepProbe(from netip.AddrPort, m *Message) {
 	// A later incarnation answers for itself: the asker learns that the earlier one is over.
 	if n.phase == InGroup && n.self.Incarnation >= m.Incarnation {
+		if m.Incarnation != 0 {
+			n.stepDoubted() // else it is a ping
+		}
 		n.send(from, Message{Kind: ProbeAck, Seq: m.Seq, Stamp: n.stamp(), Digest: uint64(uint32(n.list.digest))})
 	}
 }
@@ -66,13 +69,16 @@ func (n *Node) stepQuery(from netip.AddrPort, m *Message) {
 	if w != nil {
 		stamp, age = w.stamp, n.now.Mono-w.fresh
 	}
+	if w != nil && stamp <= m.Stamp && n.now.Mono-w.began < n.bounds.Doubt {
+		stamp, age = 0, 0 // no heartbeat was due yet, so that it knows of none means nothing
+	}
 	n.report(from, m.Seq, m.Target, stamp, age)
 	if stamp > m.Stamp || known == nil {
 		return
 	}
 	r := relay{target: m.Target, stamp: m.Stamp, asker: from, seq: m.Seq, until: n.now.Mono + relayFor}
 	if w == nil || !w.doubting || w.nextProbe > n.now.Mono+probeEvery { // else it is about to be asked anyway
-		r.probe = n.probeTarget(m.Target, w)
+		r.probe = n.probeTarget(known, w)
 	}
 	n.promise(r)
 }

@@ -66,9 +66,8 @@ func TestMonitorThatSleptInADoubtAsksAnew(t *testing.T) {
 		now := node.now
 		tick := func(d time.Duration) {
 			now.Mono, now.Wall = now.Mono+d, now.Wall.Add(d)
-			node.Step(now, testAddr(3), &Message{Kind: Ack, Sender: ID{testAddr(3), 1}}) // it is not cut off
 			node.Tick(now)
-			node.Ready()
+			answer(node, target.Addr)
 		}
 		for m := node.detector.monitor(target.ID); m.rounds < roundsMin; {
 			tick(10 * time.Millisecond)

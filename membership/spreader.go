@@ -288,7 +288,7 @@ func (n *Node) anyone(but ...*Member) *Member {
 	points := n.list.ring.Points()
 	for range 16 { // tries; where hardly anyone is live, nil will do
 		m := points[n.cfg.Rand.IntN(len(points))]
-		if m.Live() && m.position != n.position && !slices.Contains(but, m) {
+		if m.Live() && m.position != n.position && !n.gray.holds(m.Addr) && !slices.Contains(but, m) {
 			return m
 		}
 	}
@@ -364,7 +364,11 @@ func (n *Node) stepAck(m *Message) {
 	s := &n.spreader
 	i := slices.IndexFunc(s.flights, func(f flight) bool { return f.seq == m.Seq && f.head.Addr == m.Sender.Addr })
 	if i >= 0 {
+		f := s.flights[i]
 		s.flights = slices.Delete(s.flights, i, i+1)
+		if m.Gray && f.arc.From != f.arc.To {
+			n.passOn(&f) // what a gray head sends may not arrive
+		}
 	}
 	if len(s.flights) == 0 {
 		s.retry = never

@@ -381,7 +381,9 @@ func (c *checker) heard(h *host, change *Change, via membership.Via) {
 		change.First, change.FirstBy, change.FirstVia = took, h.index, via
 	}
 	change.Lists++
-	change.Last = took
+	if h.gray == (Gray{}) {
+		change.Last = took
+	}
 }
 
 // wasMember reports whether h was in the group when the change of another host began.

@@ -1,8 +1,12 @@
 package membershiptest
 
 import (
+	"cmp"
 	"fmt"
+	"slices"
 	"time"
+
+	"github.com/aksinghdce/cluster-membership-service/membership/ring"
 )
 
 // Gray is how many of a host's packets are lost on its own links, as shares from 0 to 1:
@@ -44,6 +48,7 @@ type GrayOptions struct {
 	Members int
 	Gray    Gray
 	For     time.Duration
+	Crashes int // with GrayCrash
 	// Adjust changes the options of the simulation before it begins, if not nil.
 	Adjust func(*Options)
 }
@@ -62,6 +67,41 @@ func GrayFails(seed uint64, options GrayOptions) Result {
 	sim.Run(options.For)
 	report := sim.Report()
 	return Result{Seed: seed, Members: options.Members, Report: report, Quiet: report.Traffic}
+}
+
+// grayNoticed is how long a member has been gray when others crash: what a gray member cannot
+// do, another one takes over only when it is known.
+const grayNoticed = 40 * time.Second
+
+// GrayCrash has healthy members crash while one member is gray: in half of the trials those that
+// the gray one watches, so that it may be their last monitor. The bounds hold, but for what the
+// gray one itself knows.
+func GrayCrash(seed uint64, options GrayOptions) Result {
+	sim := grayCluster(seed, options)
+	draw := newRand(seed, streamTrial)
+	sim.Run(grayAfter)
+	gray := draw.IntN(options.Members)
+	sim.Gray(gray, options.Gray)
+	sim.Run(grayNoticed + uniform(draw, 0, grayAfter))
+	order := slices.DeleteFunc(sim.Ring(), func(i int) bool { return i == gray })
+	if draw.IntN(2) == 0 {
+		draw.Shuffle(len(order), func(i, j int) { order[i], order[j] = order[j], order[i] })
+	} else {
+		order = sim.ringBefore(gray)
+	}
+	sim.Crash(order[:min(options.Crashes, len(order))]...)
+	sim.Run(spreadWithin + aftermath)
+	return Result{Seed: seed, Members: options.Members, Report: sim.Report()}
+}
+
+// ringBefore is the order of the other hosts on the ring, backwards from one.
+func (s *Sim) ringBefore(index int) []int {
+	position := func(i int) ring.Position { return ring.PositionOf(addrOf(i)) }
+	order := slices.DeleteFunc(s.Ring(), func(i int) bool { return i == index })
+	slices.SortFunc(order, func(a, b int) int {
+		return cmp.Compare(position(index)-position(a), position(index)-position(b))
+	})
+	return order
 }
 
 func grayCluster(seed uint64, options GrayOptions) *Sim {

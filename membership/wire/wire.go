@@ -62,7 +62,7 @@ func appendPacket(buf []byte, kind membership.Kind, p *wirepb.Packet) []byte {
 
 // packet is for all kinds but heartbeats.
 func packet(m *membership.Message) *wirepb.Packet {
-	p := &wirepb.Packet{Sender: id(m.Sender)}
+	p := &wirepb.Packet{Sender: id(m.Sender), Gray: m.Gray}
 	switch m.Kind {
 	case membership.Probe:
 		p.Probe = &wirepb.Probe{Seq: m.Seq, Incarnation: m.Incarnation}
@@ -150,7 +150,7 @@ func Decode(data []byte, m *membership.Message) error {
 		d.fail("%d messages in a packet", kinds)
 	}
 	if m.Kind != membership.Heartbeat {
-		m.Sender = d.id(d.packet.Sender)
+		m.Sender, m.Gray = d.id(d.packet.Sender), d.packet.Gray
 	}
 	return d.problem
 }

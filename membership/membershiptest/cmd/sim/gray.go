@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"io"
 	"math"
+	"math/rand/v2"
 	"runtime"
 	"time"
 
@@ -74,4 +75,25 @@ func (f *flags) runGrayLoss(loss percent, stdout io.Writer) {
 	for _, r := range summary.Broken[:min(shown, len(summary.Broken))] {
 		fmt.Fprintf(stdout, "    seed %d: %v\n", r.Seed, r.Report.Violations[0])
 	}
+}
+
+// grayTrial runs one trial in which members crash while another one is gray. What no flag fixes
+// is drawn from the seed.
+func (f *flags) grayTrial(seed uint64) membershiptest.Result {
+	draw := rand.New(rand.NewPCG(seed, math.MaxUint32))
+	loss := grayLosses[draw.IntN(len(grayLosses))]
+	if f.loss >= 0 {
+		loss = f.loss
+	}
+	options := membershiptest.GrayOptions{Members: grayMembers, Crashes: 1 + draw.IntN(crashesMax), Adjust: f.options.Adjust}
+	options.Gray, _ = membershiptest.GrayIn(f.gray, loss.share())
+	if f.given["n"] {
+		options.Members = f.options.MembersMin + draw.IntN(f.options.MembersMax-f.options.MembersMin+1)
+	}
+	if f.crashes > 0 {
+		options.Crashes = f.crashes
+	}
+	r := membershiptest.GrayCrash(seed, options)
+	r.Loss = loss.share()
+	return r
 }

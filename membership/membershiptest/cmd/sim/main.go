@@ -224,6 +224,9 @@ func runTrials(f *flags, stdout io.Writer) int {
 	}
 	var summary membershiptest.Summary
 	trial := func(seed uint64) membershiptest.Result { return membershiptest.Trial(seed, f.options) }
+	if f.given["gray"] {
+		trial = f.grayTrial
+	}
 	membershiptest.Each(f.seed, f.trials, runtime.GOMAXPROCS(0), trial, func(r membershiptest.Result) {
 		summary.Add(r)
 		if f.verbose || r.Broken() && summary.BrokenIn <= len(summary.Broken) {
@@ -259,6 +262,9 @@ func (f *flags) show(w io.Writer, r membershiptest.Result) {
 // fixed is what the command line has fixed, for a command line that does the same.
 func (f *flags) fixed() string {
 	text := fmt.Sprintf(" -n %s", f.members)
+	if f.given["gray"] {
+		text += " -gray " + f.gray
+	}
 	if f.crashes > 0 {
 		text += fmt.Sprintf(" -crashes %d", f.crashes)
 	}

@@ -88,7 +88,7 @@ func TestHelpIsNoError(t *testing.T) {
 }
 
 func TestCurve(t *testing.T) {
-	status, stdout, _ := runSim("-curve", "-n", "10", "-hours", "1", "-loss", "60")
+	status, stdout, _ := runSim("-curve", "-n", "3", "-hours", "1", "-loss", "60")
 	var loss, hours, fails float64
 	_, rows, _ := strings.Cut(stdout, "\n")
 	if _, err := fmt.Sscan(rows, &loss, &hours, &fails); err != nil || status != exitOK {

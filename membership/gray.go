@@ -1,0 +1,185 @@
+package membership
+
+import (
+	"net/netip"
+	"slices"
+	"time"
+)
+
+// gray is whether this node, and others as it knows, hear so little that they must not be relied
+// on. A gray node goes on with all it does, and holds its verdicts back until they are proven.
+// It says that it is gray with all it sends, but heartbeats. Who hears so
+//   - sends its heartbeats to one more member, which watches it in the gray one's place,
+//   - does not count the gray one's agreement to a verdict,
+//   - gives the arc of an update to somebody else as well,
+//   - does not ask it for help, nor takes it for the leader of the gateways if there is another.
+//
+// It ends by itself: a gray node asks on, and knows by the answers when its links are well again.
+type gray struct {
+	is      bool
+	listen  time.Duration // Mono of the next look at how this node hears
+	tell    time.Duration // Mono at which a gray node tells those that it watches that do not know yet
+	tellAll time.Duration // ... and all of them
+	// doubted is how often others have asked lately whether this node is there: it leaks
+	// doubtedLeak a second. A node whose heartbeats do not arrive has no other way to know.
+	doubted   float64
+	doubtedAt time.Duration
+	others    []grayMember
+}
+
+// grayMember is a member that has said that it is gray.
+type grayMember struct {
+	addr  netip.AddrPort
+	until time.Duration
+}
+
+const (
+	// A node is gray that has asked grayMin questions lately, or more, and got an answer to less than
+	// a share of grayBelow; until it gets one to grayAbove, or has too little to ask.
+	grayMin, grayLeast   = 32, 8
+	grayBelow, grayAbove = 0.45, 0.6
+	// listenEvery is how often a node looks how well it hears, at most.
+	listenEvery = 500 * time.Millisecond
+	// tellEvery is how often a gray node tells a member until that answers, or has not for long.
+	tellEvery = 200 * time.Millisecond
+	// A node that is doubted more often than doubtedLeak times a second, and doubtedMax times at
+	// once, asks somebody every tellEvery, to know whether it is gray.
+	doubtedLeak, doubtedMax = 2, 4
+	// grayFor is how long a member counts as gray that does not say anything any more.
+	grayFor       = 30 * time.Second
+	grayOthersMax = 64
+)
+
+func (g *gray) due() time.Duration {
+	if g.is || g.doubted > doubtedMax {
+		return g.tell
+	}
+	return never
+}
+
+// holds reports whether a member has said that it is gray.
+func (g *gray) holds(addr netip.AddrPort) bool {
+	return slices.ContainsFunc(g.others, func(o grayMember) bool { return o.addr == addr })
+}
+
+// listen finds out whether this node is gray. It costs a look at all recent questions.
+func (n *Node) listen() {
+	g := &n.gray
+	if n.now.Mono < g.listen {
+		return
+	}
+	g.listen = n.now.Mono + listenEvery
+	s := n.howItHears()
+	heard := float64(s.answered) / float64(max(1, s.asked))
+	switch {
+	case !g.is && s.asked >= grayMin && heard < grayBelow:
+		n.turnGray(true, s, "hears too little to judge others")
+	case g.is && (heard >= grayAbove || s.asked < grayLeast):
+		n.turnGray(false, s, "hears well again")
+	}
+}
+
+// howItHears is the share of this node's questions that others have answered lately, but for those
+// who may be dead. Where all may be, it is how they answered before they could have died at once.
+func (n *Node) howItHears() share {
+	h, f, now := &n.hearing, n.cfg.MaxFailures, n.now.Mono
+	if n.list.ring.Live()-1 < 2*f {
+		return h.shareUntil(now-hearingBefore, hearingWindow, 0, now)
+	}
+	return h.share(hearingWindow, f, now)
+}
+
+func (n *Node) turnGray(is bool, s share, detail string) {
+	g := &n.gray
+	g.is, g.tell, g.tellAll = is, n.now.Mono+tellEvery, n.now.Mono
+	for i := range n.detector.monitors {
+		n.detector.monitors[i].knowsGray = -grayFor
+	}
+	n.emit(Event{Kind: EventGray, Peer: n.self, Answers: s.answered, Questions: s.asked, Detail: detail})
+	n.tellGray()
+}
+
+// stepDoubted takes note that somebody doubts that this node is there.
+func (n *Node) stepDoubted() {
+	g := &n.gray
+	g.doubted = max(0, g.doubted-doubtedLeak*(n.now.Mono-g.doubtedAt).Seconds()) + 1
+	g.doubtedAt = n.now.Mono
+	if g.doubted > 2*doubtedMax {
+		g.doubted = 2 * doubtedMax // it is not kept busy by what is long over
+	}
+}
+
+// tickGray has a node that is gray, or may be, find out how well it hears; and say so.
+func (n *Node) tickGray() {
+	n.forgetGray()
+	g := &n.gray
+	if n.now.Mono < g.due() {
+		return
+	}
+	g.tell = n.now.Mono + tellEvery
+	if n.listen(); g.is {
+		n.tellGray()
+		return
+	}
+	g.doubted = max(0, g.doubted-doubtedLeak*(n.now.Mono-g.doubtedAt).Seconds())
+	g.doubtedAt = n.now.Mono
+	n.askAnyone()
+}
+
+// tellGray probes those that this node watches, who so learn whether it is gray: all of them
+// once an interval, and those that may not know yet more often. It also probes others,
+// to know how well it hears, since all those may be dead.
+func (n *Node) tellGray() {
+	g := &n.gray
+	all := n.now.Mono >= g.tellAll
+	for i := range n.detector.monitors {
+		m := &n.detector.monitors[i]
+		if m.until == 0 && (all || n.now.Mono-m.knowsGray > grayFor/2) {
+			n.ping(m.target)
+		}
+	}
+	if all {
+		g.tellAll = n.now.Mono + n.bounds.Interval
+		n.askAnyone()
+		n.askAnyone()
+	}
+}
+
+func (n *Node) askAnyone() {
+	if other := n.anyone(); other != nil {
+		n.ping(other)
+	}
+}
+
+// noteGray takes note of what a member says of itself.
+func (n *Node) noteGray(m *Message) {
+	g := &n.gray
+	if m.Kind == Heartbeat {
+		return
+	}
+	n.detector.hear(m.Sender)
+	if !m.Gray && len(g.others) == 0 {
+		return
+	}
+	i := slices.IndexFunc(g.others, func(o grayMember) bool { return o.addr == m.Sender.Addr })
+	switch {
+	case i >= 0 && m.Gray:
+		g.others[i].until = n.now.Mono + grayFor
+	case i >= 0:
+		g.others = slices.Delete(g.others, i, i+1)
+		n.followList()
+	case m.Gray && len(g.others) < grayOthersMax:
+		g.others = append(g.others, grayMember{m.Sender.Addr, n.now.Mono + grayFor})
+		n.followList()
+	}
+}
+
+// forgetGray drops those that have not said so for a while.
+func (n *Node) forgetGray() {
+	g := &n.gray
+	before := len(g.others)
+	g.others = slices.DeleteFunc(g.others, func(o grayMember) bool { return n.now.Mono >= o.until })
+	if len(g.others) < before {
+		n.followList()
+	}
+}
