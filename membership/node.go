@@ -114,6 +114,7 @@ type Snapshot struct {
 	Beats   []Beat        // when each successor was sent its last heartbeat
 	Heard   time.Duration // Mono of the last message from a live member; 0: not known
 	Held    bool          // a verdict is held back, because the node may be cut off
+	Version uint64        // of the list
 	Rows    []*Member     // in ring order; shared, not copied
 	Watched []Watched     // the members this node monitors
 	Pending Pending
@@ -162,6 +163,7 @@ func RestoreNode(cfg Config, s Snapshot, crashed bool, now Now) (*Node, error) {
 	}
 	n.self, n.epoch, n.seq = s.Self, s.Epoch, s.Seq
 	n.list = newList(s.Rows)
+	n.list.version = s.Version
 	n.reported = n.list.version
 	n.detector.beatSeq = s.BeatSeq
 	if crashed {
@@ -186,7 +188,7 @@ func (n *Node) Snapshot() Snapshot {
 	s := Snapshot{
 		Self: n.self, Phase: n.phase, Epoch: n.epoch, Seq: n.seq,
 		BeatSeq: n.detector.beatSeq, Beat: n.detector.nextBeat,
-		Heard: n.lastHeard, Held: n.detector.held,
+		Heard: n.lastHeard, Held: n.detector.held, Version: n.list.version,
 		Rows: slices.Clone(n.list.ring.Points()), Pending: n.spreader.pending(),
 	}
 	for _, x := range n.detector.successors {
@@ -197,6 +199,9 @@ func (n *Node) Snapshot() Snapshot {
 	}
 	return s
 }
+
+// Config is the configuration that the node works with, the defaults filled in.
+func (n *Node) Config() Config { return n.cfg }
 
 // Self is the identity in use, or to be used once the node is admitted.
 func (n *Node) Self() ID { return n.self }
