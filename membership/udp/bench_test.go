@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"github.com/aksinghdce/cluster-membership-service/membership"
+	"github.com/aksinghdce/cluster-membership-service/membership/recording"
 	"github.com/aksinghdce/cluster-membership-service/membership/wire"
 )
 
@@ -19,8 +20,7 @@ func benchLoop(b *testing.B) (l *loop, send func(packet []byte)) {
 		b.Fatal(err)
 	}
 	b.Cleanup(l.state.close)
-	l.node.Tick(l.clock.now()) // founds a group
-	l.act()
+	l.give(recording.Input{Kind: recording.Tick}) // founds a group
 	return l, func(packet []byte) {
 		if _, err := sender.WriteToUDPAddrPort(packet, addr); err != nil {
 			b.Fatal(err)
