@@ -35,7 +35,8 @@ func AppendHeader(buf []byte, h *Header) []byte {
 		Config: recordpb.Config{
 			Addr: h.Config.Addr.String(), Gateways: texts(h.Config.Gateways), Known: texts(h.Config.Known),
 			MaxFailures:       uint32(h.Config.MaxFailures),
-			DetectWithinNanos: int64(h.Config.DetectWithin), SpreadWithinNanos: int64(h.Config.SpreadWithin),
+			DetectWithinNanos: int64(h.Config.DetectWithin),
+			SpreadWithinNanos: int64(h.Config.SpreadWithin),
 		},
 	}
 	return appendFrame(append(buf, magic...), &recordpb.Frame{Header: p})
@@ -109,8 +110,8 @@ func NewReader(source io.Reader) (*Reader, error) {
 		return nil, fmt.Errorf("%w: it does not begin with a header", ErrUnusable)
 	}
 	if v := f.Header.Version; v != version {
-		return nil, fmt.Errorf("%w: it is of format %d, and this program knows format %d only; replay it with the program that recorded it: %s",
-			ErrUnusable, v, version, f.Header.Program)
+		return nil, fmt.Errorf("%w: it is of format %d, and this program knows format %d only; "+
+			"replay it with the program that recorded it: %s", ErrUnusable, v, version, f.Header.Program)
 	}
 	r.Header, err = headerOf(f.Header)
 	return r, err
@@ -128,7 +129,8 @@ func (r *Reader) Next() (*Step, error) {
 	case f.End == nil:
 		return nil, fmt.Errorf("%w: something unknown comes behind step %d", ErrUnusable, r.steps)
 	case f.End.Steps != uint64(r.steps):
-		return nil, fmt.Errorf("%w: it says that it has %d steps, and has %d", ErrUnusable, f.End.Steps, r.steps)
+		return nil, fmt.Errorf("%w: it says that it has %d steps, and has %d",
+			ErrUnusable, f.End.Steps, r.steps)
 	}
 	if _, err := r.source.ReadByte(); !errors.Is(err, io.EOF) {
 		return nil, fmt.Errorf("%w: there is more behind its end", ErrUnusable)
@@ -147,7 +149,7 @@ func (r *Reader) next() (*recordpb.Frame, error) {
 	}
 	f := new(recordpb.Frame)
 	if err := f.Unmarshal(message); err != nil {
-		return nil, fmt.Errorf("%w: behind step %d: %v", ErrUnusable, r.steps, err)
+		return nil, r.damaged("%w", err)
 	}
 	return f, nil
 }
@@ -155,11 +157,14 @@ func (r *Reader) next() (*recordpb.Frame, error) {
 // readFrame returns a message that its checksum fits to.
 func (r *Reader) readFrame() ([]byte, error) {
 	size, err := binary.ReadUvarint(r.source)
-	if err != nil {
+	if errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) {
 		return nil, err
 	}
+	if err != nil {
+		return nil, r.damaged("the length of a frame: %w", err)
+	}
 	if size > frameBytesMax {
-		return nil, fmt.Errorf("%w: it is damaged behind step %d: a frame of %d bytes", ErrUnusable, r.steps, size)
+		return nil, r.damaged("a frame of %d bytes", size)
 	}
 	r.frame.Reset()
 	if _, err := io.CopyN(&r.frame, r.source, int64(size)); err != nil {
@@ -170,9 +175,14 @@ func (r *Reader) readFrame() ([]byte, error) {
 		return nil, err
 	}
 	if binary.LittleEndian.Uint32(sum[:]) != crc32.Checksum(r.frame.Bytes(), castagnoli) {
-		return nil, fmt.Errorf("%w: it is damaged behind step %d: a checksum is wrong", ErrUnusable, r.steps)
+		return nil, r.damaged("a checksum is wrong")
 	}
 	return r.frame.Bytes(), nil
+}
+
+func (r *Reader) damaged(format string, args ...any) error {
+	what := fmt.Errorf(format, args...)
+	return fmt.Errorf("%w: it is damaged behind step %d: %w", ErrUnusable, r.steps, what)
 }
 
 func headerOf(p *recordpb.Header) (Header, error) {
@@ -181,7 +191,8 @@ func headerOf(p *recordpb.Header) (Header, error) {
 		Now: nowOf(p.MonoNanos, p.WallUnixNanos),
 		Config: membership.Config{
 			MaxFailures:  int(min(p.Config.MaxFailures, math.MaxInt32)),
-			DetectWithin: time.Duration(p.Config.DetectWithinNanos), SpreadWithin: time.Duration(p.Config.SpreadWithinNanos),
+			DetectWithin: time.Duration(p.Config.DetectWithinNanos),
+			SpreadWithin: time.Duration(p.Config.SpreadWithinNanos),
 		},
 	}
 	var problem error
@@ -200,13 +211,14 @@ func headerOf(p *recordpb.Header) (Header, error) {
 
 func stepOf(p *recordpb.Step, number int) (*Step, error) {
 	if int(p.Input) < 0 || int(p.Input) >= len(kindNames) {
-		return nil, fmt.Errorf("%w: step %d is an input of kind %d, which this program does not know; replay it with a newer one",
-			ErrUnusable, number, p.Input)
+		return nil, fmt.Errorf("%w: step %d is an input of kind %d, which this program does not know; "+
+			"replay it with a newer one", ErrUnusable, number, p.Input)
 	}
 	s := &Step{
 		Input: Input{Kind: Kind(p.Input), Now: nowOf(p.MonoNanos, p.WallUnixNanos), Packet: p.Packet},
 		Output: Output{Events: p.Events, State: State{
-			Wake: time.Duration(p.WakeNanos), Phase: membership.Phase(min(p.Phase, math.MaxUint8)),
+			Wake:    time.Duration(p.WakeNanos),
+			Phase:   membership.Phase(min(p.Phase, math.MaxUint8)),
 			Version: p.ListVersion, Digest: p.Digest,
 		}},
 	}

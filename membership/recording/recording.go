@@ -58,7 +58,9 @@ type Header struct {
 
 // Begin says what a node is to be replaced by, so that all that it does from now on can be seen
 // again. One that is about to leave, or has left, cannot be.
-func Begin(node *membership.Node, program string, seed [2]uint64, now membership.Now) (*Header, error) {
+func Begin(
+	node *membership.Node, program string, seed [2]uint64, now membership.Now,
+) (*Header, error) {
 	if phase := node.Phase(); phase != membership.Joining && phase != membership.InGroup {
 		return nil, fmt.Errorf("a node whose phase is %q cannot be recorded", phase)
 	}

@@ -15,9 +15,11 @@ import (
 const indent = "    "
 
 func describeHeader(h *Header, node *membership.Node) string {
-	return fmt.Sprintf("-- %v, %v, %d alive, recorded from %s by %s\n-- gateways %v, %d failures at a time, detected within %v, spread within %v",
-		node.Self(), node.Phase(), node.Alive(), h.Now.Wall.Format("2006-01-02T15:04:05.000000000Z"), h.Program,
-		h.Config.Gateways, h.Config.MaxFailures, h.Config.DetectWithin, h.Config.SpreadWithin)
+	c := &h.Config
+	return fmt.Sprintf("-- %v, %v, %d alive, recorded from %s by %s\n", node.Self(), node.Phase(),
+		node.Alive(), h.Now.Wall.Format("2006-01-02T15:04:05.000000000Z"), h.Program) +
+		fmt.Sprintf("-- gateways %v, %d failures at a time, detected within %v, spread within %v",
+			c.Gateways, c.MaxFailures, c.DetectWithin, c.SpreadWithin)
 }
 
 // describe gives a step's lines of the transcript.
@@ -71,18 +73,21 @@ func (s State) String() string {
 // equal reports whether two outputs are the same, to the last bit.
 func (o *Output) equal(other *Output) bool {
 	same := func(a, b Sent) bool { return a.To == b.To && bytes.Equal(a.Packet, b.Packet) }
-	return slices.EqualFunc(o.Sent, other.Sent, same) && slices.Equal(o.Events, other.Events) && o.State == other.State
+	return slices.EqualFunc(o.Sent, other.Sent, same) &&
+		slices.Equal(o.Events, other.Events) && o.State == other.State
 }
 
 // Divergence is a step that was not as recorded.
 type Divergence struct {
 	Step  int // from 1
 	Input string
-	Lines []string // of the two outputs: with - those only in the file, with + those only in the replay
+	// Lines are those of the two outputs: with - only in the file, with + only in the replay.
+	Lines []string
 }
 
 func (d *Divergence) String() string {
-	return fmt.Sprintf("step %d is not as recorded (- expected, + got)\n  %s\n%s", d.Step, d.Input, strings.Join(d.Lines, "\n"))
+	return fmt.Sprintf("step %d is not as recorded (- expected, + got)\n  %s\n%s",
+		d.Step, d.Input, strings.Join(d.Lines, "\n"))
 }
 
 // difference shows two outputs that are not equal.
@@ -96,13 +101,8 @@ func (r *replay) difference(recorded, replayed *Output) []string {
 		same++
 	}
 	lines := marked(" ", minus[:same])
-	minus, plus = minus[same:], plus[same:]
-	for same = 0; same < min(len(minus), len(plus)) && minus[len(minus)-1-same] == plus[len(plus)-1-same]; {
-		same++
-	}
-	lines = append(lines, marked("-", minus[:len(minus)-same])...)
-	lines = append(lines, marked("+", plus[:len(plus)-same])...)
-	return append(lines, marked(" ", minus[len(minus)-same:])...)
+	lines = append(lines, marked("-", minus[same:])...)
+	return append(lines, marked("+", plus[same:])...)
 }
 
 func (r *replay) lines(o *Output, bytewise bool) []string {

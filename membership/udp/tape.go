@@ -31,7 +31,9 @@ var ErrRecording = errors.New("it is being recorded already")
 // write or the context did, and then the file breaks off. To begin with, the node is restored from
 // its own snapshot, as in a reload. The driver never waits for write: where more than
 // pendingBytesMax come together, the recording ends.
-func (d *Driver) Record(ctx context.Context, o RecordOptions, write func(piece []byte) error) (recording.End, error) {
+func (d *Driver) Record(
+	ctx context.Context, o RecordOptions, write func(piece []byte) error,
+) (recording.End, error) {
 	t := newTape(o.BytesMax)
 	defer t.end(recording.Other) // where nobody takes it any more, it is not to grow
 	var refused error
@@ -69,6 +71,9 @@ func (d *Driver) Record(ctx context.Context, o RecordOptions, write func(piece [
 func (l *loop) record(t *tape, program string) error {
 	if l.tape.running() {
 		return ErrRecording
+	}
+	if !t.running() {
+		return nil // whoever asked for it waits no more
 	}
 	header, err := recording.Begin(l.node, program, newSeed(), l.clock.now())
 	if err != nil {
