@@ -1,6 +1,7 @@
 package udp
 
 import (
+	"math"
 	"net/netip"
 	"testing"
 	"time"
@@ -43,6 +44,24 @@ func BenchmarkReceiveHeartbeat(b *testing.B) {
 		if err := l.read(); err != nil {
 			b.Fatal(err)
 		}
+	}
+}
+
+// BenchmarkReceiveHeartbeatRecorded isolates the same of a node that is being recorded.
+func BenchmarkReceiveHeartbeatRecorded(b *testing.B) {
+	l, send := benchLoop(b)
+	tape := newTape(math.MaxInt)
+	if err := l.record(tape, "a benchmark"); err != nil {
+		b.Fatal(err)
+	}
+	packet := heartbeatPacket()
+	b.ReportAllocs()
+	for b.Loop() {
+		send(packet)
+		if err := l.read(); err != nil {
+			b.Fatal(err)
+		}
+		tape.take()
 	}
 }
 
