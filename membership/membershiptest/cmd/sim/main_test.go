@@ -71,6 +71,7 @@ func TestBadFlagsAreStatusTwo(t *testing.T) {
 		{"-hours", "0", "-curve"}, {"-pauses", "-1s", "-curve"}, {"-nonsense"}, {"operand"},
 		{"-hours", "NaN", "-curve"}, {"-hours", "Inf", "-curve"}, {"-n", "2-9", "-curve"}, {"-trials", "5", "-curve"},
 		{"-crashes", "1", "-curve"}, {"-spikes", "1", "-curve"}, {"-pauses", "1s"}, {"-hours", "5"},
+		{"-replay", ""}, {"-replay"}, {"-replay", "f", "-seed", "1"}, {"-replay", "f", "g"}, {"-replay", "/nowhere"},
 	} {
 		t.Run(fmt.Sprint(args), func(t *testing.T) {
 			status, stdout, stderr := runSim(args...)
