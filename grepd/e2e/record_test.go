@@ -20,7 +20,8 @@ type recording struct {
 func record(n *node, last time.Duration) *recording {
 	dir := n.t.TempDir()
 	r := &recording{t: n.t, file: filepath.Join(dir, "file")}
-	r.process = startProcess(n.t, filepath.Join(dir, "output"), "grepd", "record", "--via", n.addr, "--for", last.String(), r.file)
+	r.process = startProcess(n.t, filepath.Join(dir, "output"),
+		"grepd", "record", "--via", n.addr, "--for", last.String(), r.file)
 	n.t.Cleanup(r.process.kill)
 	await(n.t, joinLimit, "something is recorded", func() error {
 		_, err := os.Stat(r.file)
@@ -33,7 +34,8 @@ func record(n *node, last time.Duration) *recording {
 // the core did.
 func (r *recording) replay(status int, says string) string {
 	r.t.Helper()
-	if got, output := r.process.wait(r.t), tail(r.process.output); got != status || !strings.Contains(output, says) {
+	got, output := r.process.wait(r.t), tail(r.process.output)
+	if got != status || !strings.Contains(output, says) {
 		r.t.Errorf("grepd record: status %d, want %d, and %q in:\n%s", got, status, says, output)
 	}
 	replayed := command(r.t, "sim", "-replay", r.file)

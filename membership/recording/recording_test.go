@@ -43,7 +43,8 @@ func TestEveryInputOfANodeHasAKind(t *testing.T) {
 // TestHeaderHasTheWholeConfiguration fills every field, whatever there will be.
 func TestHeaderHasTheWholeConfiguration(t *testing.T) {
 	h := &Header{
-		Program: "a test", Snapshot: []byte("state"), Seed: [2]uint64{1, 2}, Now: newGroup(t, nil).clock(),
+		Program: "a test", Snapshot: []byte("state"), Seed: [2]uint64{1, 2},
+		Now: newGroup(t, nil).clock(),
 	}
 	cfg := reflect.ValueOf(&h.Config).Elem()
 	for i := range cfg.NumField() {
@@ -335,7 +336,8 @@ func TestForeignAndNewerFilesAreRefused(t *testing.T) {
 		"only its start": {[]byte(magic), "breaks off behind step 0"},
 		"half a header":  {header, "breaks off behind step 0"},
 		"newer": {frame(recordpb.Frame{Header: &recordpb.Header{Version: 2, Program: "grepd 9"}}),
-			"format 2, and this program knows format 1 only; replay it with the program that recorded it: grepd 9",
+			"format 2, and this program knows format 1 only; replay it with the program that recorded " +
+				"it: grepd 9",
 		},
 		"no header":      {frame(recordpb.Frame{End: &recordpb.End{}}), "does not begin with a header"},
 		"no address":     {frame(recordpb.Frame{Header: &recordpb.Header{Version: 1}}), "its header"},

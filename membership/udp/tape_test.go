@@ -141,14 +141,17 @@ func TestLiveNodeIsReplayedExactly(t *testing.T) {
 		recorders = append(recorders, startRecording(m.Driver, RecordOptions{Stop: stop}))
 	}
 	group[5].Close()
+	alive := func(m member, n int) func() bool {
+		return func() bool { return status(t, m.Driver).Alive == n }
+	}
 	for _, m := range group[:5] {
-		eventually(t, "the crashed member gone from every list", func() bool { return status(t, m.Driver).Alive == 5 })
+		eventually(t, "the crashed member gone from every list", alive(m, 5))
 	}
 	if err := group[4].Leave(context.Background()); err != nil {
 		t.Fatal(err)
 	}
 	for _, m := range group[:4] {
-		eventually(t, "the leaver gone from every list", func() bool { return status(t, m.Driver).Alive == 4 })
+		eventually(t, "the leaver gone from every list", alive(m, 4))
 	}
 	close(stop)
 	for i, r := range recorders {
@@ -169,20 +172,23 @@ func TestLiveNodeIsReplayedExactly(t *testing.T) {
 // TestJoiningNodeIsRecorded: one that waits for its gateway, which comes.
 func TestJoiningNodeIsRecorded(t *testing.T) {
 	gateway, newcomer := listen(t), listen(t)
-	cfg := Config{Conn: newcomer, Node: membership.Config{Addr: addrOf(newcomer), Gateways: gateways(gateway)}}
-	d, err := Start(cfg)
+	cfg := membership.Config{Addr: addrOf(newcomer), Gateways: gateways(gateway)}
+	d, err := Start(Config{Conn: newcomer, Node: cfg})
 	if err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { d.Close() })
 	stop := make(chan struct{})
 	r := startRecording(d, RecordOptions{Stop: stop})
-	g, err := Start(Config{Conn: gateway, Node: membership.Config{Addr: addrOf(gateway), Gateways: gateways(gateway)}})
+	cfg.Addr = addrOf(gateway)
+	g, err := Start(Config{Conn: gateway, Node: cfg})
 	if err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { g.Close() })
-	eventually(t, "the newcomer is a member", func() bool { return status(t, d).Phase == membership.InGroup })
+	eventually(t, "the newcomer is a member", func() bool {
+		return status(t, d).Phase == membership.InGroup
+	})
 	close(stop)
 	if transcript := r.replay(t, recording.Asked); !strings.Contains(transcript, "welcome") {
 		t.Errorf("the transcript lacks the welcome:\n%s", transcript)
@@ -268,7 +274,8 @@ func TestTapeThatNobodyTakesEnds(t *testing.T) {
 // TestRandomNumbersBeginAnewAfterARecording, of which the file tells the old ones.
 func TestRandomNumbersBeginAnewAfterARecording(t *testing.T) {
 	conn := listen(t)
-	l, err := newLoop(Config{Conn: conn, Node: membership.Config{Addr: addrOf(conn), Gateways: gateways(conn)}}, nil)
+	cfg := membership.Config{Addr: addrOf(conn), Gateways: gateways(conn)}
+	l, err := newLoop(Config{Conn: conn, Node: cfg}, nil)
 	if err != nil {
 		t.Fatal(err)
 	}

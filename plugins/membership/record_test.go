@@ -57,7 +57,8 @@ func TestFreezeEndsARecordingInGoodOrder(t *testing.T) {
 		})
 	}()
 	<-begun
-	err := n.Record(context.Background(), recordRequest, nil, func(*pluginpb.RecordReply) error { return nil })
+	none := func(*pluginpb.RecordReply) error { return nil }
+	err := n.Record(context.Background(), recordRequest, nil, none)
 	if !errors.Is(err, udp.ErrRecording) {
 		t.Errorf("a second recording: %v, want ErrRecording", err)
 	}

@@ -6,9 +6,6 @@ import (
 	"fmt"
 	"net"
 	"net/netip"
-	"runtime"
-	"runtime/debug"
-	"slices"
 	"sync"
 	"time"
 
@@ -188,73 +185,6 @@ func (s *service) Bounds(ctx context.Context, members int) (*pluginpb.BoundsRepl
 		TakeoverNanos: int64(b.Takeover), SpreadNanos: int64(b.Spread), AllNanos: int64(b.All),
 		SpreadWithinNanos: int64(b.SpreadWithin), Text: b.String(),
 	}, nil
-}
-
-// Limits of a recording.
-const (
-	recordForMax   = 24 * time.Hour
-	recordBytesMax = 4 << 30
-	// recordEndTimeout is how long a Freeze waits until the end of a recording is handed out, which
-	// takes as long as one message to the host. A host that is slower gets a file that breaks off.
-	recordEndTimeout = 100 * time.Millisecond
-)
-
-func (s *service) Record(
-	ctx context.Context, request *pluginpb.RecordRequest, stop <-chan struct{},
-	reply func(*pluginpb.RecordReply) error,
-) error {
-	last := time.Duration(request.ForNanos)
-	switch {
-	case last <= 0 || last > recordForMax:
-		return fmt.Errorf("record for %v: want more than 0 and at most %v", last, recordForMax)
-	case request.BytesMax <= 0 || request.BytesMax > recordBytesMax:
-		return fmt.Errorf("record %d bytes: want more than 0 and at most %d", request.BytesMax, recordBytesMax)
-	}
-	session, err := s.current()
-	if err != nil {
-		return err
-	}
-	select {
-	case session.recording <- struct{}{}:
-		defer func() { <-session.recording }()
-	default:
-		return udp.ErrRecording
-	}
-	options := udp.RecordOptions{Program: program(), For: last, BytesMax: int(request.BytesMax), Stop: stop}
-	end, err := session.driver.Record(ctx, options, func(piece []byte) error {
-		for part := range slices.Chunk(piece, pieceBytesMax) {
-			if err := reply(&pluginpb.RecordReply{Piece: part}); err != nil {
-				return err
-			}
-		}
-		return nil
-	})
-	if err != nil {
-		return err
-	}
-	return reply(&pluginpb.RecordReply{End: &pluginpb.RecordEnd{
-		Early: end.Reason.Early(), Why: end.Reason.String(), Steps: uint64(end.Steps),
-	}})
-}
-
-// pieceBytesMax bounds a message with a piece of a recording.
-const pieceBytesMax = 256 << 10
-
-// program says what this program was built from.
-func program() string {
-	version := "of an unknown version"
-	if info, ok := debug.ReadBuildInfo(); ok && info.Main.Version != "" {
-		version = info.Main.Version
-	}
-	return fmt.Sprintf("%s plugin %s (%s)", pluginapi.MembershipName, version, runtime.Version())
-}
-
-// awaitRecording waits for a while until the end of a recording has been handed out.
-func (s *session) awaitRecording() {
-	select {
-	case s.recording <- struct{}{}:
-	case <-time.After(recordEndTimeout):
-	}
 }
 
 // close ends the session under way, if any, without telling the group.

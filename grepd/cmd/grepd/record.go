@@ -27,8 +27,12 @@ const (
 
 func recordCommand() *cli.Command {
 	flags := append([]cli.Flag{
-		&cli.DurationFlag{Name: flagFor, Value: time.Minute, Usage: "`TIME` to record; Ctrl-C ends it before"},
-		&cli.StringFlag{Name: flagMaxSize, Value: "64M", Usage: "`BYTES` that FILE may have, as 500K or 64M"},
+		&cli.DurationFlag{
+			Name: flagFor, Value: time.Minute, Usage: "`TIME` to record; Ctrl-C ends it before",
+		},
+		&cli.StringFlag{
+			Name: flagMaxSize, Value: "64M", Usage: "`BYTES` that FILE may have, as 500K or 64M",
+		},
 	}, asks...)
 	usage := "keep what the membership service is told and does, for scripts/sim.sh -replay"
 	c := command("record", usage, flags, runRecord)
@@ -66,7 +70,8 @@ func runRecord(c *cli.Context) error {
 		return file.breaksOff(err)
 	}
 	if end.Early {
-		return fmt.Errorf("record: %s ends early, with step %d: %s; it can be replayed", path, end.Steps, end.Why)
+		return fmt.Errorf("record: %s ends early, with step %d: %s; it can be replayed",
+			path, end.Steps, end.Why)
 	}
 	_, err = fmt.Fprintf(c.App.Writer, "%s: %d steps, %d bytes\n", path, end.Steps, file.written)
 	return err
@@ -145,7 +150,7 @@ func (f *recordFile) breaksOff(err error) error {
 	if f.written == 0 {
 		return fmt.Errorf("record: %w", err)
 	}
-	return fmt.Errorf("record: %w; %s breaks off after %d bytes, and can be replayed as far as it goes",
+	return fmt.Errorf("record: %w; %s breaks off after %d bytes, and is good as far as it goes",
 		err, f.path, f.written)
 }
 
@@ -168,13 +173,14 @@ func (a *admin) Record(stream greppb.Admin_RecordServer) error {
 		}
 	}()
 	record := &pluginpb.RecordRequest{ForNanos: request.ForNanos, BytesMax: request.BytesMax}
-	err = a.daemon.membership.Record(stream.Context(), record, stop, func(r *pluginpb.RecordReply) error {
+	passOn := func(r *pluginpb.RecordReply) error {
 		reply := &greppb.RecordReply{Piece: r.Piece}
 		if r.End != nil {
 			reply.End = &greppb.RecordEnd{Early: r.End.Early, Why: r.End.Why, Steps: r.End.Steps}
 		}
 		return stream.Send(reply)
-	})
+	}
+	err = a.daemon.membership.Record(stream.Context(), record, stop, passOn)
 	if err != nil {
 		return status.Error(codes.FailedPrecondition, err.Error())
 	}
