@@ -21,7 +21,8 @@
 //	}
 //
 // Package udp is the driver for a real socket, package membershiptest the one for thousands
-// of nodes in virtual time, package wire turns messages into datagrams.
+// of nodes in virtual time, package wire turns messages into datagrams, and package recording
+// keeps what a driver tells a node, so that the same can be seen again.
 //
 // # The parts of a Node
 //

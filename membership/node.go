@@ -114,6 +114,9 @@ type Snapshot struct {
 	BeatSeq uint64        // of the last heartbeat
 	Beat    time.Duration // Mono of the next heartbeat
 	Beats   []Beat        // when each successor was sent its last heartbeat
+	Heard   time.Duration // Mono of the last message from a live member; 0: not known
+	Held    bool          // a verdict is held back, because the node may be cut off
+	Version uint64        // of the list
 	Rows    []*Member     // in ring order; shared, not copied
 	Watched []Watched     // the members this node monitors
 	Pending Pending
@@ -162,6 +165,7 @@ func RestoreNode(cfg Config, s Snapshot, crashed bool, now Now) (*Node, error) {
 	}
 	n.self, n.epoch, n.seq = s.Self, s.Epoch, s.Seq
 	n.list = newList(s.Rows)
+	n.list.version = s.Version
 	n.reported = n.list.version
 	n.detector.beatSeq = s.BeatSeq
 	if crashed {
@@ -170,6 +174,9 @@ func RestoreNode(cfg Config, s Snapshot, crashed bool, now Now) (*Node, error) {
 	}
 	n.followList()
 	n.detector.restore(s, crashed)
+	if s.Heard != 0 { // else a node that is cut off would seem to have just heard from others
+		n.lastHeard, n.detector.held = s.Heard, s.Held
+	}
 	n.joiner = joiner{}
 	n.phase = InGroup // only now: whom the snapshot watched need not be asked
 	n.startGateway()
@@ -183,6 +190,7 @@ func (n *Node) Snapshot() Snapshot {
 	s := Snapshot{
 		Self: n.self, Phase: n.phase, Epoch: n.epoch, Seq: n.seq,
 		BeatSeq: n.detector.beatSeq, Beat: n.detector.nextBeat,
+		Heard: n.lastHeard, Held: n.detector.held, Version: n.list.version,
 		Rows: slices.Clone(n.list.ring.Points()), Pending: n.spreader.pending(),
 	}
 	for _, x := range n.detector.successors {
@@ -193,6 +201,9 @@ func (n *Node) Snapshot() Snapshot {
 	}
 	return s
 }
+
+// Config is the configuration that the node works with, the defaults filled in.
+func (n *Node) Config() Config { return n.cfg }
 
 // Self is the identity in use, or to be used once the node is admitted.
 func (n *Node) Self() ID { return n.self }

@@ -3,7 +3,7 @@
 # that go.mod pins. Needs Go and nothing else.
 set -euo pipefail
 cd "$(dirname "$0")/.."
-for file in wirepb/wire.proto handoverpb/handover.proto; do
+for file in wirepb/wire.proto recordpb/recording.proto handoverpb/handover.proto; do
   go run ./scripts/protogen -root shared/proto -parameter paths=source_relative "$file"
 done
 for file in pluginpb/membership.proto notifypb/notify.proto greppb/grep.proto; do

@@ -68,6 +68,7 @@ func build(dir string) error {
 		"dgrep":              "grepd/cmd/dgrep",
 		"plugins/membership": "plugins/membership",
 		"plugins/notify":     "plugins/notify",
+		"sim":                "membership/membershiptest/cmd/sim",
 	} {
 		args := []string{"build", "-o", filepath.Join(dir, binary)}
 		if raceEnabled {

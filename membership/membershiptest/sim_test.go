@@ -428,3 +428,35 @@ func TestNewcomersAreQuietWhenAllIsQuiet(t *testing.T) {
 	sim.CheckLists()
 	wantNone(t, sim)
 }
+
+// TestReloadAtAnyMomentBreaksNoBound crashes members, and has everyone else go on from its own
+// snapshot at some moment of the detection, as a recording begins.
+func TestReloadAtAnyMomentBreaksNoBound(t *testing.T) {
+	random := newRand(*seedFlag, 0)
+	trials := 60
+	if testing.Short() {
+		trials = 10
+	}
+	for trial := range uint64(trials) {
+		sim := New(Options{Seed: *seedFlag + trial, Clocks: WildClocks})
+		members := 4 + random.IntN(40)
+		sim.Network.Loss = 0.1 * random.Float64()
+		sim.Form(members)
+		sim.Run(5 * time.Second)
+		for i := range members {
+			switch at := time.Duration(random.Int64N(int64(2500 * time.Millisecond))); {
+			case i < 3:
+				sim.After(at/50, func() { sim.Crash(i) })
+			default:
+				sim.After(at, func() { sim.Reload(i, 0) })
+			}
+		}
+		sim.Run(15 * time.Second)
+		sim.CheckLists()
+		r := sim.Report()
+		if found := len(r.Crashes()); r.Broken > 0 || found != 3 {
+			t.Errorf("-seed %d, trial %d: %d members, %.1f %% lost: %d crashes found, broken: %v",
+				*seedFlag, trial, members, 100*sim.Network.Loss, found, r.Violations)
+		}
+	}
+}

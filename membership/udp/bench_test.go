@@ -1,11 +1,13 @@
 package udp
 
 import (
+	"math"
 	"net/netip"
 	"testing"
 	"time"
 
 	"github.com/aksinghdce/cluster-membership-service/membership"
+	"github.com/aksinghdce/cluster-membership-service/membership/recording"
 	"github.com/aksinghdce/cluster-membership-service/membership/wire"
 )
 
@@ -19,8 +21,7 @@ func benchLoop(b *testing.B) (l *loop, send func(packet []byte)) {
 		b.Fatal(err)
 	}
 	b.Cleanup(l.state.close)
-	l.node.Tick(l.clock.now()) // founds a group
-	l.act()
+	l.give(recording.Input{Kind: recording.Tick}) // founds a group
 	return l, func(packet []byte) {
 		if _, err := sender.WriteToUDPAddrPort(packet, addr); err != nil {
 			b.Fatal(err)
@@ -43,6 +44,24 @@ func BenchmarkReceiveHeartbeat(b *testing.B) {
 		if err := l.read(); err != nil {
 			b.Fatal(err)
 		}
+	}
+}
+
+// BenchmarkReceiveHeartbeatRecorded isolates the same of a node that is being recorded.
+func BenchmarkReceiveHeartbeatRecorded(b *testing.B) {
+	l, send := benchLoop(b)
+	tape := newTape(math.MaxInt)
+	if err := l.record(tape, "a benchmark"); err != nil {
+		b.Fatal(err)
+	}
+	packet := heartbeatPacket()
+	b.ReportAllocs()
+	for b.Loop() {
+		send(packet)
+		if err := l.read(); err != nil {
+			b.Fatal(err)
+		}
+		tape.take()
 	}
 }
 

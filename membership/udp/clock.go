@@ -26,7 +26,9 @@ func newClock() (clock, error) {
 
 func (c clock) now() membership.Now {
 	now := time.Now()
-	return membership.Now{Mono: c.mono + now.Sub(c.start), Wall: now}
+	// Round takes the monotonic reading off the wall clock: no other process would have it, nor
+	// the replay of a recording.
+	return membership.Now{Mono: c.mono + now.Sub(c.start), Wall: now.Round(0)}
 }
 
 // at is the time.Time of a monotonic time.

@@ -20,6 +20,7 @@ import (
 	"time"
 
 	"github.com/aksinghdce/cluster-membership-service/membership"
+	"github.com/aksinghdce/cluster-membership-service/membership/recording"
 	"github.com/aksinghdce/cluster-membership-service/membership/wire"
 )
 
@@ -105,6 +106,7 @@ func Start(cfg Config) (*Driver, error) {
 	go func() {
 		defer close(d.kept)
 		l.run()
+		l.endTape()
 		d.last = l.status()
 		close(d.done)
 		l.state.close() // a disk may take seconds, which nobody waits for who freezes the node
@@ -138,7 +140,7 @@ func (d *Driver) Freeze(ctx context.Context) ([]byte, error) {
 // Leave takes the node out of the group, and returns when the others have been told, or
 // could not be told in time.
 func (d *Driver) Leave(ctx context.Context) error {
-	if err := d.do(ctx, func(l *loop) { l.node.Leave(l.clock.now()) }); err != nil {
+	if err := d.do(ctx, func(l *loop) { l.give(recording.Input{Kind: recording.Leave}) }); err != nil {
 		return err
 	}
 	return d.wait(ctx)

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"net"
 	"net/netip"
+	"slices"
 	"testing"
 	"time"
 
@@ -122,6 +123,9 @@ func TestFrozenMemberGoesOnInAnotherDriverUnnoticed(t *testing.T) {
 	}
 	t.Cleanup(func() { group[1].Close() })
 	after := status(t, group[1].Driver)
+	if was, is := listVersion(before), listVersion(after); is < was {
+		t.Errorf("the list's version fell from %d to %d", was, is)
+	}
 	if after.Self != before.Self || after.Alive != 4 {
 		t.Errorf("went on as %v with %d alive, want %v with 4", after.Self, after.Alive, before.Self)
 	}
@@ -135,6 +139,11 @@ func TestFrozenMemberGoesOnInAnotherDriverUnnoticed(t *testing.T) {
 			t.Errorf("%v holds %d to be alive, want 4", s.Self, s.Alive)
 		}
 	}
+}
+
+func listVersion(s Status) uint64 {
+	i := slices.IndexFunc(s.Counters, func(c Counter) bool { return c.Name == "list_version" })
+	return s.Counters[i].Value
 }
 
 func counter(t *testing.T, d *Driver, name string) uint64 {

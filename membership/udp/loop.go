@@ -1,8 +1,6 @@
 package udp
 
 import (
-	crand "crypto/rand"
-	"encoding/binary"
 	"errors"
 	"fmt"
 	"math/rand/v2"
@@ -16,6 +14,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/aksinghdce/cluster-membership-service/membership"
+	"github.com/aksinghdce/cluster-membership-service/membership/recording"
 	"github.com/aksinghdce/cluster-membership-service/membership/wire"
 )
 
@@ -32,6 +31,8 @@ type loop struct {
 	looking  string // what it does to join, until it has tried for a while
 	waiting  string // why it cannot
 	stopping bool
+	tape     *tape     // of the recording under way; nil: there is none
+	source   *rand.PCG // of the node's random numbers; nil before the first recording
 
 	in      []byte
 	out     []byte
@@ -100,12 +101,6 @@ func (l *loop) newNode(cfg Config) (err error) {
 	return err
 }
 
-func newRand() *rand.Rand {
-	var seed [16]byte
-	crand.Read(seed[:]) // never fails
-	return rand.New(rand.NewPCG(binary.NativeEndian.Uint64(seed[:8]), binary.NativeEndian.Uint64(seed[8:])))
-}
-
 // run is the driver's goroutine. It ends when the node has left, or on demand.
 func (l *loop) run() {
 	l.changed()
@@ -115,16 +110,14 @@ func (l *loop) run() {
 		}
 		if err := l.read(); errors.Is(err, os.ErrDeadlineExceeded) {
 			l.drain()
-			l.node.Tick(l.clock.now())
-			l.act()
+			l.give(recording.Input{Kind: recording.Tick})
 		} else if errors.Is(err, net.ErrClosed) {
 			return
 		} else if err != nil {
 			// Errors of a UDP socket are about packets sent earlier. Time must pass
 			// nevertheless.
 			l.counts.readError++
-			l.node.Tick(l.clock.now())
-			l.act()
+			l.give(recording.Input{Kind: recording.Tick})
 		}
 	}
 }
@@ -138,7 +131,6 @@ func (l *loop) runCommands() bool {
 		select {
 		case command := <-l.driver.commands:
 			command(l)
-			l.act()
 		default:
 			return !ran
 		}
@@ -152,7 +144,6 @@ func (l *loop) read() error {
 		return err
 	}
 	l.receive(from, l.in[:size])
-	l.act()
 	return nil
 }
 
@@ -167,7 +158,6 @@ func (l *loop) drain() {
 				break // nothing there, or the next read will say
 			}
 			l.receive(addrPortOf(from), l.in[:size])
-			l.act()
 		}
 	})
 }
@@ -193,12 +183,21 @@ func (l *loop) receive(from netip.AddrPort, packet []byte) {
 		return
 	}
 	l.observer.Received(l.node.Self(), from, &l.message)
-	l.node.Step(l.clock.now(), from, &l.message)
+	l.give(recording.Input{Kind: recording.Packet, From: from, Packet: packet, Message: &l.message})
+}
+
+// give tells the node something, and does what it wants done then. Nothing else may call a
+// method of the node that takes the time, or a recording would lack it.
+func (l *loop) give(in recording.Input) {
+	in.Now = l.clock.now()
+	in.Apply(l.node)
+	ready := l.node.Ready()
+	l.keep(&in, ready)
+	l.act(ready)
 }
 
 // act does what the node wants done.
-func (l *loop) act() {
-	ready := l.node.Ready()
+func (l *loop) act(ready membership.Ready) {
 	self := l.node.Self()
 	for i := range ready.Messages {
 		l.send(ready.Messages[i].To, &ready.Messages[i].Message)

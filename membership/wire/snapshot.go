@@ -24,6 +24,7 @@ func AppendSnapshot(buf []byte, s membership.Snapshot) []byte {
 	p := wirepb.Snapshot{
 		Version: snapshotVersion, Self: id(s.Self), Phase: uint32(s.Phase),
 		EpochNanos: int64(s.Epoch), Seq: s.Seq, BeatSeq: s.BeatSeq, BeatNanos: int64(s.Beat),
+		HeardNanos: int64(s.Heard), Held: s.Held, ListVersion: s.Version,
 	}
 	for _, row := range s.Rows {
 		p.Rows = append(p.Rows, wirepb.Row{
@@ -78,6 +79,7 @@ func DecodeSnapshot(data []byte) (membership.Snapshot, error) {
 	s := membership.Snapshot{
 		Self: d.id(p.Self), Phase: membership.Phase(p.Phase), Epoch: time.Duration(p.EpochNanos),
 		Seq: p.Seq, BeatSeq: p.BeatSeq, Beat: time.Duration(p.BeatNanos),
+		Heard: time.Duration(p.HeardNanos), Held: p.Held, Version: p.ListVersion,
 	}
 	for i := range p.Rows {
 		r := &p.Rows[i]

@@ -35,17 +35,26 @@ var layouts = []struct {
 	{"1.0", func(s *membership.Snapshot) {
 		s.Beats, s.Pending, s.Watched[0].Doubt = nil, membership.Pending{}, membership.Doubt{}
 		s.Watched[0].Wronged = 0
+		lackHearing(s)
 	}},
 	{"1.1", func(s *membership.Snapshot) {
+		lackHearing(s)
 		s.Pending, s.Watched[0].Doubt, s.Watched[0].Wronged = membership.Pending{}, membership.Doubt{}, 0
 	}},
-	{"1.2", func(s *membership.Snapshot) { s.Watched[0].Doubt, s.Watched[0].Wronged = membership.Doubt{}, 0 }},
+	{"1.2", func(s *membership.Snapshot) {
+		lackHearing(s)
+		s.Watched[0].Doubt, s.Watched[0].Wronged = membership.Doubt{}, 0
+	}},
 	{"1.3", func(s *membership.Snapshot) {
+		lackHearing(s)
 		w := &s.Watched[0]
 		w.Wronged, w.Doubt.Rounds = 0, w.Doubt.Probes // all of them were
 	}},
-	{"1.4", func(*membership.Snapshot) {}},
+	{"1.4", lackHearing},
+	{"1.5", func(*membership.Snapshot) {}},
 }
+
+func lackHearing(s *membership.Snapshot) { s.Heard, s.Held, s.Version = 0, false, 0 }
 
 const sampleAt = 5 * time.Hour // Mono
 
@@ -61,6 +70,7 @@ func sample() membership.Snapshot {
 	s := membership.Snapshot{
 		Self: self, Phase: membership.InGroup, Epoch: time.Hour, Seq: 4711, BeatSeq: 815,
 		Beat:  sampleAt + 400*time.Millisecond,
+		Heard: sampleAt - time.Second, Held: true, Version: 42,
 		Beats: []membership.Beat{{Addr: peer.Addr, At: sampleAt - time.Second}},
 		Watched: []membership.Watched{{
 			ID: peer, Stamp: time.Minute, Fresh: sampleAt - 2*time.Second, Base: -time.Millisecond, HasBase: true,
@@ -204,7 +214,7 @@ func TestUnknownAndDamagedSnapshotsAreRefused(t *testing.T) {
 	}{
 		"newer":            {newer, "version 2, this program knows 1 to 1"},
 		"empty":            {[]byte{}, "version 0"},
-		"cut short":        {whole[:len(whole)-3], "unexpected EOF"},
+		"cut short":        {whole[:len(whole)-1], "unexpected EOF"},
 		"garbage":          {[]byte("not a snapshot"), ErrSnapshot.Error()},
 		"not in order":     {AppendSnapshot(nil, outOfOrder), "ring order"},
 		"no such state":    {AppendSnapshot(nil, noState), "state 3"},

@@ -31,9 +31,10 @@ var _ pluginapi.Membership = (*service)(nil)
 
 // session is one stretch of work, from Start to Freeze.
 type session struct {
-	driver *udp.Driver
-	log    *eventlog.Log
-	board  *board
+	driver    *udp.Driver
+	log       *eventlog.Log
+	board     *board
+	recording chan struct{} // of size one: full while there is a recording
 }
 
 var (
@@ -64,7 +65,7 @@ func (s *service) Start(ctx context.Context, request *pluginpb.StartRequest) (st
 		log.Close()
 		return "", err
 	}
-	s.session = &session{driver: driver, log: log, board: board}
+	s.session = &session{driver: driver, log: log, board: board, recording: make(chan struct{}, 1)}
 	status, err := driver.Status(ctx)
 	return status.Self.String(), err
 }
@@ -117,6 +118,7 @@ func (s *service) Freeze(ctx context.Context) ([]byte, error) {
 	if err != nil {
 		return nil, err
 	}
+	s.session.awaitRecording()
 	s.session.end()
 	s.session, s.frozen = nil, s.session.driver
 	return snapshot, nil

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"sync"
 
 	"github.com/hashicorp/go-plugin"
 	"google.golang.org/grpc"
@@ -54,6 +55,17 @@ type Membership interface {
 	// asks. It is an error while the service is not at work, and ErrUnsupported where the
 	// plugin's program is older than this call.
 	Bounds(ctx context.Context, members int) (*pluginpb.BoundsReply, error)
+	// Record records what the service is told and does, and hands the file to reply in pieces, until
+	// the request's limits, the closing of stop or a Freeze end it, which the last reply says. It
+	// returns early with reply's error or the context's; then the file breaks off. On the plugin's
+	// side reply blocks while the host is slow, and the service does not wait for it. The host calls
+	// it when an operator asks, with a context that lasts as long as the recording may. It is an
+	// error while the service is not at work or is being recorded already, and ErrUnsupported where
+	// the plugin's program is older than this call.
+	Record(
+		ctx context.Context, request *pluginpb.RecordRequest, stop <-chan struct{},
+		reply func(*pluginpb.RecordReply) error,
+	) error
 }
 
 // MembershipKind describes the membership plugin. The plugin gives what it serves; the
@@ -117,6 +129,23 @@ func (s *membershipServer) Status(ctx context.Context, _ *pluginpb.StatusRequest
 
 func (s *membershipServer) Bounds(ctx context.Context, request *pluginpb.BoundsRequest) (*pluginpb.BoundsReply, error) {
 	return s.served.Bounds(ctx, int(request.Members))
+}
+
+func (s *membershipServer) Record(stream pluginpb.Membership_RecordServer) error {
+	request, err := stream.Recv()
+	if err != nil {
+		return err
+	}
+	stop := make(chan struct{})
+	go func() { // which ends with the stream
+		defer close(stop)
+		for {
+			if _, err := stream.Recv(); err != nil {
+				return
+			}
+		}
+	}()
+	return s.served.Record(stream.Context(), request, stop, stream.Send)
 }
 
 // membershipClient is a Membership whose methods are gRPC calls.
@@ -190,6 +219,41 @@ func (c *membershipClient) Bounds(ctx context.Context, members int) (*pluginpb.B
 		return nil, fromRPC("bounds", err)
 	}
 	return reply, nil
+}
+
+func (c *membershipClient) Record(
+	ctx context.Context, request *pluginpb.RecordRequest, stop <-chan struct{},
+	reply func(*pluginpb.RecordReply) error,
+) error {
+	var closing sync.WaitGroup
+	defer closing.Wait()
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel() // ends the stream when reply has had enough
+	stream, err := c.client.Record(ctx)
+	if err != nil {
+		return fromRPC("record", err)
+	}
+	// A stream that the other side has ended says why when it is received from.
+	_ = stream.Send(request)
+	closing.Go(func() {
+		select {
+		case <-stop:
+			_ = stream.CloseSend()
+		case <-ctx.Done():
+		}
+	})
+	for {
+		r, err := stream.Recv()
+		if errors.Is(err, io.EOF) {
+			return nil
+		}
+		if err != nil {
+			return fromRPC("record", err)
+		}
+		if err := reply(r); err != nil {
+			return err
+		}
+	}
 }
 
 // ErrUnsupported says that a plugin's program is older than the call.

@@ -61,6 +61,26 @@ func (s *served) Bounds(_ context.Context, members int) (*pluginpb.BoundsReply, 
 	return &pluginpb.BoundsReply{Members: uint32(members)}, s.err
 }
 
+func (s *served) Record(
+	ctx context.Context, request *pluginpb.RecordRequest, stop <-chan struct{},
+	reply func(*pluginpb.RecordReply) error,
+) error {
+	if s.err != nil {
+		return s.err
+	}
+	if err := reply(&pluginpb.RecordReply{Piece: []byte("begin")}); err != nil {
+		return err
+	}
+	select {
+	case <-stop:
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+	return reply(&pluginpb.RecordReply{
+		Piece: []byte("end"), End: &pluginpb.RecordEnd{Why: "enough", Steps: uint64(request.BytesMax)},
+	})
+}
+
 // connect returns a client of s, connected as a host and its plugin are.
 func connect(t *testing.T, s *served) Membership {
 	t.Helper()
@@ -123,6 +143,10 @@ func TestCallThatAnOlderProgramLacks(t *testing.T) {
 	if _, err := client.Bounds(context.Background(), 0); !errors.Is(err, ErrUnsupported) {
 		t.Errorf("Bounds: %v, want ErrUnsupported", err)
 	}
+	err := client.Record(context.Background(), &pluginpb.RecordRequest{}, nil, nil)
+	if !errors.Is(err, ErrUnsupported) {
+		t.Errorf("Record: %v, want ErrUnsupported", err)
+	}
 }
 
 func TestErrorsComeBackAsTheServiceSaidThem(t *testing.T) {
@@ -134,9 +158,10 @@ func TestErrorsComeBackAsTheServiceSaidThem(t *testing.T) {
 	_, statusErr := client.Status(ctx)
 	_, boundsErr := client.Bounds(ctx, 1)
 	watchErr := client.Watch(ctx, func(*pluginpb.MembersUpdate) error { return nil })
+	recordErr := client.Record(ctx, &pluginpb.RecordRequest{}, nil, func(*pluginpb.RecordReply) error { return nil })
 	for call, err := range map[string]error{
 		"Start": startErr, "Snapshot": snapshotErr, "Freeze": freezeErr, "Status": statusErr, "Bounds": boundsErr,
-		"Watch": watchErr, "Leave": client.Leave(ctx),
+		"Watch": watchErr, "Record": recordErr, "Leave": client.Leave(ctx),
 	} {
 		if err == nil || err.Error() != "no mood" {
 			t.Errorf("%s: %v, want the service's own error", call, err)
@@ -174,5 +199,34 @@ func TestWatchTellsEveryUpdateUntilItsReaderHasEnough(t *testing.T) {
 	}
 	if !slices.EqualFunc(got, updates, func(a, b *pluginpb.MembersUpdate) bool { return reflect.DeepEqual(a, b) }) {
 		t.Errorf("told %v, want %v", got, updates)
+	}
+}
+
+// TestRecordGoesOnUntilItIsStopped: by the channel, the reader's error or the context.
+func TestRecordGoesOnUntilItIsStopped(t *testing.T) {
+	client := connect(t, &served{})
+	stop := make(chan struct{})
+	var file []byte
+	var end *pluginpb.RecordEnd
+	request := &pluginpb.RecordRequest{BytesMax: 7}
+	err := client.Record(context.Background(), request, stop, func(r *pluginpb.RecordReply) error {
+		if file = append(file, r.Piece...); r.End == nil {
+			close(stop)
+		}
+		end = r.End
+		return nil
+	})
+	if err != nil || string(file) != "beginend" || end == nil || end.Why != "enough" || end.Steps != 7 {
+		t.Errorf("recorded %q, %v, %v", file, end, err)
+	}
+	full := errors.New("the disk is full")
+	err = client.Record(context.Background(), request, nil, func(*pluginpb.RecordReply) error { return full })
+	if !errors.Is(err, full) {
+		t.Errorf("Record: %v, want its reader's error", err)
+	}
+	ctx, cancel := context.WithCancel(context.Background())
+	err = client.Record(ctx, request, nil, func(*pluginpb.RecordReply) error { cancel(); return nil })
+	if !errors.Is(err, context.Canceled) {
+		t.Errorf("Record: %v, want that it was cancelled", err)
 	}
 }

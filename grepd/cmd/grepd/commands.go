@@ -45,6 +45,7 @@ func commands() []*cli.Command {
 		command("status", "say how the daemon is", asksJSON, runStatus),
 		command("plugins", "print the plugins that it runs", asksJSON, runPlugins),
 		command("bounds", "compute the worst case for finding and spreading a failure", asksBounds, runBounds),
+		recordCommand(),
 		auditCommand(),
 		command("leave", "take the machine out of the group; it goes on answering dgrep", asks, runLeave),
 		command("upgrade", "put the daemon's new binary in its place, without losing a query", asks, runUpgrade),

@@ -99,13 +99,32 @@ func (m *Membership) Status(ctx context.Context) (*pluginpb.StatusReply, error) 
 // Bounds asks the plugin what it promises to a group of so many members; 0 means those
 // alive in its list.
 func (m *Membership) Bounds(ctx context.Context, members int) (*pluginpb.BoundsReply, error) {
-	switch info := m.Info(); info.State {
-	case Stopped:
-		return nil, errors.New("this node has left the group: grepd plugin reload joins again")
-	case Restarting:
-		return nil, fmt.Errorf("the membership plugin is being restarted: %s", info.LastExit)
+	if err := m.atWork(); err != nil {
+		return nil, err
 	}
 	return m.latest.Load().Membership.Bounds(ctx, members)
+}
+
+// Record has the plugin record what it is told and does; see pluginapi.Membership.
+func (m *Membership) Record(
+	ctx context.Context, request *pluginpb.RecordRequest, stop <-chan struct{},
+	reply func(*pluginpb.RecordReply) error,
+) error {
+	if err := m.atWork(); err != nil {
+		return err
+	}
+	return m.latest.Load().Membership.Record(ctx, request, stop, reply)
+}
+
+// atWork says why the plugin cannot be asked, if it cannot.
+func (m *Membership) atWork() error {
+	switch info := m.Info(); info.State {
+	case Stopped:
+		return errors.New("this node has left the group: grepd plugin reload joins again")
+	case Restarting:
+		return fmt.Errorf("the membership plugin is being restarted: %s", info.LastExit)
+	}
+	return nil
 }
 
 // Node is how this node is called in the log: its id, or before the first join its address.

@@ -1,7 +1,9 @@
 // Sim runs the membership protocol in simulation: many trials, each with a cluster, a
 // network and crashes drawn from a seed, on all cores. It prints a summary as its last
 // line, and exits with status 1 if a bound broke, 2 if it cannot make sense of its flags.
-// With -curve or -gray it measures, and no figure is wrong: it exits with 0.
+// With -curve or -gray it measures, and no figure is wrong: it exits with 0. With -replay it runs
+// the core over a recording of a live member, and exits with 1 if that did something else, 2 if
+// the file cannot be used.
 package main
 
 import (
@@ -50,6 +52,8 @@ func run(args []string, stdout, stderr io.Writer) int {
 	case err != nil:
 		fmt.Fprintf(stderr, "sim: %v\n", err)
 		return exitUsage
+	case f.replay != "":
+		return runReplay(f.replay, stdout, stderr)
 	case f.curve:
 		return runCurve(f, stdout)
 	case f.gray != "" && !f.given["trials"]:
@@ -75,6 +79,8 @@ type flags struct {
 	hours  float64
 	pauses time.Duration
 
+	replay string // the file
+
 	given   map[string]bool             // the flags of the command line
 	options membershiptest.TrialOptions // what follows from them
 }
@@ -82,11 +88,15 @@ type flags struct {
 const usage = `usage: sim.sh [-seed S] [-trials T] [-n N|MIN-MAX] [-crashes K] [-loss PERCENT] [-spikes PERCENT] [-v [-packets]]
        sim.sh -curve [-seed S] [-n N] [-hours H] [-loss PERCENT] [-pauses DURATION] [-v [-packets]]
        sim.sh -gray in|out|both [-seed S] [-n N] [-loss PERCENT] [-hours H | -trials T [-crashes K]] [-v [-packets]]
+       sim.sh -replay FILE
 
 The first form runs trials in which members crash, and checks that each crash is in some
 list within 2 s and in all within 6 s, and that nobody else is declared failed. What no
 flag fixes, each trial draws from its seed. The second form runs clusters in which nobody
-crashes, and prints how many members are declared failed at which loss.
+crashes, and prints how many members are declared failed at which loss. The last form runs
+the core over what grepd record has written of a live member, prints what the core does, and
+compares that with what the member did. Exit status 1: it is something else; 2: the file is
+damaged, breaks off, or is none.
 
 `
 
@@ -106,6 +116,7 @@ func parse(args []string, stderr io.Writer) (*flags, error) {
 	set.StringVar(&f.gray, "gray", "", "one member loses packets, in this `direction`: in, out or both; -loss says how many (default: 60 to 98)")
 	set.Float64Var(&f.hours, "hours", 1000, "with -curve: member-`hours` at each loss; with -gray: hours of the cluster, 2 if not given")
 	set.DurationVar(&f.pauses, "pauses", 0, "with -curve: every second or so, a random member pauses for up to this `duration`")
+	f.addReplay(set)
 	if err := set.Parse(args); err != nil {
 		if errors.Is(err, flag.ErrHelp) {
 			fmt.Fprint(stderr, usage)
@@ -119,7 +130,7 @@ func parse(args []string, stderr io.Writer) (*flags, error) {
 	}
 	f.given = map[string]bool{}
 	set.Visit(func(given *flag.Flag) { f.given[given.Name] = true })
-	return f, cmp.Or(f.checkForms(), f.check())
+	return f, cmp.Or(f.checkReplay(set), f.checkForms(), f.check())
 }
 
 // forms are those of the command that take a flag which not all of them take.

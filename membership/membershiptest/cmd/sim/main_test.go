@@ -71,6 +71,7 @@ func TestBadFlagsAreStatusTwo(t *testing.T) {
 		{"-hours", "0", "-curve"}, {"-pauses", "-1s", "-curve"}, {"-nonsense"}, {"operand"},
 		{"-hours", "NaN", "-curve"}, {"-hours", "Inf", "-curve"}, {"-n", "2-9", "-curve"}, {"-trials", "5", "-curve"},
 		{"-crashes", "1", "-curve"}, {"-spikes", "1", "-curve"}, {"-pauses", "1s"}, {"-hours", "5"},
+		{"-replay", ""}, {"-replay"}, {"-replay", "f", "-seed", "1"}, {"-replay", "f", "g"}, {"-replay", "/nowhere"},
 	} {
 		t.Run(fmt.Sprint(args), func(t *testing.T) {
 			status, stdout, stderr := runSim(args...)
@@ -88,7 +89,7 @@ func TestHelpIsNoError(t *testing.T) {
 }
 
 func TestCurve(t *testing.T) {
-	status, stdout, _ := runSim("-curve", "-n", "3", "-hours", "1", "-loss", "60")
+	status, stdout, _ := runSim("-curve", "-n", "2", "-hours", "1", "-loss", "90")
 	var loss, hours, fails float64
 	_, rows, _ := strings.Cut(stdout, "\n")
 	if _, err := fmt.Sscan(rows, &loss, &hours, &fails); err != nil || status != exitOK {
@@ -97,7 +98,7 @@ func TestCurve(t *testing.T) {
 	if !strings.Contains(rows, "\n    seed 1: ") {
 		t.Errorf("no seed named in:\n%s", stdout)
 	}
-	if loss != 60 || hours < 0.5 || fails == 0 {
-		t.Errorf("loss %v, %v hours, %v false failures; want 60, nearly 1, more than 0", loss, hours, fails)
+	if loss != 90 || hours < 0.5 || fails == 0 {
+		t.Errorf("loss %v, %v hours, %v false failures; want 90, nearly 1, more than 0", loss, hours, fails)
 	}
 }
