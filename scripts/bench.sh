@@ -7,6 +7,8 @@
 #   scripts/bench.sh membership           this protocol beside hashicorp/memberlist
 #   scripts/bench.sh scale                1,000 members in one process
 #   scripts/bench.sh search               dgrep beside GNU grep and ripgrep
+#   scripts/bench.sh gray                 one sick machine in a group, beside memberlist and
+#                                         serf; needs root
 #
 # Reports that were kept are in scripts/bench/runs.
 set -euo pipefail
@@ -16,7 +18,7 @@ source scripts/machine.sh
 
 name=${1:-}
 if [[ -z $name || ! -f scripts/bench/$name/main.go ]]; then
-  echo "usage: scripts/bench.sh membership|scale|search [FLAG...]" >&2
+  echo "usage: scripts/bench.sh membership|scale|search|gray [FLAG...]" >&2
   exit 2
 fi
 shift
