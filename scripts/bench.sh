@@ -30,8 +30,18 @@ go build -C scripts/bench -o "$bin/$name" "./$name"
 echo "scripts/bench.sh $name $*"
 describe_machine
 echo
+# Who ends this script ends the benchmark, which may have something to put away first. set -m
+# keeps Ctrl-C from what the benchmark itself has started.
+set -m
+"$bin/$name" "$@" &
+bench=$!
+trap 'kill -INT "$bench" 2>/dev/null || true' INT TERM HUP
 status=0
-"$bin/$name" "$@" || status=$?
+wait "$bench" || status=$?
+while kill -0 "$bench" 2>/dev/null; do # the wait was cut short by a signal
+  status=0
+  wait "$bench" || status=$?
+done
 echo
 describe_load 'at the end'
 exit "$status"

@@ -82,7 +82,7 @@ func run(args []string, stdin io.Reader, stdout, stderr io.Writer) int {
 		fmt.Fprintln(stderr, "gray:", err)
 		return 2
 	case ctx.Err() != nil:
-		fmt.Fprintln(stderr, "gray: interrupted; nothing is left behind unless this says so:", err)
+		fmt.Fprintln(stderr, "gray: interrupted:", err)
 		return 1
 	case err != nil:
 		fmt.Fprintln(stderr, "gray:", err)
