@@ -35,14 +35,14 @@ type runner interface {
 }
 
 // newContenders makes those that are asked for.
-func newContenders(ctx context.Context, only []string, net *network, dir string) ([]contender, error) {
-	var contenders []contender
+func newContenders(
+	ctx context.Context, only []string, net *network, dir string,
+) (contenders []contender, err error) {
 	for _, name := range contenderNames {
 		if !slices.Contains(only, name) {
 			continue
 		}
 		var c contender
-		var err error
 		if name == nameGrepd {
 			c, err = buildGrepd(ctx, net, dir)
 		} else {

@@ -93,7 +93,8 @@ func (n *network) plug(ctx context.Context, member int) error {
 		return err
 	}
 	return doAll(ctx,
-		words("ip", "-n", n.hub(), "link", "add", port, "type", "veth", "peer", "name", "eth0", "netns", space),
+		words("ip", "-n", n.hub(), "link", "add", port, "type", "veth",
+			"peer", "name", "eth0", "netns", space),
 		words("ip", "-n", n.hub(), "link", "set", port, "master", "br0", "up"),
 		words("ip", "-n", space, "addr", "add", addrOf(member).String()+"/24", "dev", "eth0"),
 		words("ip", "-n", space, "link", "set", "lo", "up"),
@@ -151,13 +152,15 @@ func (n *network) lossRule(space string, percent int, matches ...string) []strin
 	rule := words("ip", "netns", "exec", space, "iptables", "-w", "-A", "INPUT", "!", "-i", "lo")
 	rule = append(rule, matches...)
 	probability := strconv.FormatFloat(float64(percent)/100, 'f', 2, 64)
-	return append(rule, "-m", "statistic", "--mode", "random", "--probability", probability, "-j", "DROP")
+	return append(rule, "-m", "statistic", "--mode", "random",
+		"--probability", probability, "-j", "DROP")
 }
 
 // makeWell ends all loss.
 func (n *network) makeWell(ctx context.Context) error {
 	for member := 1; member <= groupSize; member++ {
-		if err := do(ctx, "ip", "netns", "exec", n.space(member), "iptables", "-w", "-F", "INPUT"); err != nil {
+		flush := words("ip", "netns", "exec", n.space(member), "iptables", "-w", "-F", "INPUT")
+		if err := do(ctx, flush...); err != nil {
 			return err
 		}
 	}

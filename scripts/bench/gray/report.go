@@ -45,19 +45,21 @@ missing: entries of living members that were missing in their %d lists at the en
 		grayMember, r.options.span, crashBeforeEnd, r.options.seed, groupSize-1)
 }
 
-// add takes in the tallies of a cell, and says how long they took to come.
+// add takes in the tallies of a cell, and says at once what is in them, and the load.
 func (r *report) add(w io.Writer, c cell, tallies []tally) {
 	for i, t := range tallies {
 		name := r.contenders[i].name()
 		r.rows = append(r.rows, row{c, name, t})
-		fmt.Fprintf(w, "%v %s: %d verdicts, crash first %s, all %s\n", c, name, t.verdicts, first(t.crash), all(t.crash))
+		fmt.Fprintf(w, "%v %s: %d verdicts, crash first %s, all %s\n",
+			c, name, t.verdicts, first(t.crash), all(t.crash))
 	}
 	fmt.Fprintf(w, "%v: load average %s\n", c, loadAverage())
 }
 
 func (r *report) printTable(w io.Writer) {
 	t := tabwriter.NewWriter(w, 0, 0, 2, ' ', tabwriter.AlignRight)
-	fmt.Fprintln(t, "\ngray\t\tverdicts\tan hour\tspread\trenewed\tgray failed\tgray renewed\tnotified\tcrash first\tcrash all\tmissing\t")
+	fmt.Fprintln(t, "\ngray\t\tverdicts\tan hour\tspread\trenewed\tgray failed\tgray renewed\t"+
+		"notified\tcrash first\tcrash all\tmissing\t")
 	for _, row := range r.rows {
 		c := row.tally
 		runs := "-"

@@ -36,7 +36,9 @@ type tally struct {
 
 // count sums up the events of a contender's members, which are in the order of their times.
 func count(events []event, t timeline) tally {
-	result := tally{span: t.span(), crash: outcome(events, t), missing: missingEntries(events, t.victim)}
+	result := tally{
+		span: t.span(), crash: outcome(events, t), missing: missingEntries(events, t.victim),
+	}
 	for _, v := range verdicts(events, t) {
 		switch {
 		case v.about == grayMember:
