@@ -78,12 +78,12 @@ func run(args []string, stdin io.Reader, stdout, stderr io.Writer) int {
 	defer stop()
 	err = measure(ctx, o, stdout)
 	switch {
-	case errors.Is(err, errUnable):
-		fmt.Fprintln(stderr, "gray:", err)
-		return 2
 	case ctx.Err() != nil:
 		fmt.Fprintln(stderr, "gray: interrupted:", err)
 		return 1
+	case errors.Is(err, errUnable):
+		fmt.Fprintln(stderr, "gray:", err)
+		return 2
 	case err != nil:
 		fmt.Fprintln(stderr, "gray:", err)
 		return 1

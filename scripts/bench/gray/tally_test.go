@@ -88,7 +88,8 @@ func TestCountSumsUpACell(t *testing.T) {
 	)
 	for list := 1; list < grayMember; list++ {
 		if list != 3 && list != 7 { // 7 never hears of the crash
-			events = append(events, at(101+float64(list)/10, list, lost, 3, ":1"))
+			after := 101 + float64(list)/10
+			events = append(events, at(after, list, lost, 3, ":1"))
 		}
 	}
 	got := count(events, lines)
