@@ -16,6 +16,25 @@ cd "$(dirname "$0")/.."
 # shellcheck source=scripts/machine.sh
 source scripts/machine.sh
 
+# run COMMAND... runs a command. Who ends this script meanwhile ends the command first, which
+# may have something to put away. set -m keeps Ctrl-C from what the command has started.
+run() {
+  local child status=0 signalled=0
+  set -m
+  "$@" &
+  child=$!
+  # shellcheck disable=SC2064 # the child as it is now
+  trap "signalled=1; kill -INT $child 2>/dev/null || true" INT TERM HUP
+  wait "$child" || status=$?
+  while kill -0 "$child" 2>/dev/null; do # the wait was cut short by a signal
+    status=0
+    wait "$child" || status=$?
+  done
+  trap - INT TERM HUP
+  if ((signalled && !status)); then status=1; fi
+  return "$status"
+}
+
 name=${1:-}
 if [[ -z $name || ! -f scripts/bench/$name/main.go ]]; then
   echo "usage: scripts/bench.sh membership|scale|search|gray [FLAG...]" >&2
@@ -25,23 +44,13 @@ shift
 
 bin=$(mktemp -d)
 trap 'rm -rf "$bin"' EXIT
-go build -C scripts/bench -o "$bin/$name" "./$name"
+run go build -C scripts/bench -o "$bin/$name" "./$name"
 
 echo "scripts/bench.sh $name $*"
 describe_machine
 echo
-# Who ends this script ends the benchmark, which may have something to put away first. set -m
-# keeps Ctrl-C from what the benchmark itself has started.
-set -m
-"$bin/$name" "$@" &
-bench=$!
-trap 'kill -INT "$bench" 2>/dev/null || true' INT TERM HUP
 status=0
-wait "$bench" || status=$?
-while kill -0 "$bench" 2>/dev/null; do # the wait was cut short by a signal
-  status=0
-  wait "$bench" || status=$?
-done
+run "$bin/$name" "$@" || status=$?
 echo
 describe_load 'at the end'
 exit "$status"

@@ -76,7 +76,9 @@ func run(args []string, stdin io.Reader, stdout, stderr io.Writer) int {
 	ctx, stop := signal.NotifyContext(context.Background(),
 		os.Interrupt, syscall.SIGTERM, syscall.SIGHUP, syscall.SIGPIPE)
 	defer stop()
-	err = measure(ctx, o, stdout)
+	if err = measure(ctx, o, stdout); err == nil {
+		err = ctx.Err() // the last of the report may have found no reader
+	}
 	switch {
 	case ctx.Err() != nil:
 		fmt.Fprintln(stderr, "gray: interrupted:", err)
