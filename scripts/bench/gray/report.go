@@ -38,7 +38,7 @@ renewed: rejoins (grepd) or refutations of suspicion or death (the others) of he
 gray: times that the gray member was declared failed, and its own rejoins or refutations
 notified: runs of grepd's notify command in the group, about whomever
 crash: seconds until the killed member was missing in the first list of a healthy member, and
-  in all of them
+  in all of them; a false verdict that was under way shortens the first
 missing: entries of living members that were missing in their %d lists at the end
 
 `, strings.Join(r.options.only, ", "), groupSize, versionOf("memberlist"), versionOf("serf"),
