@@ -7,6 +7,7 @@ go 1.26.0
 require (
 	github.com/aksinghdce/cluster-membership-service v0.0.0
 	github.com/hashicorp/memberlist v0.7.0
+	github.com/hashicorp/serf v0.11.0
 	golang.org/x/sync v0.24.0
 	golang.org/x/sys v0.49.0
 )
