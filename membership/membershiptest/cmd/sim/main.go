@@ -93,8 +93,10 @@ const usage = `usage: sim.sh [-seed S] [-trials T] [-n N|MIN-MAX] [-crashes K] [
 The first form runs trials in which members crash, and checks that each crash is in some
 list within 2 s and in all within 6 s, and that nobody else is declared failed. What no
 flag fixes, each trial draws from its seed. The second form runs clusters in which nobody
-crashes, and prints how many members are declared failed at which loss. The last form runs
-the core over what grepd record has written of a live member, prints what the core does, and
+crashes, and prints how many members are declared failed at which loss. In the third form one
+member is gray: its own links lose packets, those that come in, those that go out, or both.
+It prints how many healthy members are declared failed in an hour of such a cluster; with
+-trials, members crash meanwhile, and the bounds are checked. The last form runs the core over what grepd record has written of a live member, prints what the core does, and
 compares that with what the member did. Exit status 1: it is something else; 2: the file is
 damaged, breaks off, or is none.
 
