@@ -183,3 +183,19 @@ func (n *Node) forgetGray() {
 		n.followList()
 	}
 }
+
+// Gray reports whether this node hears so little that it must not be relied on, and how many
+// of the questions that say so were answered.
+func (n *Node) Gray() (is bool, answers, questions int) {
+	s := n.howItHears()
+	return n.gray.is, s.answered, s.asked
+}
+
+// GrayMembers are the other members that have told this node lately that they are gray. Those
+// that a gray member watches know of it first, and not everybody does.
+func (n *Node) GrayMembers() (addrs []netip.AddrPort) {
+	for _, o := range n.gray.others {
+		addrs = append(addrs, o.addr)
+	}
+	return addrs
+}
