@@ -113,6 +113,8 @@ const (
 	// detectMargin is what is left of DetectWithin for the base delay of a link and the
 	// lateness of a monitor.
 	detectMargin = 150 * time.Millisecond
+	// calledLate is what a monitor keeps of that for its own lateness, and for drift, when it uses the rest.
+	calledLate = 30 * time.Millisecond
 	// doubtWindow is how long before the deadline the next heartbeat would be due: time
 	// for half a dozen rounds of probes.
 	doubtWindow = 650 * time.Millisecond
