@@ -46,7 +46,7 @@ func (a *admin) Members(context.Context, *greppb.MembersRequest) (*greppb.Member
 	list := a.daemon.membership.Roster().List()
 	reply := &greppb.MembersReply{
 		Version: list.Version, Digest: list.Digest, Self: list.Self,
-		Live: true, Stale: !list.StaleSince.IsZero(),
+		Live: true, Stale: !list.StaleSince.IsZero(), Phase: phaseOf(list),
 	}
 	for _, m := range list.Members {
 		reply.Members = append(reply.Members, greppb.Member{

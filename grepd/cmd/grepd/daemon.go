@@ -23,6 +23,7 @@ import (
 	"github.com/aksinghdce/cluster-membership-service/grepd/internal/search"
 	"github.com/aksinghdce/cluster-membership-service/grepd/internal/server"
 	"github.com/aksinghdce/cluster-membership-service/shared/eventlog"
+	"github.com/aksinghdce/cluster-membership-service/shared/proto/greppb"
 	"github.com/aksinghdce/cluster-membership-service/shared/proto/pluginpb"
 )
 
@@ -342,7 +343,7 @@ var fanoutStates = map[pluginpb.State]fanout.State{
 
 func (l liveMembers) Targets() fanout.Targets {
 	list := l.roster.List()
-	t := fanout.Targets{Self: l.self, Live: true, Members: make([]fanout.Member, len(list.Members))}
+	t := fanout.Targets{Self: l.self, Live: true, Phase: phaseOf(list), Members: make([]fanout.Member, len(list.Members))}
 	if !list.StaleSince.IsZero() {
 		t.Stale, t.StaleFor = true, time.Since(list.StaleSince)
 	}
@@ -350,6 +351,16 @@ func (l liveMembers) Targets() fanout.Targets {
 		t.Members[i] = fanout.Member{Addr: m.Addr, State: fanoutStates[m.State], Incarnation: m.Incarnation}
 	}
 	return t
+}
+
+func phaseOf(list *pluginhost.List) greppb.Phase {
+	switch {
+	case list.Joined:
+		return greppb.Phase_MEMBER
+	case list.Left:
+		return greppb.Phase_LEFT
+	}
+	return greppb.Phase_JOINING
 }
 
 func (l liveMembers) Changed() <-chan struct{} { return l.roster.Changed() }
