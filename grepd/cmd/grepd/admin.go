@@ -77,7 +77,9 @@ func (a *admin) Status(ctx context.Context, _ *greppb.StatusRequest) (*greppb.St
 		Id: d.self.String(), Version: version(), StartedUnixNanos: d.started.UnixNano(),
 		Membership: "off", Mounts: d.mounts.Pairs(), Pid: int64(os.Getpid()),
 		Upgrades: uint32(d.succession.upgrades()), SinceUnixNanos: d.succession.since.UnixNano(),
+		Warnings: d.mounts.Troubles(),
 	}
+	reply.Counters = append(reply.Counters, greppb.Counter{Name: "grepd_log_lines_dropped", Value: d.log.Dropped()})
 	if d.membership == nil {
 		return reply, nil
 	}

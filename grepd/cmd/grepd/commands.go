@@ -269,6 +269,7 @@ type statusJSON struct {
 	Phase      string            `json:"phase,omitempty"`
 	Leader     string            `json:"leader,omitempty"`
 	Detail     string            `json:"detail,omitempty"`
+	Warnings   []string          `json:"warnings,omitempty"`
 	Counters   map[string]uint64 `json:"counters,omitempty"`
 	Plugins    []pluginJSON      `json:"plugins"`
 }
@@ -286,7 +287,7 @@ func askStatus(c *cli.Context) (*statusJSON, error) {
 	s := &statusJSON{
 		ID: reply.Id, Version: reply.Version, Started: formatNanos(reply.StartedUnixNanos), Mounts: reply.Mounts,
 		PID: reply.Pid, Upgrades: reply.Upgrades, Since: formatNanos(reply.SinceUnixNanos),
-		Membership: reply.Membership, Phase: reply.Phase, Leader: reply.Leader, Detail: reply.Detail,
+		Membership: reply.Membership, Phase: reply.Phase, Leader: reply.Leader, Detail: reply.Detail, Warnings: reply.Warnings,
 		Counters: make(map[string]uint64), Plugins: []pluginJSON{},
 	}
 	for _, counter := range reply.Counters {
@@ -338,6 +339,9 @@ func printStatus(w io.Writer, s *statusJSON) error {
 	line("phase", s.Phase)
 	line("leader", s.Leader)
 	line("detail", s.Detail)
+	for _, warning := range s.Warnings {
+		line("warning", warning)
+	}
 	for _, name := range slices.Sorted(maps.Keys(s.Counters)) {
 		line(name, fmt.Sprint(s.Counters[name]))
 	}

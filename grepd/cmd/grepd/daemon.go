@@ -35,12 +35,15 @@ const (
 	stateName = ".members"
 	// stopTimeout is how long queries under way may go on when the daemon is stopped.
 	stopTimeout = 3 * time.Second
+	// checkEvery is how often the daemon looks whether its directories are still there.
+	checkEvery = 2 * time.Second
 )
 
 // daemon is a running grepd.
 type daemon struct {
 	options    *options
 	started    time.Time
+	stderr     io.Writer
 	log        *eventlog.Log
 	mounts     *search.Mounts
 	listener   *net.TCPListener
@@ -69,12 +72,13 @@ func serve(ctx context.Context, o *options, stderr io.Writer) error {
 	if err != nil {
 		return err
 	}
-	d := &daemon{options: o, started: time.Now()}
+	d := &daemon{options: o, started: time.Now(), stderr: stderr}
 	d.succession = newSuccession(d, heir)
 	defer d.close()
 	if err := d.begin(ctx); err != nil {
 		return err
 	}
+	d.watchDirectories()
 	served := make(chan error, 1)
 	go func() { served <- d.server.Serve(d.listener) }()
 	d.succession.announce()
@@ -190,6 +194,37 @@ func (d *daemon) openMounts() (err error) {
 	}
 	d.undo(func() { d.mounts.Close() })
 	return nil
+}
+
+// watchDirectories looks now and then whether the directories of the mounts and of the log are still there. Searches do so
+// themselves, but a machine that nobody asks should say what is wrong too.
+func (d *daemon) watchDirectories() {
+	d.mounts.OnChange(d.tellMount)
+	stop, ticker := make(chan struct{}), time.NewTicker(checkEvery)
+	go func() {
+		defer ticker.Stop()
+		for {
+			select {
+			case <-ticker.C:
+				d.log.Check(d.self.String())
+				d.mounts.Check()
+			case <-stop:
+				return
+			}
+		}
+	}()
+	d.undo(func() { close(stop) }) // it is not waited for: a disk may hang
+}
+
+// tellMount says what has become of a mount.
+func (d *daemon) tellMount(c search.MountChange) {
+	level, detail := slog.LevelWarn, "cannot be searched: "+c.Trouble
+	if c.Trouble == "" {
+		level, detail = slog.LevelInfo, fmt.Sprintf("%s was replaced, and is searched again", c.Dir)
+	}
+	d.log.Write(level, eventlog.Mount, d.self.String(), "",
+		slog.String(eventlog.KeyMount, c.Name), slog.String(eventlog.KeyDetail, detail))
+	fmt.Fprintf(d.stderr, "grepd: mount %q: %s\n", c.Name, detail)
 }
 
 func (d *daemon) bind(addr netip.AddrPort) (err error) {
