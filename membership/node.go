@@ -469,9 +469,10 @@ func (n *Node) acceptable(e Entry) bool {
 // one to come back with.
 const incarnationAhead = 100 * 365 * 24 * time.Hour
 
+// plausible rejects in particular addresses that nobody can reach. A loopback address of another machine would be each
+// member's own: they would all speak to themselves in its place.
 func (n *Node) plausible(e Entry) bool {
-	ip := e.Addr.Addr()
-	reachable := ip.IsValid() && !ip.IsUnspecified() && !ip.IsMulticast() && e.Addr.Port() != 0
+	reachable := unreachable(e.Addr) == "" && (!e.Addr.Addr().IsLoopback() || n.self.Addr.Addr().IsLoopback())
 	highest := uint64(max(0, n.now.Wall.UnixNano())) + uint64(incarnationAhead)
 	return reachable && e.Incarnation <= highest && e.State <= Left
 }

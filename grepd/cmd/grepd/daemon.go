@@ -264,20 +264,30 @@ func (d *daemon) advertise(ctx context.Context) (err error) {
 	given := d.options.advertise
 	switch {
 	case given != "":
-		if d.self, err = resolveOne(ctx, given); err != nil {
+		addrs, err := resolve(ctx, given)
+		if err != nil {
 			return fmt.Errorf("--%s %w", flagAdvertise, err)
 		}
-		if d.self.Port() == 0 || d.self.Addr().IsUnspecified() {
-			return fmt.Errorf("--%s %q is no address that others can reach", flagAdvertise, given)
+		if d.self, err = chooseReachable(addrs, d.aloneOnMachine(ctx)); err != nil {
+			return fmt.Errorf("--%s %q is no address that others can reach: %w; name an address of this machine that the other machines use, as 10.0.0.1:7117",
+				flagAdvertise, given, err)
 		}
 	case !bound.Addr().IsUnspecified():
-		d.self = bound
+		if d.self, err = chooseReachable([]netip.AddrPort{bound}, d.aloneOnMachine(ctx)); err != nil {
+			return fmt.Errorf("--%s is no address that others can reach: %w; listen on one that the other machines use, or say with --%s under which they reach this one",
+				flagListen, err, flagAdvertise)
+		}
 	case d.options.membership || d.options.nodes != "":
 		return fmt.Errorf("--%s %v is every address of this machine; say with --%s which one others know it by", flagListen, bound, flagAdvertise)
 	default: // nobody else knows it
 		d.self = netip.AddrPortFrom(netip.AddrFrom4([4]byte{127, 0, 0, 1}), bound.Port())
 	}
 	return nil
+}
+
+// aloneOnMachine reports whether loopback addresses will do: there are no other machines, as far as it is known.
+func (d *daemon) aloneOnMachine(ctx context.Context) bool {
+	return !d.options.membership || onThisMachine(ctx, d.options.gateways)
 }
 
 // openMembers makes the list of those who can be asked.
