@@ -1,6 +1,7 @@
 package udp
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"math/rand/v2"
@@ -8,6 +9,7 @@ import (
 	"net/netip"
 	"os"
 	"slices"
+	"strings"
 	"syscall"
 	"time"
 
@@ -30,6 +32,7 @@ type loop struct {
 	counts   counts
 	looking  string // what it does to join, until it has tried for a while
 	waiting  string // why it cannot
+	nameless string // which gateways' names stand for nothing, as it was said last
 	stopping bool
 	tape     *tape     // of the recording under way; nil: there is none
 	source   *rand.PCG // of the node's random numbers; nil before the first recording
@@ -214,10 +217,31 @@ func (l *loop) act(ready membership.Ready) {
 
 func (l *loop) note(e membership.Event) {
 	switch {
+	case e.Kind == membership.EventGateways:
+		l.looking, l.waiting = "looking for a group: "+e.Detail, ""
 	case e.Kind == membership.EventWaiting:
 		l.waiting = e.Detail
 	case l.node.Phase() == membership.InGroup:
 		l.waiting = ""
+	}
+}
+
+// setGateways tells the node where the gateways are, and once what is wrong with their names.
+func (l *loop) setGateways(addrs []netip.AddrPort, err error) {
+	if len(addrs) > 0 {
+		if refused := l.node.SetGateways(l.clock.now(), addrs); err == nil {
+			err = refused
+		}
+	}
+	said := l.nameless
+	l.nameless = ""
+	if err != nil {
+		l.nameless = err.Error()
+	}
+	if l.nameless != "" && said == "" {
+		l.observer.Event(l.node.Self(), membership.Event{
+			Kind: membership.EventGateways, Detail: "they keep their addresses: " + l.nameless,
+		})
 	}
 }
 
@@ -259,10 +283,15 @@ func looking(cfg membership.Config) string {
 
 // detail says what keeps the node from being in a group.
 func (l *loop) detail() string {
-	if l.waiting == "" && l.node.Phase() == membership.Joining {
-		return l.looking
+	if l.node.Phase() != membership.Joining {
+		return l.waiting
 	}
-	return l.waiting
+	return joined("; ", cmp.Or(l.waiting, l.looking), l.nameless)
+}
+
+// joined puts texts that are not empty behind each other.
+func joined(between string, texts ...string) string {
+	return strings.Join(slices.DeleteFunc(texts, func(text string) bool { return text == "" }), between)
 }
 
 func (l *loop) status() Status {

@@ -60,6 +60,7 @@ func (s *service) Start(ctx context.Context, request *pluginpb.StartRequest) (st
 	driver, err := udp.Start(udp.Config{
 		Node: node, Conn: s.conn, Snapshot: request.Snapshot, Crashed: request.Crashed,
 		StateFile: request.Config.StateFile, Observer: recorder.New(log, board.post),
+		Resolve: newNames(&request.Config, node.Addr).resolver(),
 	})
 	if err != nil {
 		log.Close()

@@ -67,6 +67,7 @@ const (
 	Rejoin     Event = "REJOIN"     // this node goes on under a new incarnation
 	Gateway    Event = "GATEWAY"    // peer leads the gateways now
 	Waiting    Event = "WAITING"    // this node cannot join yet
+	Gateways   Event = "GATEWAYS"   // the gateways' names stand for other addresses now, or for none
 	Plugin     Event = "PLUGIN"     // a plugin was started, reloaded, ended
 	Membership Event = "MEMBERSHIP" // the mode of the membership service changed
 	Notify     Event = "NOTIFY"     // a notification was sent, or not

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"net"
 	"net/netip"
 	"slices"
@@ -65,10 +66,18 @@ func resolveOne(ctx context.Context, hostPort string) (netip.AddrPort, error) {
 
 // resolveGateways returns all addresses of all gateways that a node with the address self
 // can send to.
-func resolveGateways(ctx context.Context, gateways []string, self netip.AddrPort) ([]string, error) {
+//
+// A name that cannot be looked up is left to the membership service, which tries again, if there are other gateways to ask.
+func resolveGateways(ctx context.Context, gateways []string, self netip.AddrPort, stderr io.Writer) ([]string, error) {
 	var out []string
+	var unknown []error
 	for _, gateway := range gateways {
 		addrs, err := resolve(ctx, gateway)
+		var lookup *net.DNSError
+		if errors.As(err, &lookup) {
+			unknown = append(unknown, fmt.Errorf("--%s %w", flagGateway, err))
+			continue
+		}
 		if err != nil {
 			return nil, fmt.Errorf("--%s %w", flagGateway, err)
 		}
@@ -82,6 +91,12 @@ func resolveGateways(ctx context.Context, gateways []string, self netip.AddrPort
 		if usable == 0 {
 			return nil, fmt.Errorf("--%s %q: no address that %v can send to among %v", flagGateway, gateway, self, addrs)
 		}
+	}
+	if len(out) == 0 {
+		return nil, errors.Join(unknown...)
+	}
+	for _, err := range unknown {
+		fmt.Fprintf(stderr, "grepd: %v; it is looked up again and again\n", err)
 	}
 	return out, nil
 }

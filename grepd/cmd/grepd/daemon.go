@@ -307,14 +307,14 @@ func (d *daemon) openMembers(ctx context.Context) error {
 }
 
 func (d *daemon) startMembership(ctx context.Context) error {
-	gateways, err := resolveGateways(ctx, d.options.gateways, d.self)
+	gateways, err := resolveGateways(ctx, d.options.gateways, d.self, d.stderr)
 	if err != nil {
 		return err
 	}
 	cfg := pluginhost.MembershipConfig{
 		Dir: d.options.pluginDir, Socket: d.socket,
 		Start: pluginpb.Config{
-			Advertise: d.self.String(), Gateways: gateways,
+			Advertise: d.self.String(), Gateways: gateways, GatewayNames: d.options.gateways,
 			LogDir: d.options.logDir, StateFile: filepath.Join(d.options.logDir, stateName),
 			MaxFailures:       uint32(d.options.maxFailures),
 			DetectWithinNanos: int64(d.options.detect),
