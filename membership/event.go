@@ -20,6 +20,7 @@ const (
 	EventWaiting                   // this node cannot join: Detail says why
 	EventGray                      // this node, Peer, hears too little to judge; or well again: Detail says which
 	EventGateways                  // the gateways have other addresses now: Detail names them
+	EventConflict                  // another machine speaks under this address as Peer: Detail says so
 )
 
 var eventNames = [...]string{
@@ -27,6 +28,7 @@ var eventNames = [...]string{
 	EventTrust: "TRUST", EventRejoin: "REJOIN", EventGateway: "GATEWAY", EventWaiting: "WAITING",
 	EventGray:     "GRAY",
 	EventGateways: "GATEWAYS",
+	EventConflict: "CONFLICT",
 }
 
 func (k EventKind) String() string {
@@ -70,7 +72,7 @@ type Event struct {
 	Probes, Answers, Questions int
 	// Previous is the identity given up: EventRejoin.
 	Previous ID
-	// Detail is for people: EventWaiting, EventGateways, EventRejoin, EventGray.
+	// Detail is for people: EventWaiting, EventGateways, EventRejoin, EventGray, EventConflict.
 	Detail string
 }
 

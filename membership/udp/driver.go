@@ -73,6 +73,7 @@ type Status struct {
 	Phase    membership.Phase
 	Leader   netip.AddrPort
 	Waiting  string // what a node that joins is doing, or why it cannot; empty in a group
+	Conflict string // says that another machine has this one's address; empty: none was heard of lately
 	Alive    int
 	Counters []Counter // in a fixed order
 }

@@ -32,10 +32,13 @@ type loop struct {
 	counts   counts
 	looking  string // what it does to join, until it has tried for a while
 	waiting  string // why it cannot
-	nameless string // which gateways' names stand for nothing, as it was said last
-	stopping bool
-	tape     *tape     // of the recording under way; nil: there is none
-	source   *rand.PCG // of the node's random numbers; nil before the first recording
+	conflict string // with which other machine this one has its address in common
+	// conflictAt is the Mono at which that was last found.
+	conflictAt time.Duration
+	nameless   string // which gateways' names stand for nothing, as it was said last
+	stopping   bool
+	tape       *tape     // of the recording under way; nil: there is none
+	source     *rand.PCG // of the node's random numbers; nil before the first recording
 
 	in      []byte
 	out     []byte
@@ -217,6 +220,8 @@ func (l *loop) act(ready membership.Ready) {
 
 func (l *loop) note(e membership.Event) {
 	switch {
+	case e.Kind == membership.EventConflict:
+		l.conflict, l.conflictAt = e.Detail, l.clock.now().Mono
 	case e.Kind == membership.EventGateways:
 		l.looking, l.waiting = "looking for a group: "+e.Detail, ""
 	case e.Kind == membership.EventWaiting:
@@ -294,10 +299,17 @@ func joined(between string, texts ...string) string {
 	return strings.Join(slices.DeleteFunc(texts, func(text string) bool { return text == "" }), between)
 }
 
+// conflictFor is how long a conflict about the address is shown after it was found last.
+const conflictFor = 5 * time.Minute
+
 func (l *loop) status() Status {
 	c := &l.counts
+	if l.conflict != "" && l.clock.now().Mono-l.conflictAt > conflictFor {
+		l.conflict = ""
+	}
 	return Status{
-		Self: l.node.Self(), Phase: l.node.Phase(), Leader: l.node.Leader(),
+		Conflict: l.conflict,
+		Self:     l.node.Self(), Phase: l.node.Phase(), Leader: l.node.Leader(),
 		Waiting: l.detail(), Alive: l.node.Alive(),
 		Counters: []Counter{
 			{"packets_sent", c.packetsSent}, {"packets_received", c.packetsReceived},

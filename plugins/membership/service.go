@@ -159,6 +159,9 @@ func (s *service) Status(ctx context.Context) (*pluginpb.StatusReply, error) {
 	reply := &pluginpb.StatusReply{
 		Id: status.Self.String(), Phase: status.Phase.String(), Detail: status.Waiting,
 	}
+	if status.Conflict != "" {
+		reply.Warnings = append(reply.Warnings, status.Conflict)
+	}
 	if status.Leader.IsValid() {
 		reply.Leader = status.Leader.String()
 	}

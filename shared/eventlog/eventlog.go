@@ -67,6 +67,7 @@ const (
 	Rejoin     Event = "REJOIN"     // this node goes on under a new incarnation
 	Gateway    Event = "GATEWAY"    // peer leads the gateways now
 	Waiting    Event = "WAITING"    // this node cannot join yet
+	Conflict   Event = "CONFLICT"   // another machine has this node's address too, as peer
 	Gateways   Event = "GATEWAYS"   // the gateways' names stand for other addresses now, or for none
 	Plugin     Event = "PLUGIN"     // a plugin was started, reloaded, ended
 	Membership Event = "MEMBERSHIP" // the mode of the membership service changed

@@ -99,6 +99,7 @@ func (a *admin) Status(ctx context.Context, _ *greppb.StatusRequest) (*greppb.St
 		reply.Id = plugin.Id
 	}
 	reply.Phase, reply.Leader, reply.Detail = plugin.Phase, plugin.Leader, plugin.Detail
+	reply.Warnings = append(reply.Warnings, plugin.Warnings...)
 	for _, c := range plugin.Counters {
 		reply.Counters = append(reply.Counters, greppb.Counter{Name: c.Name, Value: c.Value})
 	}

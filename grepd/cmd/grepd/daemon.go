@@ -78,7 +78,7 @@ func serve(ctx context.Context, o *options, stderr io.Writer) error {
 	if err := d.begin(ctx); err != nil {
 		return err
 	}
-	d.watchDirectories()
+	d.watch()
 	served := make(chan error, 1)
 	go func() { served <- d.server.Serve(d.listener) }()
 	d.succession.announce()
@@ -196,24 +196,48 @@ func (d *daemon) openMounts() (err error) {
 	return nil
 }
 
-// watchDirectories looks now and then whether the directories of the mounts and of the log are still there. Searches do so
-// themselves, but a machine that nobody asks should say what is wrong too.
-func (d *daemon) watchDirectories() {
+// watch looks now and then whether the directories of the mounts and of the log are still there, and what the membership
+// service warns of. Searches look at the mounts themselves, but a machine that nobody asks should say what is wrong too.
+func (d *daemon) watch() {
 	d.mounts.OnChange(d.tellMount)
 	stop, ticker := make(chan struct{}), time.NewTicker(checkEvery)
 	go func() {
 		defer ticker.Stop()
+		warned := make(map[string]bool)
 		for {
 			select {
 			case <-ticker.C:
 				d.log.Check(d.self.String())
 				d.mounts.Check()
+				d.tellWarnings(warned)
 			case <-stop:
 				return
 			}
 		}
 	}()
 	d.undo(func() { close(stop) }) // it is not waited for: a disk may hang
+}
+
+// tellWarnings says on standard error, once, what the membership service warns of.
+func (d *daemon) tellWarnings(warned map[string]bool) {
+	if d.membership == nil {
+		return
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), statusTimeout)
+	defer cancel()
+	status, err := d.membership.Status(ctx)
+	if err != nil {
+		return // which the supervision of the plugin sees to
+	}
+	for _, warning := range status.Warnings {
+		if !warned[warning] {
+			fmt.Fprintf(d.stderr, "grepd: %s\n", warning)
+		}
+	}
+	clear(warned)
+	for _, warning := range status.Warnings {
+		warned[warning] = true
+	}
 }
 
 // tellMount says what has become of a mount.

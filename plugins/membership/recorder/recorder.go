@@ -96,6 +96,7 @@ var eventLines = map[membership.EventKind]struct {
 	membership.EventGateway:  {eventlog.Gateway, slog.LevelInfo},
 	membership.EventWaiting:  {eventlog.Waiting, slog.LevelWarn},
 	membership.EventGateways: {eventlog.Gateways, slog.LevelWarn},
+	membership.EventConflict: {eventlog.Conflict, slog.LevelError},
 }
 
 // Event writes the line of an event.
