@@ -55,6 +55,14 @@ func (n *Node) SetGateways(now Now, gateways []netip.AddrPort) error {
 	return nil
 }
 
+// CheckGateways says why SetGateways would refuse them.
+func (n *Node) CheckGateways(gateways []netip.AddrPort) error {
+	cfg := n.cfg
+	cfg.Gateways = gateways
+	_, err := cfg.withDefaults()
+	return err
+}
+
 // askAnew has a node that joins begin to ask afresh, unless it is being admitted.
 func (n *Node) askAnew() {
 	j := &n.joiner

@@ -234,9 +234,8 @@ func (l *loop) note(e membership.Event) {
 // setGateways tells the node where the gateways are, and once what is wrong with their names.
 func (l *loop) setGateways(addrs []netip.AddrPort, err error) {
 	if len(addrs) > 0 {
-		if refused := l.node.SetGateways(l.clock.now(), addrs); err == nil {
-			err = refused
-		}
+		l.give(recording.Input{Kind: recording.Gateways, Gateways: addrs})
+		err = cmp.Or(err, l.node.CheckGateways(addrs))
 	}
 	said := l.nameless
 	l.nameless = ""
