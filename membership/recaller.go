@@ -136,6 +136,7 @@ func (n *Node) hearAboutSelf(e Entry) {
 	if n.phase != InGroup || !void || !n.plausible(e) {
 		return
 	}
+	n.noticeTwin(e.Incarnation)
 	if r.above = max(r.above, e.Incarnation); r.above > n.self.Incarnation {
 		r.why = "another machine has this address, or an earlier life's clock was ahead"
 	} else {
