@@ -217,12 +217,8 @@ const (
 	recallEvery  = 1500 * time.Millisecond // at which each failed address is tried by one member
 	recallGap    = time.Second             // least time between two recalls to one address
 	rejoinJitter = 300 * time.Millisecond
-	// A rejoin within rejoinCalm of the last one waits twice as long as that, up to
-	// 2^rejoinStreakMax times rejoinJitter.
-	rejoinCalm      = 10 * time.Second
-	rejoinStreakMax = 7
-	keepFailed      = 24 * time.Hour
-	keepLeft        = time.Hour
+	keepFailed   = 24 * time.Hour
+	keepLeft     = time.Hour
 	// forgetAfter is how long a node may sleep before its list is worth nothing, and it
 	// joins like a newcomer.
 	forgetAfter = 10 * time.Minute

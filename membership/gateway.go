@@ -17,6 +17,7 @@ type gateway struct {
 	leader   netip.AddrPort
 	nextBeat time.Duration
 	beatSeq  uint64
+	admitted admissions
 }
 
 type gatewayPeer struct {
@@ -173,7 +174,14 @@ func (n *Node) stepJoin(from netip.AddrPort, m *Message) {
 		n.send(from, Message{Kind: Welcome, Seq: m.Seq, Verdict: Stale, Incarnation: known.Incarnation + 1})
 		return
 	}
+	if known == nil || known.Entry != entry {
+		if wait := n.gateway.admitted.wait(entry.Addr, n.now.Mono); wait > 0 {
+			n.send(from, Message{Kind: Welcome, Seq: m.Seq, Verdict: Damped, Wait: wait})
+			return
+		}
+	}
 	if n.change(entry, ViaSelf, Event{}) {
+		n.gateway.admitted.add(entry.Addr, n.now.Mono)
 		n.spread(entry)
 	}
 	if n.list.holds(entry) {
