@@ -27,7 +27,6 @@ type machine struct {
 	known   map[string][]*outcome
 	locals  map[key]*local
 	runs    int
-	cut     bool // some packets were not taken in every order
 }
 
 // outcome is what a node has come to within one instant.
@@ -151,7 +150,7 @@ func (m *machine) run(old *local, do func(w *local, now membership.Now) error) (
 	}
 	defer func() {
 		if problem := recover(); problem != nil {
-			o.broken = Violation{Rule: RulePanic, Detail: fmt.Sprintf("%v: %v\n%s", nameOf(w.host), problem, debug.Stack())}
+			o.broken = Violation{Rule: RulePanic, Detail: fmt.Sprintf("%v: %v", nameOf(w.host), problem), Stack: string(debug.Stack())}
 		}
 	}()
 	now := m.now(w.host)
@@ -269,9 +268,10 @@ type part struct {
 	order string
 }
 
-// orderMax is how many packets are taken in every order at the most. More do not come at one
-// instant but after a pause; the search then says that it was not exhaustive.
-const orderMax = 8
+// orderMax is how many packets that come at one instant are taken in every order. Where there
+// are more, as when somebody answers everything that has waited for the end of its pause, those of
+// one sender are taken in one order, and those of different senders in every order.
+const orderMax = 6
 
 // extend lets each part take one more packet: any of them, or the next.
 func (m *machine) extend(parts []part, batch []packet, all bool) []part {
@@ -279,7 +279,7 @@ func (m *machine) extend(parts []part, batch []packet, all bool) []part {
 	seen := map[string]bool{}
 	for _, p := range parts {
 		for i := range batch {
-			if p.taken&(1<<i) != 0 {
+			if p.taken&(1<<i) != 0 || len(batch) > orderMax && p.overtakes(batch, i) {
 				continue
 			}
 			next := part{outcome: p.outcome, taken: p.taken | 1<<i, order: p.order + string(digit(i))}
@@ -293,13 +293,22 @@ func (m *machine) extend(parts []part, batch []packet, all bool) []part {
 				seen[name] = true
 				longer = append(longer, next)
 			}
-			if !all || len(batch) > orderMax {
-				m.cut = m.cut || all
+			if !all {
 				break // the first that is left
 			}
 		}
 	}
 	return longer
+}
+
+// overtakes reports whether another packet of the sender of packet i comes before it.
+func (p *part) overtakes(batch []packet, i int) bool {
+	for j := range i {
+		if p.taken&(1<<j) == 0 && batch[j].from == batch[i].from {
+			return true
+		}
+	}
+	return false
 }
 
 // ownOrder is what the order of packets that were taken in their own is written like.

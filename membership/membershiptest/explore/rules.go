@@ -49,6 +49,7 @@ type Violation struct {
 	Detail string
 	At     time.Duration
 	Path   Path
+	Stack  string // of a panic
 }
 
 func (v Violation) String() string {
@@ -147,10 +148,14 @@ func (s *search) judge(d *draft, t step) {
 	for _, o := range d.did {
 		if o.broken.Rule != "" {
 			s.violate(d, t, o.broken.Rule, "%s", o.broken.Detail)
+			d.broken.Stack = o.broken.Stack
 			return
 		}
 		for _, id := range o.verdicts {
-			s.judgeVerdict(d, t, o, id)
+			s.judgeVerdict(d, t, id)
+		}
+		if o.local != nil {
+			s.judgeRows(d, t, o.local)
 		}
 	}
 	s.judgeChanges(d, t)
@@ -161,15 +166,19 @@ func (s *search) judge(d *draft, t step) {
 }
 
 // judgeVerdict looks whether somebody was declared failed who is up.
-func (s *search) judgeVerdict(d *draft, t step, o *outcome, id membership.ID) {
-	i := indexOf(id.Addr)
-	if i < 0 || i >= s.options.Members {
-		s.violate(d, t, RuleGhost, "%v is declared failed, who never was", id)
-		return
-	}
-	h := &d.hosts[i]
-	if h.inGroup() && h.local.self == id {
+func (s *search) judgeVerdict(d *draft, t step, id membership.ID) {
+	if i := indexOf(id.Addr); i >= 0 && d.hosts[i].inGroup() && d.hosts[i].local.self == id {
 		s.violate(d, t, RuleFalseFail, "%v is up and declared failed", id)
+	}
+}
+
+// judgeRows looks whether a list holds somebody who never was.
+func (s *search) judgeRows(d *draft, t step, l *local) {
+	for _, row := range l.rows {
+		i := indexOf(row.Addr)
+		if i < 0 || !slices.Contains(d.hosts[i].born, row.Incarnation) && !s.formedAs(row.ID) {
+			s.violate(d, t, RuleGhost, "%s lists %v, who never was", nameOf(l.host), row)
+		}
 	}
 }
 
@@ -260,11 +269,6 @@ func (s *search) judgeList(d *draft, t step, l *local) {
 			s.violate(d, t, RuleLists, "%s does not list %v, who is up", nameOf(l.host), h.local.self)
 		case !h.inGroup() && listed:
 			s.violate(d, t, RuleLists, "%s lists %v, who is not up", nameOf(l.host), row)
-		}
-	}
-	for _, row := range l.rows {
-		if i := indexOf(row.Addr); i < 0 || i >= s.options.Members {
-			s.violate(d, t, RuleGhost, "%s lists %v, who never was", nameOf(l.host), row)
 		}
 	}
 }

@@ -96,7 +96,7 @@ func Run(o Options) (Result, error) {
 		}
 	}
 	s.result.NodeSteps = s.machine.runs
-	s.result.Exhaustive = s.result.Exhaustive && !s.machine.cut && s.result.Violation == nil
+	s.result.Exhaustive = s.result.Exhaustive && s.result.Violation == nil
 	return s.result, nil
 }
 
@@ -194,12 +194,11 @@ func (s *search) boot(d *draft, i int, begin beginning) {
 func (s *search) formed(cfg membership.Config, now membership.Now) (*membership.Node, error) {
 	snapshot := membership.Snapshot{Phase: membership.InGroup, Epoch: now.Mono, Beat: now.Mono}
 	for i := range s.options.Members {
-		born := epoch.Add(time.Duration(s.boots[i]) * s.options.Quantum)
-		entry := membership.Entry{ID: membership.ID{Addr: addrOf(i), Incarnation: uint64(born.UnixNano())}}
+		entry := membership.Entry{ID: s.first(i)}
 		if entry.Addr == cfg.Addr {
 			snapshot.Self = entry.ID
 		}
-		snapshot.Rows = append(snapshot.Rows, membership.NewMember(entry, born))
+		snapshot.Rows = append(snapshot.Rows, membership.NewMember(entry, epoch))
 	}
 	slices.SortFunc(snapshot.Rows, func(a, b *membership.Member) int {
 		if a.Position() < b.Position() {
@@ -208,4 +207,16 @@ func (s *search) formed(cfg membership.Config, now membership.Now) (*membership.
 		return 1
 	})
 	return membership.RestoreNode(cfg, snapshot, false, now)
+}
+
+// first is the identity with which a host starts.
+func (s *search) first(i int) membership.ID {
+	born := epoch.Add(time.Duration(s.boots[i]) * s.options.Quantum)
+	return membership.ID{Addr: addrOf(i), Incarnation: uint64(born.UnixNano())}
+}
+
+// formedAs reports whether a group that is formed ready-made has this member, who may not have
+// started yet.
+func (s *search) formedAs(id membership.ID) bool {
+	return !s.options.Forming && id == s.first(indexOf(id.Addr))
 }

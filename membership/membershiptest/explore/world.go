@@ -22,6 +22,8 @@ type host struct {
 	local   *local // nil: down
 	resumes step   // it is paused until then; 0: it is not
 	lives   int8   // nodes that have run here
+	// born are the incarnations that this host has had, or tried to have.
+	born []uint64
 	// known are the members that the last node knew, once it is down.
 	known []netip.AddrPort
 }
@@ -42,6 +44,9 @@ func (w *world) key(n int) key {
 			text = append(text, h.local.key[:]...)
 		}
 		text = binary.AppendVarint(append(text, byte(h.lives)), int64(h.resumes))
+		for _, incarnation := range h.born {
+			text = binary.AppendUvarint(text, incarnation)
+		}
 		for _, k := range h.known {
 			text = append(text, byte(indexOf(k)))
 		}
@@ -165,6 +170,9 @@ func (d *draft) settle(i int, o *outcome) {
 		d.goDown(i)
 	} else {
 		h.local = o.local
+	}
+	if h.up() && !slices.Contains(h.born, h.local.self.Incarnation) {
+		h.born = append(slices.Clip(h.born), h.local.self.Incarnation)
 	}
 	d.add(o)
 }

@@ -119,7 +119,7 @@ func (f *exploreFlags) search(stdout, stderr io.Writer) error {
 		if _, err := explore.Replay(f.options, shortest.Path, stdout, true); err != nil {
 			return err
 		}
-		fmt.Fprintf(stdout, "%v\n    replay: scripts/sim.sh -explore%s -path %v\n", shortest, f.fixed(), shortest.Path)
+		fmt.Fprintf(stdout, "%s%v\n    replay: scripts/sim.sh -explore%s -path %v\n", shortest.Stack, shortest, f.fixed(), shortest.Path)
 	}
 	fmt.Fprintln(stdout, result)
 	if result.Violation != nil {
