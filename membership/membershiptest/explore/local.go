@@ -60,6 +60,7 @@ func (d *die) Uint64() uint64 {
 
 // copier copies nodes and writes them down.
 type copier struct {
+	shapes  *shapes
 	node    *shape
 	randAt  uintptr // where in a node its source of random numbers is
 	scratch []byte
@@ -69,7 +70,8 @@ func newCopier() *copier {
 	t := reflect.TypeFor[membership.Node]()
 	cfg, _ := t.FieldByName("cfg")
 	source, _ := cfg.Type.FieldByName("Rand")
-	return &copier{node: newShapes().of(t), randAt: cfg.Offset + source.Offset}
+	shapes := newShapes()
+	return &copier{shapes: shapes, node: shapes.of(t), randAt: cfg.Offset + source.Offset}
 }
 
 // clone returns a node in the same state that shares nothing with it but what is never

@@ -24,24 +24,34 @@ func Replay(o Options, p Path, transcript io.Writer, packets bool) (*Violation, 
 	if err != nil {
 		return nil, err
 	}
+	_, broken, err := s.walk(p, func(d *draft, t step, choices Path) {
+		if transcript != nil && t >= s.options.steps(s.options.begin()) {
+			s.transcribe(transcript, d, t, choices, packets)
+		}
+	})
+	return broken, err
+}
+
+// walk goes along a path to its end, or to where a rule breaks, and hands each draft to visit.
+func (s *search) walk(p Path, visit func(d *draft, t step, choices Path)) (*world, *Violation, error) {
 	w, before := &world{}, 0
 	for t := step(0); t <= s.options.end(); t = s.next(w, t) {
 		d, choices := s.follow(w, t, p[before:])
 		if d == nil {
-			return nil, fmt.Errorf("%w: nothing like %v can happen", ErrPath, p[before])
+			return nil, nil, fmt.Errorf("%w: nothing like %v can happen", ErrPath, p[before])
 		}
-		if transcript != nil && t >= s.options.steps(s.options.begin()) {
-			s.transcribe(transcript, d, t, p[before:before+choices], packets)
-		}
+		visit(d, t, p[before:before+choices])
 		if before += choices; d.broken.Rule != "" {
-			return &d.broken, nil
+			return nil, &d.broken, nil
 		}
-		w = &d.world
+		if w = &d.world; t == s.options.end() {
+			break
+		}
 	}
 	if before < len(p) {
-		return nil, fmt.Errorf("%w: nothing like %v can happen", ErrPath, p[before])
+		return nil, nil, fmt.Errorf("%w: nothing like %v can happen", ErrPath, p[before])
 	}
-	return nil, nil
+	return w, nil, nil
 }
 
 // follow returns the draft that makes those of the choices that are to be made at the instant

@@ -21,6 +21,9 @@ type Result struct {
 	Lasts time.Duration
 	// Widest is how many states there were at one instant.
 	Widest int
+	// Excused are the verdicts about members that are up of which nobody could know better; see
+	// RuleFalseFail.
+	Excused int
 	// Exhaustive is whether every way within the options was followed to its end.
 	Exhaustive bool
 	// Violation is the first rule that was broken, if any.
@@ -31,6 +34,9 @@ type Result struct {
 func (r Result) String() string {
 	text := fmt.Sprintf("%d members, %v gone wrong within %v: %d states, %d transitions, %d runs of a node, depth %d (%v), %d at one instant at the most",
 		r.Options.Members, r.Options.Budget, r.Options.Window, r.States, r.Transitions, r.NodeSteps, r.Depth, r.Lasts, r.Widest)
+	if r.Excused > 0 {
+		text += fmt.Sprintf(", %d false verdicts excused", r.Excused)
+	}
 	switch {
 	case r.Violation != nil:
 		return text + "; a rule broke"

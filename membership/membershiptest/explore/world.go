@@ -81,7 +81,7 @@ func (s *search) next(w *world, t step) step {
 		}
 	}
 	for _, p := range w.flight {
-		if w.hosts[p.to].running() {
+		if w.hosts[p.to].resumes == 0 { // a host that is down loses it
 			next = min(next, p.due)
 			break // those that follow are due later
 		}
