@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"net/netip"
+	"strings"
 	"time"
 
 	"github.com/aksinghdce/cluster-membership-service/membership"
@@ -60,26 +61,26 @@ func (b Budget) covers(other Budget) bool {
 		b.Leaves >= other.Leaves && b.Restarts >= other.Restarts
 }
 
-// String gives "2 messages, 1 crashes" and so on, without what is 0.
+// String gives "2 messages, 1 crash" and so on, without what is 0.
 func (b Budget) String() string {
-	text := ""
-	add := func(n int, what string) {
-		if n > 0 {
-			if text != "" {
-				text += ", "
-			}
-			text += fmt.Sprintf("%d %s", n, what)
+	var parts []string
+	add := func(n int, one, more string) {
+		switch {
+		case n == 1:
+			parts = append(parts, "1 "+one)
+		case n > 1:
+			parts = append(parts, fmt.Sprintf("%d %s", n, more))
 		}
 	}
-	add(b.Messages, "messages")
-	add(b.Crashes, "crashes")
-	add(b.Pauses, "pauses")
-	add(b.Leaves, "leaves")
-	add(b.Restarts, "restarts")
-	if text == "" {
+	add(b.Messages, "message", "messages")
+	add(b.Crashes, "crash", "crashes")
+	add(b.Pauses, "pause", "pauses")
+	add(b.Leaves, "leave", "leaves")
+	add(b.Restarts, "restart", "restarts")
+	if len(parts) == 0 {
 		return "nothing"
 	}
-	return text
+	return strings.Join(parts, ", ")
 }
 
 // Delivery is a packet that is about to be given to a node.

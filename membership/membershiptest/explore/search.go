@@ -32,7 +32,7 @@ type Result struct {
 
 // String is the line that ends a search.
 func (r Result) String() string {
-	text := fmt.Sprintf("%d members, %v gone wrong within %v: %d states, %d transitions, %d runs of a node, depth %d (%v), %d at one instant at the most",
+	text := fmt.Sprintf("%d members, %v within %v: %d states, %d transitions, %d runs of a node, depth %d (%v), %d at one instant at the most",
 		r.Options.Members, r.Options.Budget, r.Options.Window, r.States, r.Transitions, r.NodeSteps, r.Depth, r.Lasts, r.Widest)
 	if r.Excused > 0 {
 		text += fmt.Sprintf(", %d false verdicts excused", r.Excused)

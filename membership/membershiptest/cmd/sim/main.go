@@ -4,6 +4,7 @@
 // With -curve or -gray it measures, and no figure is wrong: it exits with 0. With -replay it runs
 // the core over a recording of a live member, and exits with 1 if that did something else, 2 if
 // the file cannot be used.
+// With -explore it follows every way that a small group can take.
 package main
 
 import (
@@ -45,8 +46,8 @@ const (
 )
 
 func run(args []string, stdout, stderr io.Writer) int {
-	if len(args) > 0 && args[0] == "-explore" {
-		return runExplore(args[1:], stdout, stderr)
+	if i := slices.Index(args, "-explore"); i >= 0 {
+		return runExplore(slices.Delete(slices.Clone(args), i, i+1), stdout, stderr)
 	}
 	f, err := parse(args, stderr)
 	switch {
