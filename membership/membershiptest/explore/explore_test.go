@@ -27,7 +27,7 @@ func TestNoRuleBreaks(t *testing.T) {
 		{"one leaves", Options{Budget: Budget{Leaves: 1}}, 1000},
 		{"one pauses", Options{Budget: Budget{Pauses: 1}, Window: 500 * time.Millisecond}, 1000},
 		{"one crashes and a message goes wrong", Options{Budget: Budget{Crashes: 1, Messages: 1}, Window: 400 * time.Millisecond}, 1000},
-		{"one crashes and comes back", Options{Budget: Budget{Crashes: 1, Restarts: 1}, Window: 300 * time.Millisecond}, 1000},
+		{"one crashes and comes back", Options{Budget: Budget{Crashes: 1, Restarts: 1}, Window: 200 * time.Millisecond}, 1000},
 		{"one leaves and comes back", Options{Budget: Budget{Leaves: 1, Restarts: 1}, Window: 300 * time.Millisecond}, 1000},
 		{"three form a group", Options{Forming: true}, 300},
 		{"three form a group, and a message goes wrong", Options{Forming: true, Budget: Budget{Messages: 1}, Window: time.Second}, 1000},

@@ -264,7 +264,7 @@ func (m *machine) takeBatch(outcomes []*outcome, batch []packet, all bool) []*ou
 // part is an outcome that has taken some of the packets of a batch.
 type part struct {
 	*outcome
-	taken uint32
+	taken uint64
 	order string
 }
 

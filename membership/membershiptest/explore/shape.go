@@ -24,6 +24,15 @@ type shape struct {
 	detach func(p unsafe.Pointer)
 	// write writes a value down; nil: it says nothing.
 	write func(p unsafe.Pointer, buf []byte) []byte
+	// plain says that a value's memory, all of it, is what is written down.
+	plain bool
+}
+
+// plainShape is the shape of values of this size that are nothing but numbers.
+func plainShape(size uintptr) shape {
+	return shape{plain: true, write: func(p unsafe.Pointer, buf []byte) []byte {
+		return append(buf, unsafe.Slice((*byte)(p), size)...)
+	}}
 }
 
 // ignored are the fields that have no influence on what a node does within a search, by
@@ -90,20 +99,9 @@ func (s *shapes) make(t reflect.Type) shape {
 		return shape{} // cloneNode puts another one in its place
 	}
 	switch t.Kind() {
-	case reflect.Bool, reflect.Int8, reflect.Uint8:
-		return shape{write: func(p unsafe.Pointer, buf []byte) []byte { return append(buf, *(*byte)(p)) }}
-	case reflect.Int16, reflect.Uint16:
-		return shape{write: func(p unsafe.Pointer, buf []byte) []byte {
-			return binary.AppendUvarint(buf, uint64(*(*uint16)(p)))
-		}}
-	case reflect.Int32, reflect.Uint32:
-		return shape{write: func(p unsafe.Pointer, buf []byte) []byte {
-			return binary.AppendUvarint(buf, uint64(*(*uint32)(p)))
-		}}
-	case reflect.Int, reflect.Uint, reflect.Int64, reflect.Uint64:
-		return shape{write: func(p unsafe.Pointer, buf []byte) []byte {
-			return binary.AppendUvarint(buf, *(*uint64)(p))
-		}}
+	case reflect.Bool, reflect.Int8, reflect.Int16, reflect.Int32, reflect.Int64, reflect.Int,
+		reflect.Uint8, reflect.Uint16, reflect.Uint32, reflect.Uint64, reflect.Uint:
+		return plainShape(t.Size())
 	case reflect.String:
 		return shape{write: func(p unsafe.Pointer, buf []byte) []byte {
 			text := *(*string)(p)
@@ -126,15 +124,22 @@ func (s *shapes) ofStruct(t reflect.Type) shape {
 		*shape
 	}
 	var detached, written []part
+	plain := uintptr(0) // so many bytes from the beginning
 	for i := range t.NumField() {
 		field := t.Field(i)
 		made := s.ofField(t, field)
+		if made.plain && field.Offset == plain {
+			plain += field.Type.Size()
+		}
 		if made.detach != nil {
 			detached = append(detached, part{field.Offset, made})
 		}
 		if made.write != nil {
 			written = append(written, part{field.Offset, made})
 		}
+	}
+	if plain == t.Size() {
+		return plainShape(plain)
 	}
 	var all shape
 	if len(detached) > 0 {
@@ -162,9 +167,9 @@ func (s *shapes) ofField(t reflect.Type, field reflect.StructField) *shape {
 	_, unaged := ageless[key]
 	switch {
 	case ignore, unaged:
-		made.write = nil
+		made.write, made.plain = nil, false
 	case once:
-		made.write = writeWhether
+		made.write, made.plain = writeWhether, false
 	default:
 		return &made
 	}
@@ -174,6 +179,9 @@ func (s *shapes) ofField(t reflect.Type, field reflect.StructField) *shape {
 
 func (s *shapes) ofArray(t reflect.Type) shape {
 	elem, size := s.of(t.Elem()), t.Elem().Size()
+	if elem.plain {
+		return plainShape(t.Size())
+	}
 	all := shape{write: func(p unsafe.Pointer, buf []byte) []byte {
 		for i := range t.Len() {
 			buf = elem.write(unsafe.Add(p, uintptr(i)*size), buf)
