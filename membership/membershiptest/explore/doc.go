@@ -17,13 +17,13 @@
 // # What is followed to its end
 //
 // Time passes in quanta. A packet takes one quantum, a node is ticked at the first quantum at
-// which it wants to be, after the packets that have come. That is the undisturbed run. From when the
-// window opens until it closes, the group departs from it in every way that there is to
+// which it wants to be, after the packets that have come. That is the undisturbed run. From when
+// the window opens until it closes, the group departs from it in every way that there is to
 //
 //   - take packets that come to a member at one instant in another order: any of up to orderMax of
 //     them; where there are more, those of each sender in one order, mixed with the others' in any;
-//   - have packets lost, delivered twice at once, delivered late, or delivered once more late, each by
-//     one of Options.Delays: at most Budget.Messages of all that are sent;
+//   - have packets lost, delivered twice at once, delivered late, or delivered once more late, each
+//     by one of Options.Delays: at most Budget.Messages of all that are sent;
 //   - have members crash, pause for Options.PauseFor, leave, and come back under their old address:
 //     any member at any quantum, at most as many as the Budget says.
 //

@@ -29,6 +29,7 @@ func TestNoRuleBreaks(t *testing.T) {
 		{"one crashes and a message goes wrong", Options{Budget: Budget{Crashes: 1, Messages: 1}, Window: 400 * time.Millisecond}, 1000},
 		{"one crashes and comes back", Options{Budget: Budget{Crashes: 1, Restarts: 1}, Window: 200 * time.Millisecond}, 1000},
 		{"one leaves and comes back", Options{Budget: Budget{Leaves: 1, Restarts: 1}, Window: 300 * time.Millisecond}, 1000},
+		{"one crashes, one leaves, and one pauses", Options{Budget: Budget{Crashes: 1, Leaves: 1, Pauses: 1}, Window: 100 * time.Millisecond}, 1000},
 		{"three form a group", Options{Forming: true}, 300},
 		{"three form a group, and a message goes wrong", Options{Forming: true, Budget: Budget{Messages: 1}, Window: time.Second}, 1000},
 	}
@@ -320,7 +321,7 @@ func TestPathsThatBrokeARule(t *testing.T) {
 	tests := []struct{ name, path, open string }{
 		{
 			name: "who leaves condemns who no longer owes it heartbeats",
-			path: "12s:leave:n2,12.05s:crash:n1,12.35s:pause:n0",
+			path: "12s:leave:n0,12.05s:crash:n2,12.15s:pause:n1",
 			open: "a node that leaves goes on to judge, and the others have stopped sending it heartbeats",
 		},
 	}

@@ -91,7 +91,9 @@ func (m *machine) boot(host int, begin beginning, known []netip.AddrPort) *outco
 type beginning func(membership.Config, membership.Now) (*membership.Node, error)
 
 func (m *machine) config(host int, d *die) membership.Config {
-	cfg := membership.Config{Addr: addrOf(host), Gateways: addrsOf(m.options.Gateways), Rand: rand.New(d)}
+	cfg := membership.Config{
+		Addr: addrOf(host), Gateways: addrsOf(m.options.Gateways), Rand: rand.New(d),
+	}
 	if m.options.Configure != nil {
 		m.options.Configure(&cfg)
 	}
@@ -150,7 +152,10 @@ func (m *machine) run(old *local, do func(w *local, now membership.Now) error) (
 	}
 	defer func() {
 		if problem := recover(); problem != nil {
-			o.broken = Violation{Rule: RulePanic, Detail: fmt.Sprintf("%v: %v", nameOf(w.host), problem), Stack: string(debug.Stack())}
+			o.broken = Violation{
+				Rule: RulePanic, Detail: fmt.Sprintf("%v: %v", nameOf(w.host), problem),
+				Stack: string(debug.Stack()),
+			}
 		}
 	}()
 	now := m.now(w.host)
@@ -175,7 +180,8 @@ func (m *machine) collect(o *outcome, w *local) {
 		e := &ready.Messages[i]
 		to := indexOf(e.To)
 		if to < 0 || to >= m.options.Members {
-			o.broken = Violation{Rule: RuleGhost, Detail: fmt.Sprintf("%v sends to %v", nameOf(w.host), e.To)}
+			detail := fmt.Sprintf("%v sends to %v", nameOf(w.host), e.To)
+			o.broken = Violation{Rule: RuleGhost, Detail: detail}
 			continue
 		}
 		data := wire.Append(nil, &e.Message)
@@ -183,7 +189,8 @@ func (m *machine) collect(o *outcome, w *local) {
 	}
 	for i := range ready.Events {
 		e := ready.Events[i]
-		if o.events = append(o.events, e); e.Kind == membership.EventFail && e.Via == membership.ViaMonitor {
+		o.events = append(o.events, e)
+		if e.Kind == membership.EventFail && e.Via == membership.ViaMonitor {
 			o.verdicts = append(o.verdicts, e.Peer)
 		}
 	}

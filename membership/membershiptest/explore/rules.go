@@ -68,7 +68,8 @@ func checkLists(old, now *local) Violation {
 		back := after.Incarnation < before.Incarnation ||
 			after.Incarnation == before.Incarnation && after.State < before.State
 		if !ok || back {
-			return Violation{Rule: RuleDead, Detail: fmt.Sprintf("%v goes back from %v to %v", nameOf(now.host), before, after)}
+			detail := fmt.Sprintf("%v goes back from %v to %v", nameOf(now.host), before, after)
+			return Violation{Rule: RuleDead, Detail: detail}
 		}
 	}
 	return Violation{}

@@ -32,8 +32,10 @@ type Result struct {
 
 // String is the line that ends a search.
 func (r Result) String() string {
-	text := fmt.Sprintf("%d members, %v within %v: %d states, %d transitions, %d runs of a node, depth %d (%v), %d at one instant at the most",
-		r.Options.Members, r.Options.Budget, r.Options.Window, r.States, r.Transitions, r.NodeSteps, r.Depth, r.Lasts, r.Widest)
+	text := fmt.Sprintf("%d members, %v within %v: ", r.Options.Members, r.Options.Budget, r.Options.Window)
+	text += fmt.Sprintf("%d states, %d transitions, %d runs of a node, depth %d (%v), ",
+		r.States, r.Transitions, r.NodeSteps, r.Depth, r.Lasts)
+	text += fmt.Sprintf("%d at one instant at the most", r.Widest)
 	if r.Excused > 0 {
 		text += fmt.Sprintf(", %d false verdicts excused", r.Excused)
 	}
@@ -117,7 +119,9 @@ func (s *search) advance(t step) bool {
 	s.result.Widest = max(s.result.Widest, len(worlds))
 	s.result.Depth, s.result.Lasts = depth, time.Duration(t)*s.options.Quantum
 	if s.options.Progress != nil {
-		s.options.Progress(Progress{At: s.result.Lasts, Lasts: s.options.lasts(), States: s.result.States, Active: len(worlds)})
+		s.options.Progress(Progress{
+			At: s.result.Lasts, Lasts: s.options.lasts(), States: s.result.States, Active: len(worlds),
+		})
 	}
 	for i, w := range worlds {
 		worlds[i] = nil

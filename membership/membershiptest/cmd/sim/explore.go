@@ -119,7 +119,8 @@ func (f *exploreFlags) search(stdout, stderr io.Writer) error {
 		if _, err := explore.Replay(f.options, shortest.Path, stdout, true); err != nil {
 			return err
 		}
-		fmt.Fprintf(stdout, "%s%v\n    replay: scripts/sim.sh -explore%s -path %v\n", shortest.Stack, shortest, f.fixed(), shortest.Path)
+		fmt.Fprintf(stdout, "%s%v\n", shortest.Stack, shortest)
+		fmt.Fprintf(stdout, "    replay: scripts/sim.sh -explore%s -path %v\n", f.fixed(), shortest.Path)
 	}
 	fmt.Fprintln(stdout, result)
 	if result.Violation != nil {
@@ -131,7 +132,8 @@ func (f *exploreFlags) search(stdout, stderr io.Writer) error {
 // fixed is what a replay needs of the command line.
 func (f *exploreFlags) fixed() string {
 	o := &f.options
-	text := fmt.Sprintf(" -n %d -seed %d -window %v -pause %v -quantum %v", o.Members, o.Seed, o.Window, o.PauseFor, o.Quantum)
+	text := fmt.Sprintf(" -n %d -seed %d -window %v -pause %v -quantum %v",
+		o.Members, o.Seed, o.Window, o.PauseFor, o.Quantum)
 	if o.Gateways != 0 {
 		text += fmt.Sprintf(" -gateways %d", o.Gateways)
 	}
