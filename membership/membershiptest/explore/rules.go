@@ -106,7 +106,12 @@ func (r *rules) append(text []byte) []byte {
 }
 
 func (r *rules) crashed(w *world, i int, t step) { r.begin(w, i, t, false) }
-func (r *rules) leaves(w *world, i int, t step)  { r.begin(w, i, t, true) }
+
+// leaves notes that a host begins to leave; for the list of one that does nothing is promised.
+func (r *rules) leaves(w *world, i int, t step) {
+	r.gone(i)
+	r.begin(w, i, t, true)
+}
 
 func (r *rules) begin(w *world, i int, t step, left bool) {
 	if !w.hosts[i].inGroup() {
@@ -197,12 +202,10 @@ func (s *search) judgeChanges(d *draft, t step) {
 	for _, c := range d.rules.changes {
 		unaware := 0
 		for i := range s.options.Members {
-			if c.witnesses&(1<<i) == 0 {
-				continue
-			}
-			if covered(d.hosts[i].local, c.id) {
+			switch h := &d.hosts[i]; {
+			case h.inGroup() && covered(h.local, c.id):
 				c.seen = true
-			} else {
+			case c.witnesses&(1<<i) != 0:
 				unaware++
 			}
 		}
