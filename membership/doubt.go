@@ -38,7 +38,7 @@ func (n *Node) tickMonitor(m *monitor) (declared bool) {
 			n.probe(m)
 			m.nextProbe = now + heldProbeEvery
 			m.ripe = m.nextProbe
-		case !n.proven(m):
+		case n.phase == Leaving || !n.proven(m): // those that know it leaves send it nothing any more
 			n.hold(m)
 		case now < n.lastMoment(m):
 			m.ripe = n.lastMoment(m)
