@@ -154,7 +154,7 @@ const (
 	probeEvery = 100 * time.Millisecond
 	lonesMax   = 3 // probes of a monitor whose co-monitors have heard of the target
 	roundsMin  = 3 // that are in vain before a member is declared failed
-	helpersMax = 4 // random members that are asked in each round
+	helpersMax = 6 // random members that are asked in each round
 	// agreedAfter is how long after its heartbeat was due a member is declared failed at the
 	// earliest about whom its monitors agree: time for roundsMin rounds.
 	agreedAfter = heartbeatSlack + roundsMin*probeEvery

@@ -24,6 +24,7 @@ type gray struct {
 	// doubtedLeak a second. A node whose heartbeats do not arrive has no other way to know.
 	doubted   float64
 	doubtedAt time.Duration
+	askers    []grayMember // that have asked a moment ago
 	others    []grayMember
 }
 
@@ -37,14 +38,14 @@ const (
 	// A node is gray that has asked grayMin questions lately, or more, and got an answer to less than
 	// a share of grayBelow; until it gets one to grayAbove, or has too little to ask.
 	grayMin, grayLeast   = 32, 8
-	grayBelow, grayAbove = 0.45, 0.6
+	grayBelow, grayAbove = 0.38, 0.55
 	// listenEvery is how often a node looks how well it hears, at most.
 	listenEvery = 500 * time.Millisecond
 	// tellEvery is how often a gray node tells a member until that answers, or has not for long.
 	tellEvery = 200 * time.Millisecond
 	// A node that is doubted more often than doubtedLeak times a second, and doubtedMax times at
 	// once, asks somebody every tellEvery, to know whether it is gray.
-	doubtedLeak, doubtedMax = 2, 4
+	doubtedLeak, doubtedMax = 2, 12
 	// grayFor is how long a member counts as gray that does not say anything any more.
 	grayFor       = 30 * time.Second
 	grayOthersMax = 64
@@ -99,14 +100,17 @@ func (n *Node) turnGray(is bool, s share, detail string) {
 	n.tellGray()
 }
 
-// stepDoubted takes note that somebody doubts that this node is there.
-func (n *Node) stepDoubted() {
-	g := &n.gray
-	if n.now.Mono-g.doubtedAt < probeEvery {
-		return // one question of many, or one of those that have waited while this node was paused
+// stepDoubted takes note that somebody doubts that this node is there. Questions of one asker that
+// come at once, as they do after a pause of this node, are one.
+func (n *Node) stepDoubted(asker netip.AddrPort) {
+	g, now := &n.gray, n.now.Mono
+	g.askers = slices.DeleteFunc(g.askers, func(a grayMember) bool { return now >= a.until })
+	if len(g.askers) == doubtedMax || slices.ContainsFunc(g.askers, func(a grayMember) bool { return a.addr == asker }) {
+		return
 	}
-	g.leak(n.now.Mono)
-	g.doubted = min(g.doubted+1, 2*doubtedMax) // it is not kept busy by what is long over
+	g.askers = append(g.askers, grayMember{asker, now + probeEvery/2})
+	g.leak(now)
+	g.doubted = min(g.doubted+1, doubtedMax+doubtedLeak)
 }
 
 func (g *gray) leak(now time.Duration) {

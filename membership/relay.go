@@ -50,7 +50,7 @@ func (n *Node) stepProbe(from netip.AddrPort, m *Message) {
 	// A later incarnation answers for itself: the asker learns that the earlier one is over.
 	if n.phase == InGroup && n.self.Incarnation >= m.Incarnation {
 		if m.Incarnation != 0 {
-			n.stepDoubted() // else it is a ping
+			n.stepDoubted(from) // else it is a ping
 		}
 		n.send(from, Message{Kind: ProbeAck, Seq: m.Seq, Stamp: n.stamp(), Digest: uint64(uint32(n.list.digest))})
 	}
