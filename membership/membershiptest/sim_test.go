@@ -134,6 +134,49 @@ func testNoFalseFail(t *testing.T, options FalseFailOptions) {
 	}
 }
 
+// TestOneGrayMemberCondemnsNobody: a member with lossy links does not hear enough to judge, and does not.
+func TestOneGrayMemberCondemnsNobody(t *testing.T) {
+	runs := 3
+	if testing.Short() {
+		runs = 1
+	}
+	for _, direction := range GrayDirections {
+		for _, loss := range []float64{0.7, 0.85, 0.95} {
+			options := GrayOptions{Members: 30, For: 2 * time.Minute}
+			options.Gray, _ = GrayIn(direction, loss)
+			var summary Summary
+			gray := func(seed uint64) Result { return GrayFails(seed, options) }
+			Each(*seedFlag, runs, runtime.GOMAXPROCS(0), gray, summary.Add)
+			for _, r := range summary.Broken {
+				t.Errorf("seed %d, %.0f %% %s: %v", r.Seed, 100*loss, direction, r.Report.Violations[0])
+			}
+		}
+	}
+}
+
+// TestCrashesBesideAGrayMemberAreFoundInTime: also where it is the last monitor left.
+func TestCrashesBesideAGrayMemberAreFoundInTime(t *testing.T) {
+	trials := *trialsFlag / 40
+	if testing.Short() {
+		trials = min(trials, 4)
+	}
+	for _, direction := range GrayDirections {
+		for _, loss := range []float64{0.6, 0.75, 0.9} {
+			options := GrayOptions{Members: 30, Crashes: 3}
+			options.Gray, _ = GrayIn(direction, loss)
+			var summary Summary
+			crash := func(seed uint64) Result { return GrayCrash(seed, options) }
+			Each(*seedFlag, trials, runtime.GOMAXPROCS(0), crash, summary.Add)
+			for _, r := range summary.Broken {
+				t.Errorf("seed %d, %.0f %% %s: %v", r.Seed, 100*loss, direction, r.Report.Violations[0])
+			}
+			if summary.Crashes < trials {
+				t.Errorf("%d crashes in %d trials", summary.Crashes, trials)
+			}
+		}
+	}
+}
+
 // TestTrafficIsFlat measures the quiet phase: what a member sends must not depend on how
 // many there are.
 func TestTrafficIsFlat(t *testing.T) {

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"math"
 	"math/rand/v2"
+	"slices"
 	"time"
 )
 
@@ -207,6 +208,9 @@ type FalseFailOptions struct {
 	// Pauses has a host drawn at random pause, each so often on average, for up to PauseMax,
 	// unless it is zero, and pausesApart at least. In half of the pauses its clocks stand still.
 	Pauses, PauseMax time.Duration
+	// Apart lets no two members pause together of which one monitors the other, or that have a
+	// monitor in common.
+	Apart bool
 	// Adjust changes the options of the simulation before it begins, if not nil.
 	Adjust func(*Options)
 }
@@ -238,6 +242,7 @@ func (s *Sim) pauseNow(options FalseFailOptions) {
 	victim, d := s.rand.IntN(len(s.hosts)), uniform(s.rand, 0, options.PauseMax)
 	switch stands := s.rand.IntN(2) == 0; {
 	case s.now-s.hosts[victim].pausedAt < options.PauseMax+pausesApart:
+	case options.Apart && s.pausedNear(victim, options.PauseMax+pausesApart):
 	case stands:
 		s.Freeze(victim, d)
 	default:
@@ -245,6 +250,17 @@ func (s *Sim) pauseNow(options FalseFailOptions) {
 		s.After(d, func() { s.Resume(victim) })
 	}
 	s.After(uniform(s.rand, 0, 2*options.Pauses), func() { s.pauseNow(options) })
+}
+
+// pausedNear reports whether a host has paused lately that is less than two neighbourhoods away on the
+// ring.
+func (s *Sim) pausedNear(victim int, lately time.Duration) bool {
+	order := s.ringBefore(victim)
+	near := slices.Concat(order[:min(2*failuresMax, len(order))], order[max(0, len(order)-2*failuresMax):])
+	return slices.ContainsFunc(near, func(i int) bool {
+		h := s.hosts[i]
+		return h.pausedAt > 0 && s.now-h.pausedAt < lately
+	})
 }
 
 // MemberHours is how long members were up, summed.

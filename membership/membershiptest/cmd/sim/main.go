@@ -82,6 +82,7 @@ type flags struct {
 	gray   string
 	hours  float64
 	pauses time.Duration
+	apart  bool
 
 	replay string // the file
 
@@ -90,7 +91,7 @@ type flags struct {
 }
 
 const usage = `usage: sim.sh [-seed S] [-trials T] [-n N|MIN-MAX] [-crashes K] [-loss PERCENT] [-spikes PERCENT] [-v [-packets]]
-       sim.sh -curve [-seed S] [-n N] [-hours H] [-loss PERCENT] [-pauses DURATION] [-v [-packets]]
+       sim.sh -curve [-seed S] [-n N] [-hours H] [-loss PERCENT] [-pauses DURATION [-apart]] [-v [-packets]]
        sim.sh -gray in|out|both [-seed S] [-n N] [-loss PERCENT] [-hours H | -trials T [-crashes K]] [-v [-packets]]
        sim.sh -replay FILE
        sim.sh -explore ...    every way that a small group can take; see sim.sh -explore -h
@@ -124,6 +125,7 @@ func parse(args []string, stderr io.Writer) (*flags, error) {
 	set.Float64Var(&f.hours, "hours", 1000, "with -curve: member-`hours` at each loss; with -gray: hours of the cluster, 2 if not given")
 	set.DurationVar(&f.pauses, "pauses", 0, "with -curve: every second or so, a random member pauses for up to this `duration`")
 	f.addReplay(set)
+	set.BoolVar(&f.apart, "apart", false, "with -pauses: no two members pause together that are near each other on the ring")
 	if err := set.Parse(args); err != nil {
 		if errors.Is(err, flag.ErrHelp) {
 			fmt.Fprint(stderr, usage)
@@ -143,7 +145,7 @@ func parse(args []string, stderr io.Writer) (*flags, error) {
 // forms are those of the command that take a flag which not all of them take.
 var forms = map[string][]string{
 	"trials": {"", "gray"}, "crashes": {"", "gray"}, "spikes": {""},
-	"hours": {"curve", "gray"}, "pauses": {"curve"},
+	"hours": {"curve", "gray"}, "pauses": {"curve"}, "apart": {"curve"},
 }
 
 // form is the form that the command line has: the name of the flag that makes it.
@@ -193,6 +195,8 @@ func (f *flags) check() error {
 		return fmt.Errorf("-trials is %d, want at least 1", f.trials)
 	case f.crashes < 0 || f.crashes > crashesMax:
 		return fmt.Errorf("-crashes is %d, want 1 to %d: the protocol promises nothing beyond", f.crashes, crashesMax)
+	case f.apart && f.pauses == 0:
+		return errors.New("-apart means nothing without -pauses (see -h)")
 	case f.pauses < 0:
 		return fmt.Errorf("-pauses is %v, want more than 0", f.pauses)
 	case !(f.hours > 0 && f.hours <= hoursMax):
@@ -322,7 +326,7 @@ func (f *flags) runLoss(loss percent, stdout io.Writer) {
 		options.Members = f.options.MembersMin
 	}
 	if f.pauses > 0 {
-		options.Pauses, options.PauseMax = pausesEvery, f.pauses
+		options.Pauses, options.PauseMax, options.Apart = pausesEvery, f.pauses, f.apart
 	}
 	each := float64(options.Members) * curveRun.Hours()
 	runs := int(math.Ceil(f.hours / each))

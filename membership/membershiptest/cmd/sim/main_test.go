@@ -71,6 +71,9 @@ func TestBadFlagsAreStatusTwo(t *testing.T) {
 		{"-hours", "0", "-curve"}, {"-pauses", "-1s", "-curve"}, {"-nonsense"}, {"operand"},
 		{"-hours", "NaN", "-curve"}, {"-hours", "Inf", "-curve"}, {"-n", "2-9", "-curve"}, {"-trials", "5", "-curve"},
 		{"-crashes", "1", "-curve"}, {"-spikes", "1", "-curve"}, {"-pauses", "1s"}, {"-hours", "5"},
+		{"-gray", "up"}, {"-gray", "in", "-curve"}, {"-gray", "in", "-spikes", "1"}, {"-gray", "in", "-n", "1"},
+		{"-gray", "in", "-hours", "1", "-trials", "2"}, {"-gray", "in", "-crashes", "2"}, {"-gray", ""},
+		{"-curve", "-apart"}, {"-apart"},
 		{"-replay", ""}, {"-replay"}, {"-replay", "f", "-seed", "1"}, {"-replay", "f", "g"}, {"-replay", "/nowhere"},
 	} {
 		t.Run(fmt.Sprint(args), func(t *testing.T) {
@@ -141,5 +144,20 @@ func TestBadExplorationsAreStatusTwo(t *testing.T) {
 		if status != exitUsage || !strings.Contains(stderr, "sim: ") {
 			t.Errorf("-explore %v: exit status %d and %q, want %d and the reason", args, status, stderr, exitUsage)
 		}
+	}
+}
+
+func TestGrayTable(t *testing.T) {
+	status, stdout, stderr := runSim("-gray", "both", "-loss", "90", "-n", "12", "-hours", "0.05")
+	fields := strings.Fields(lastLine(stdout))
+	if status != exitOK || len(fields) != 7 || fields[0] != "both" || fields[1] != "90" || fields[2] != "12" || fields[4] != "0" {
+		t.Errorf("exit status %d, printed %q and\n%s", status, stderr, stdout)
+	}
+}
+
+func TestGrayTrials(t *testing.T) {
+	status, stdout, stderr := runSim("-gray", "in", "-n", "12-20", "-trials", "4", "-crashes", "3")
+	if status != exitOK || !strings.Contains(lastLine(stdout), "4 trials, 12 crashes") {
+		t.Errorf("exit status %d, printed %q and\n%s", status, stderr, stdout)
 	}
 }
