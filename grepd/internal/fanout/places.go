@@ -1,6 +1,8 @@
 package fanout
 
 import (
+	"maps"
+	"slices"
 	"time"
 
 	"github.com/aksinghdce/cluster-membership-service/shared/proto/greppb"
@@ -53,6 +55,24 @@ func (p *Places) Observe(reply *greppb.SearchReply) {
 			place.Skip += uint64(len(step.Chunk.Lengths))
 		}
 	}
+}
+
+// Replacing gives the first places of a stream as whoever listens has to hear them: the files of the stream
+// before are forgotten in the same step. The listener is not told that there is another stream where the node was
+// away for a moment only. It would keep those files for ever, under numbers that mean others by now.
+func (p *Places) Replacing(reply *greppb.SearchReply) *greppb.SearchReply {
+	first := reply.GetPlaces()
+	if first == nil || !p.earlier || len(p.files) == 0 {
+		return reply
+	}
+	places := make([]greppb.Place, 0, len(p.files)+len(first.Places))
+	for _, file := range slices.Sorted(maps.Keys(p.files)) {
+		places = append(places, greppb.Place{File: file, Ended: true})
+	}
+	places = append(places, first.Places...)
+	return &greppb.SearchReply{Step: &greppb.SearchReply_Places{
+		Places: &greppb.Places{Places: places, CaughtUp: first.CaughtUp},
+	}}
 }
 
 func (p *Places) set(place *greppb.Place) {
