@@ -120,6 +120,7 @@ type follower struct {
 	away    time.Duration
 	places  map[fileID]Place // of files that are not open, but may be found again
 	lost    []lostPlace
+	losses  int // how many there were in all
 	// newPlaces are to be told beside those of the files: of what is looked for, or is not any more.
 	newPlaces []Place
 	packed    map[fileID]*packedFile
@@ -291,10 +292,13 @@ func (f *follower) scan() error {
 			x.gone = f.now()
 		}
 	}
+	f.forgetPacked()
 	if f.scans == 1 {
-		return f.begun()
+		if err := f.begun(); err != nil {
+			return err
+		}
 	}
-	return err
+	return f.findRests()
 }
 
 func closeAll(found []candidate) {
@@ -375,23 +379,31 @@ func (f *follower) gap(path, message string, lost int64) error {
 	return f.sink.Error(FileError{Path: path, Message: message, Gap: true, Lost: uint64(max(lost, 0))})
 }
 
-// take begins to follow a file.
-func (f *follower) take(c candidate) error {
+// newFollowed makes a file that was found one that is searched from its beginning.
+func (f *follower) newFollowed(c candidate) *followed {
 	f.number++
-	x := &followed{f: c.f, id: c.id, path: c.path, number: f.number, size: c.info.Size(), named: !c.held, own: !c.held, grew: f.now()}
+	x := &followed{
+		f: c.f, id: c.id, path: c.path, number: f.number, size: c.info.Size(),
+		named: !c.held, own: !c.held, grew: f.now(),
+	}
 	x.sink = fileSink{x: x, to: f.sink}
-	packed := isPacked(c.path)
-	if packed {
+	if isPacked(c.path) {
 		x.packed = compressionOf(c.f, c.path)
 	}
 	f.start(x, 0)
+	return x
+}
+
+// take begins to follow a file.
+func (f *follower) take(c candidate) error {
+	x, packed := f.newFollowed(c), isPacked(c.path)
 	first := f.scans == 1 && !f.resumed
 	var err error
 	switch before := f.placeOf(c.f, c.id, c.path, x.size); {
 	case before != nil:
 		delete(f.places, c.id)
 		if packed {
-			f.packed[c.id] = &packedFile{size: c.info.Size(), modified: c.info.ModTime(), done: true}
+			f.packedDone(c)
 		}
 		f.resume(x, before)
 		f.recall(x, x.f)
@@ -422,8 +434,8 @@ func (f *follower) placeOf(file *os.File, id fileID, path string, size int64) *P
 	case packed && p.arrives(): // it is examined anyway
 	case packed:
 		known = stem(p.Path) == stem(path)
-	case p.Offset == 0:
-		known = p.Path == path
+	case p.Offset == 0: // it may have been renamed after its first lines
+		known = stem(p.Path) == stem(path)
 	default:
 		known = p.heldBy(file, size)
 	}
@@ -533,6 +545,9 @@ func (f *follower) drop(x *followed) error {
 	removed := statErr == nil && nameless(info)
 	x.f.Close()
 	delete(f.byID, x.id)
+	if q := f.packed[x.id]; q != nil && x.packed != uncompressed && !p.passedOver() {
+		q.at = &p
+	}
 	if x.packed == uncompressed && !removed && len(f.places) < FollowedMax {
 		f.places[x.id] = p
 	}

@@ -63,6 +63,12 @@ func (m *Mounts) find(name string) *mount {
 	return nil
 }
 
+// locate gives the mount of a path, and its name there; nil if there is none.
+func (m *Mounts) locate(path string) (*mount, string) {
+	first, name, _ := strings.Cut(path, "/")
+	return m.find(first), name
+}
+
 // Pairs are the mounts as name=dir, sorted by name.
 func (m *Mounts) Pairs() []string {
 	pairs := make([]string, len(m.mounts))

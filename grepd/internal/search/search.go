@@ -59,14 +59,16 @@
 // no line has come for 30 s. Files that come later are read from their beginning, with these exceptions. One that has the
 // same content as another file, of a related name or with 4 KiB or more of it, may be the copy that copytruncate makes: it
 // waits for 2 s, or for good if it is that large, and when the other one is truncated it is read on from where that
-// was. A compressed one has to stay as it is for 1 s; it is passed over if it expands to what was followed,
-// and else searched wholly. One of a kind that cannot be expanded, as .xz, is passed over, which is told once for each kind.
+// was. A compressed one has to stay as it is for 1 s; it is passed over if it expands to what was followed. Otherwise
+// it is searched wholly, unless it may still be being written, since it is cut short or the file of its name without the suffix is
+// there: then not before it has stayed as it is for 30 s. Of one that grows later only what is new is searched. One of a kind that cannot be expanded, as .xz, is passed over, which is told once for each kind.
 //
 // That a file was truncated shows in its size, or in the 256 bytes before the place where it is read, which are read again with
-// what follows. It is told, and the file is read from its beginning; what was appended before that and is in no copy is lost, and
-// nobody can say how much it was. What is known to be lost is a [FileError] with Gap: the line without an end of a file that is
-// truncated or gone, and the rest of a file that another Follow has left and that is found nowhere, under no name and in
-// no copy, compressed or not, or that may be in a copy that cannot be expanded.
+// what follows. It is told, and the file is read from its beginning. What was appended before that is in a copy, which is
+// looked for also under names that nobody asked for, beside the file: those that differ from its own in nothing but what
+// rotation appends. The same goes for the rest of a file that another Follow has left. What is found nowhere within 10 s,
+// compressed or not, is a [FileError] with Gap, although nobody can say whether there was anything: so is
+// what may be in a copy that cannot be expanded, and the line without an end of a file that is truncated or gone.
 //
 // A [Place] says how far a file was searched. The sink hears of it before and after lines, so that it can
 // have another Follow go on with exactly the next line, in another process too: it counts the lines that it has received since in

@@ -20,8 +20,12 @@ const (
 	copyBytesMin = 4 << 10
 	// compareBytes are compared of a file's head, and as many of its end.
 	compareBytes = 64 << 10
-	// settleTime is how long a compressed file has to stay as it is to count as complete.
+	// settleTime is how long a compressed file has to stay as it is before it is looked at.
 	settleTime = time.Second
+	// packTime is how long it has to if it is one that nobody knows and does not look complete.
+	packTime = 30 * time.Second
+	// packedMax bounds the compressed files that are remembered although they are gone.
+	packedMax = 10_000
 	// lostTime is how long the rest of a file that is not where it was is looked for.
 	lostTime = 10 * time.Second
 )
@@ -30,10 +34,11 @@ const (
 // a copy of the file, compressed perhaps.
 type lostPlace struct {
 	Place
-	until time.Time
-	left  int64 // bytes after the place that have been seen
-	found bool  // some file has what there was after it
-	over  bool  // a copy was found, and has nothing after it
+	until     time.Time
+	left      int64 // bytes after the place that have been seen
+	found     bool  // some file has what there was after it
+	over      bool  // a copy was found, and has nothing after it
+	truncated bool  // while it was followed
 }
 
 // truncated goes on at the beginning of a file.
@@ -59,7 +64,7 @@ func (f *follower) truncated(x *followed) error {
 // leave has the copies of a file searched from a place that it has no more. The copy that has the rest may still
 // be to come.
 func (f *follower) leave(x *followed, p *Place, left int64) {
-	l := lostPlace{Place: *p, until: f.now().Add(lostTime), left: left}
+	l := lostPlace{Place: *p, until: f.now().Add(lostTime), left: left, truncated: true}
 	for _, y := range f.files {
 		if y.original != x {
 			continue
@@ -79,6 +84,7 @@ func (f *follower) leave(x *followed, p *Place, left int64) {
 		}
 	}
 	if p.Offset > 0 && !l.found {
+		l.Unread = !l.over // nobody can say what was written to it after the last look
 		f.addLost(l)
 	}
 }
@@ -87,6 +93,7 @@ func (f *follower) leave(x *followed, p *Place, left int64) {
 func (f *follower) addLost(l lostPlace) {
 	f.number++
 	l.File, l.Lost = f.number, true
+	f.losses++
 	f.lost = append(f.lost, l)
 	f.newPlaces = append(f.newPlaces, l.Place)
 }
@@ -131,10 +138,15 @@ func mayBeCopy(a, b string, size int64) bool { return size >= copyBytesMin || st
 // stem is what the names of a log and of its rotated files have in common: logs/a of logs/a.1, logs/a-20261122.gz and
 // logs/a.20261122T064000.000000000Z.
 func stem(path string) string {
+	return strings.TrimRight(unpacked(path), "0123456789.-_TZ")
+}
+
+// unpacked is the name that a compressed file had before it was compressed.
+func unpacked(path string) string {
 	for _, suffix := range packedSuffixes {
 		path = strings.TrimSuffix(path, suffix)
 	}
-	return strings.TrimRight(path, "0123456789.-_TZ")
+	return path
 }
 
 // commonPrefix is how many bytes two texts have in common at their beginning.
@@ -157,10 +169,12 @@ func (f *follower) giveUp(now time.Time) error {
 		f.removeLost(i)
 		var err error
 		switch {
-		case l.Unread:
-			err = f.gap(l.Path, "what was written to it while nobody followed it is lost: it is gone, or was truncated", 0)
 		case l.left > 0:
 			err = f.gap(l.Path, "it was truncated before its last line had an end", l.left)
+		case l.Unread && l.truncated:
+			err = f.gap(l.Path, "it was truncated, and no copy of it is found: what was written to it last is lost, if anything was", 0)
+		case l.Unread:
+			err = f.gap(l.Path, "what was written to it while nobody followed it is lost: it is gone, or was truncated", 0)
 		}
 		if err != nil {
 			return err
@@ -253,12 +267,58 @@ func (f *follower) takeOver(y *followed) {
 
 // packedFile is a compressed file that was seen.
 type packedFile struct {
+	path     string
 	size     int64
 	modified time.Time
+	head     Print     // of its first bytes, compressed as they are
+	tail     Print     // of its last ones
 	since    time.Time // that it is as it is
+	scan     int       // that saw it last
+	examined bool      // as it is
+	losses   int       // f.losses when it was
 	done     bool      // it was searched, or is not to be
 	old      bool      // it was dealt with already when the follow went on
+	beside   bool      // it has a name that nobody asked for
+	at       *Place    // up to where it was searched, or its lines were known; nil: nothing of it
 	place    Place     // what another follow is told while it is not known what the file is; File is 0 if it is told nothing
+}
+
+// sees takes note of what the file is now. A new time alone means nothing: gzip sets it when it is through. One
+// that grows is still being written, or gets another part: its lines so far are known. With another beginning it is
+// another file.
+func (p *packedFile) sees(file io.ReaderAt, info fs.FileInfo, now time.Time) {
+	if p.size == info.Size() && p.modified.Equal(info.ModTime()) {
+		return
+	}
+	size, head, tail := p.size, p.head, p.tail
+	p.note(file, info)
+	if p.size == size && p.head == head && p.tail == tail {
+		return
+	}
+	p.since, p.examined, p.done = now, false, false
+	if size >= printBytes && p.head != head || p.size < size {
+		p.at, p.old = nil, false
+	}
+}
+
+// note keeps what tells the file's content from any other.
+func (p *packedFile) note(file io.ReaderAt, info fs.FileInfo) {
+	p.size, p.modified = info.Size(), info.ModTime()
+	p.head, _ = printAt(file, min(p.size, printBytes)) // what cannot be read is noticed when it is expanded
+	p.tail, _ = printAt(file, p.size)
+}
+
+// due tells whether it is time to find out what the file is: once it has settled, then whenever a place is lost that it
+// may have the rest of, and for the last time when it is certainly not written any more.
+func (p *packedFile) due(f *follower) bool {
+	quiet := f.now().Sub(p.since)
+	switch {
+	case p.done || quiet < settleTime:
+		return false
+	case p.examined && p.losses == f.losses:
+		return quiet >= packTime
+	}
+	return true
 }
 
 // arrives tells whether the place is one of a compressed file of which it was not known yet what it is.
@@ -279,28 +339,59 @@ func (f *follower) packedBefore(file *os.File, id fileID, path string, info fs.F
 		return false
 	}
 	p := f.packed[id]
-	if p == nil || p.size != info.Size() || !p.modified.Equal(info.ModTime()) {
-		// What was written last before then was followed, and is among the places.
-		old := f.scans == 1 && before == nil && info.ModTime().Before(f.now().Add(-f.away))
-		p = &packedFile{size: info.Size(), modified: info.ModTime(), since: f.now(), old: old}
+	if p == nil {
+		p = &packedFile{since: f.now()}
+		p.note(file, info)
 		f.packed[id] = p
 		delete(f.places, id)
-		if !old {
-			f.number++
-			p.place = Place{File: f.number, Path: path, Device: id.device, Inode: id.inode}
-			if before != nil && before.passedOver() {
-				p.old, p.place.Offset = true, passedOver
-			}
-			f.newPlaces = append(f.newPlaces, p.place)
-		}
-		return true
+		// What was written last before then was followed, and is among the places.
+		p.old = before != nil && before.passedOver() ||
+			f.scans == 1 && before == nil && info.ModTime().Before(f.now().Add(-f.away))
 	}
-	return p.done || f.now().Sub(p.since) < settleTime
+	p.sees(file, info, f.now())
+	p.path, p.scan, p.old, p.beside = path, f.scans, p.old || p.beside, false
+	if !p.done && p.place.File == 0 && (!p.old || before != nil) {
+		f.tellPacked(p, id)
+	}
+	return !p.due(f)
+}
+
+// tellPacked tells that there is a compressed file of which it is not known yet what it is. It has one place until that is
+// known, however often it changes: another follow would search it wholly for each that is left over.
+func (f *follower) tellPacked(p *packedFile, id fileID) {
+	f.number++
+	p.place = Place{File: f.number, Path: p.path, Device: id.device, Inode: id.inode}
+	if p.old {
+		p.place.Offset = passedOver
+	}
+	f.newPlaces = append(f.newPlaces, p.place)
+}
+
+// forgetPacked ends the places of compressed files that went away before it was known what they are.
+func (f *follower) forgetPacked() {
+	for id, p := range f.packed {
+		if p.scan == f.scans || f.byID[id] != nil {
+			continue
+		}
+		if !p.done {
+			p.end(f)
+		}
+		if len(f.packed) > packedMax {
+			delete(f.packed, id)
+		}
+	}
+}
+
+// packedDone takes note of a compressed file that is dealt with.
+func (f *follower) packedDone(c candidate) {
+	p := &packedFile{path: c.path, scan: f.scans, since: f.now(), done: true}
+	p.note(c.f, c.info)
+	f.packed[c.id] = p
 }
 
 // takePacked searches a compressed file that was there when the follow began, if what was there is to be searched.
 func (f *follower) takePacked(x *followed, c candidate) error {
-	f.packed[c.id] = &packedFile{size: c.info.Size(), modified: c.info.ModTime(), done: true}
+	f.packedDone(c)
 	if f.past == nil || c.info.Size() == 0 || c.info.ModTime().UnixNano() < later(f.past.Since, -TimeSlack) {
 		return c.f.Close()
 	}
@@ -317,8 +408,9 @@ func (f *follower) takePacked(x *followed, c candidate) error {
 // one that was searched before it was compressed; otherwise nobody has seen it yet, and it is searched wholly.
 func (f *follower) arrived(x *followed, c candidate) error {
 	p := f.packed[c.id]
-	p.done = true
+	p.examined, p.losses = true, f.losses
 	if x.packed == uncompressed || c.info.Size() == 0 {
+		p.done = true
 		p.end(f)
 		c.f.Close()
 		if p.old || c.info.Size() == 0 {
@@ -329,16 +421,44 @@ func (f *follower) arrived(x *followed, c candidate) error {
 	if p.place.File != 0 {
 		x.number = p.place.File // whose place this is from now on
 	}
-	expands, _ := expandedSize(x.f, c.info.Size(), x.packed)
+	expands, _ := expandedSize(x.f, x.size, x.packed)
 	switch {
+	case p.at != nil:
+		path := x.path
+		f.resume(x, p.at)
+		x.path = path
 	case f.goOn(x, expands, func(p *Place) bool { return f.expandsTo(x, c.info.Size(), p) }):
 	case p.old && p.place.File == 0:
+		p.done = true
 		return c.f.Close()
-	case p.old || f.searchedBefore(x, c.info.Size()):
-		x.offset, x.done = passedOver, true
+	default:
+		if p.at = f.searchedBefore(x, c.info.Size()); p.old || p.at != nil {
+			x.offset, x.done = passedOver, true
+		} else if f.stillPacking(x, c, p) {
+			return c.f.Close()
+		}
 	}
+	p.done, p.place = true, Place{}
 	f.add(x)
 	return nil
+}
+
+// stillPacking tells whether a compressed file may be one that is still being written. Whoever compresses a log removes
+// it when that is done.
+func (f *follower) stillPacking(x *followed, c candidate, p *packedFile) bool {
+	if f.now().Sub(p.since) >= packTime {
+		return false
+	}
+	if m, name := f.mounts.locate(unpacked(c.path)); m != nil {
+		if _, err := m.root.Lstat(name); err == nil {
+			return true
+		}
+	}
+	r, err := f.expander.open(x.f, c.info.Size(), x.packed)
+	if err == nil {
+		_, err = io.Copy(passing{f}, r)
+	}
+	return err != nil
 }
 
 // unexpanded tells of a compressed file that has come and cannot be searched. It may have the rest of one that is lost.
@@ -369,6 +489,7 @@ func (p *packedFile) end(f *follower) {
 	if p.place.File != 0 {
 		p.place.Ended = true
 		f.newPlaces = append(f.newPlaces, p.place)
+		p.place = Place{}
 	}
 }
 
@@ -401,21 +522,25 @@ func (f *follower) expandsTo(x *followed, size int64, p *Place) bool {
 	return err == nil && printOf(tail) == p.Tail
 }
 
-// searchedBefore tells whether what a file expands to is all that some followed file holds, or held when it was seen last.
-func (f *follower) searchedBefore(x *followed, size int64) bool {
+// searchedBefore gives the end of a followed file, if what a compressed one expands to is all that it holds, or held when it
+// was seen last; otherwise nil.
+func (f *follower) searchedBefore(x *followed, size int64) *Place {
 	expands, modulus := expandedSize(x.f, size, x.packed)
 	same := func(p *Place, end int64) bool {
 		return (expands < 0 || expands == end%modulus) && mayBeCopy(p.Path, x.path, end) && f.expandsTo(x, size, p)
 	}
 	for _, y := range f.files {
 		if p := y.place(); y.packed == uncompressed && same(&p, y.size) {
-			return true
+			if p.Offset != uint64(y.size) { // the rest is searched there
+				p.Offset, p.Line = uint64(y.size), 0
+			}
+			return &p
 		}
 	}
 	for _, p := range f.places {
 		if same(&p, int64(p.Offset)) {
-			return true
+			return &p
 		}
 	}
-	return false
+	return nil
 }
