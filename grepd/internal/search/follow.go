@@ -520,8 +520,8 @@ func (f *follower) forget() error {
 	kept := f.files[:0]
 	for i, x := range f.files {
 		over := !x.gone.IsZero() && now.Sub(x.gone) >= lingerTime && now.Sub(x.grew) >= lingerTime
-		if x.packed != uncompressed { // another follow might take it for one that has just come
-			over = x.done && now.Sub(x.grew) >= awaySlack
+		if x.packed != uncompressed { // another follow might take it for one that has just come, if it looks for its name
+			over = x.done && (f.packed[x.id].beside || now.Sub(x.grew) >= awaySlack)
 		}
 		if !over {
 			kept = append(kept, x)

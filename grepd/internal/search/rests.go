@@ -72,11 +72,15 @@ func (f *follower) takeRest(file *os.File, shown string) error {
 	return file.Close()
 }
 
-// resumeRenamed goes on with a file that was followed under another name, if it is one of those that are lost.
+// resumeRenamed goes on with a file that was followed under another name, if it is one of those that are lost. A
+// place in a compressed one is where it has come to in what that expands to, so the file is known by its number alone.
 func (f *follower) resumeRenamed(x *followed) bool {
 	for i := range f.lost {
 		l := &f.lost[i]
-		if (fileID{l.Device, l.Inode}) == x.id && l.Unread && !l.truncated && l.heldBy(x.f, x.size) {
+		if (fileID{l.Device, l.Inode}) != x.id || !l.Unread || l.truncated {
+			continue
+		}
+		if x.packed != uncompressed && isPacked(l.Path) || x.packed == uncompressed && l.heldBy(x.f, x.size) {
 			f.resume(x, &l.Place)
 			f.removeLost(i)
 			return true
@@ -102,7 +106,7 @@ func (f *follower) takePackedRest(c candidate) error {
 	}
 	p.examined, p.losses = true, f.losses
 	expands, _ := expandedSize(x.f, x.size, x.packed)
-	if !f.goOn(x, expands, func(p *Place) bool { return f.expandsTo(x, c.info.Size(), p) }) {
+	if !f.resumeRenamed(x) && !f.goOn(x, expands, func(p *Place) bool { return f.expandsTo(x, c.info.Size(), p) }) {
 		return c.f.Close()
 	}
 	f.add(x)
