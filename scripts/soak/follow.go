@@ -14,8 +14,8 @@ import (
 	"time"
 )
 
-// quietMax is how long no line may come before those that are missing count as lost. A rotated file that nobody
-// knows is compressed is searched after half a minute.
+// quietMax is how long no line may come before those that are missing count as lost. A rotated file
+// that nobody knows is compressed is searched after half a minute.
 const quietMax = 40 * time.Second
 
 // globs are what is followed: all files, and the logs alone without those that they are rotated to.
@@ -31,8 +31,8 @@ type follow struct {
 	settled chan string // gets what dgrep says when it follows all members
 }
 
-// startFollows starts a dgrep for each glob, each through another daemon, and waits until all follow. It gives those that
-// were started where that fails, too.
+// startFollows starts a dgrep for each glob, each through another daemon, and waits until all
+// follow. It gives those that were started where that fails, too.
 func startFollows(ctx context.Context, g *group, logs int) ([]*follow, error) {
 	var follows []*follow
 	for i, glob := range globs {
@@ -45,7 +45,8 @@ func startFollows(ctx context.Context, g *group, logs int) ([]*follow, error) {
 	for _, f := range follows {
 		select {
 		case said := <-f.settled:
-			if want := fmt.Sprintf("following %d of %d members", len(g.nodes), len(g.nodes)); !strings.Contains(said, want) {
+			want := fmt.Sprintf("following %d of %d members", len(g.nodes), len(g.nodes))
+			if !strings.Contains(said, want) {
 				return follows, fmt.Errorf("dgrep says %q, want %q", said, want)
 			}
 		case <-time.After(startMax):

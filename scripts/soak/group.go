@@ -40,7 +40,8 @@ func (n *node) pluginDir() string { return filepath.Join(n.dir, "plugins") }
 // group is the daemons on this machine.
 type group struct{ nodes []*node }
 
-// startGroup starts a daemon for each node, and waits until all are members. What was started is stopped where that fails.
+// startGroup starts a daemon for each node, and waits until all are members. What was started is
+// stopped where that fails.
 func startGroup(ctx context.Context, p plan, dir string) (*group, error) {
 	g := &group{}
 	addrs, err := freeAddrs(p.nodes)
@@ -48,7 +49,10 @@ func startGroup(ctx context.Context, p plan, dir string) (*group, error) {
 		return nil, err
 	}
 	for i, addr := range addrs {
-		n := &node{addr: addr, dir: filepath.Join(dir, fmt.Sprint("node", i+1)), gateways: strings.Join(addrs[:2], ","), bin: p.bin}
+		n := &node{
+			addr: addr, dir: filepath.Join(dir, fmt.Sprint("node", i+1)),
+			gateways: strings.Join(addrs[:2], ","), bin: p.bin,
+		}
 		g.nodes = append(g.nodes, n)
 		if err := errors.Join(n.prepare(), n.start()); err != nil {
 			g.stop()
@@ -106,8 +110,8 @@ func (n *node) prepare() error {
 	return n.installPlugin()
 }
 
-// installPlugin puts another edition of the membership plugin in the place of the one that is there. It differs by
-// a number after the end, which no loader looks at.
+// installPlugin puts another edition of the membership plugin in the place of the one that is
+// there. It differs by a number after the end, which no loader looks at.
 func (n *node) installPlugin() error {
 	n.editions++
 	program, err := os.ReadFile(filepath.Join(n.bin, "plugins", "membership"))
@@ -149,7 +153,8 @@ type status struct {
 	} `json:"plugins"`
 }
 
-// ask runs a command of grepd's against the node, and decodes what it prints into answer, if that is not nil.
+// ask runs a command of grepd's against the node, and decodes what it prints into answer, if that
+// is not nil.
 func (n *node) ask(answer any, args ...string) error {
 	cmd := exec.Command(filepath.Join(n.bin, "grepd"), append(args, "--via", n.addr)...)
 	printed, err := cmd.Output()
@@ -205,8 +210,8 @@ func (g *group) stop() {
 	}
 }
 
-// killAll kills the node's daemon and its plugins: all processes that work in the node's directory. Those that an
-// upgrade has just started are among them, though nobody has heard of them yet.
+// killAll kills the node's daemon and its plugins: all processes that work in the node's directory.
+// Those that an upgrade has just started are among them, though nobody has heard of them yet.
 func (n *node) killAll() {
 	for again := true; again; {
 		again = false
@@ -215,7 +220,8 @@ func (n *node) killAll() {
 			if dir, err := os.Readlink(link); err != nil || dir != n.dir {
 				continue
 			}
-			if pid, err := strconv.Atoi(filepath.Base(filepath.Dir(link))); err == nil && syscall.Kill(pid, syscall.SIGKILL) == nil {
+			pid, err := strconv.Atoi(filepath.Base(filepath.Dir(link)))
+			if err == nil && syscall.Kill(pid, syscall.SIGKILL) == nil {
 				again = true
 			}
 		}

@@ -1,12 +1,15 @@
-// Command soak follows the logs of a group of daemons while all happens to them that happens in production, and checks by
-// sequence numbers that each line was printed once. scripts/soak.sh builds what it needs and runs it.
+// Command soak follows the logs of a group of daemons while all happens to them that happens in
+// production, and checks by sequence numbers that each line was printed once. scripts/soak.sh
+// builds what it needs and runs it.
 //
-// Six daemons on this machine have three logs each, to which lines with sequence numbers are written at a steady pace.
-// The logs are rotated in the ways of logrotate: by renaming or by copytruncate, compressed at once or a rotation
-// later. Meanwhile daemons are killed and started again, upgraded, and their plugins are replaced. Two dgreps follow
-// all that: one by a glob that rotated files match too, one by a glob that only the logs match.
+// Six daemons on this machine have three logs each, to which lines with sequence numbers are
+// written at a steady pace. The logs are rotated in the ways of logrotate: by renaming or by
+// copytruncate, compressed at once or a rotation later. Meanwhile daemons are killed and started
+// again, upgraded, and their plugins are replaced. Two dgreps follow all that: one by a glob that
+// rotated files match too, one by a glob that only the logs match.
 //
-// It exits 0 where no line was lost or doubled and no gap was told, 1 where one was, and 2 on a bad flag.
+// It exits 0 where no line was lost or doubled and no gap was told, 1 where one was, and 2 on a bad
+// flag.
 package main
 
 import (
@@ -96,8 +99,8 @@ func run(args []string, out, complaints io.Writer) int {
 	return 0
 }
 
-// soak does what is planned, prints the report, and reports whether every line was printed once. It leaves
-// nothing behind, whatever becomes of it.
+// soak does what is planned, prints the report, and reports whether every line was printed once. It
+// leaves nothing behind, whatever becomes of it.
 func soak(ctx context.Context, p plan, out io.Writer) (ok bool, err error) {
 	if _, err := os.Stat("/proc/self/cwd"); err != nil {
 		return false, fmt.Errorf("this needs Linux, to find the processes that it has to end: %w", err)
@@ -134,7 +137,8 @@ func soak(ctx context.Context, p plan, out io.Writer) (ok bool, err error) {
 	return report(ctx, p, writers, follows, out)
 }
 
-// report waits until all lines are printed, or none has come for long, and says what each follow has printed.
+// report waits until all lines are printed, or none has come for long, and says what each follow
+// has printed.
 func report(ctx context.Context, p plan, writers []*writer, follows []*follow, out io.Writer) (ok bool, err error) {
 	var counts rotations
 	written := make([]int, len(writers))

@@ -33,7 +33,8 @@ func (r *rotations) add(o rotations) {
 	r.slowly += o.slowly
 }
 
-// writer writes lines to a log and rotates it. It stops for neither kills nor upgrades of the daemon.
+// writer writes lines to a log and rotates it. It stops for neither kills nor upgrades of the
+// daemon.
 type writer struct {
 	index   int // in the sequence numbers
 	path    string
@@ -132,11 +133,13 @@ func (w *writer) open() (err error) {
 func (w *writer) line() error {
 	w.written++
 	_, err := fmt.Fprintf(w.file, "%s INFO request from 10.0.%d.%d took %d ms SEQ %d.%d\n",
-		time.Now().UTC().Format(time.RFC3339Nano), w.random.IntN(256), w.random.IntN(256), w.random.IntN(1000), w.index, w.written)
+		time.Now().UTC().Format(time.RFC3339Nano), w.random.IntN(256), w.random.IntN(256), w.random.IntN(1000),
+		w.index, w.written)
 	return err
 }
 
-// idle reports whether no rotated file is being compressed: logrotate does not begin again before it is through.
+// idle reports whether no rotated file is being compressed: logrotate does not begin again before
+// it is through.
 func (w *writer) idle() bool {
 	w.mu.Lock()
 	defer w.mu.Unlock()
@@ -145,8 +148,8 @@ func (w *writer) idle() bool {
 
 func (w *writer) rotated(i int) string { return fmt.Sprintf("%s.%d", w.path, i) }
 
-// rotate moves the rotated files on by one, and makes the log the first of them. With copytruncate no line is written
-// between the copy and the truncation: it would be lost to everybody.
+// rotate moves the rotated files on by one, and makes the log the first of them. With copytruncate
+// no line is written between the copy and the truncation: it would be lost to everybody.
 func (w *writer) rotate() error {
 	if w.delays {
 		// The last rotation's file has been left as it was until now.
@@ -200,7 +203,8 @@ func (w *writer) copyTruncate() error {
 	return errors.Join(err, to.Close(), w.file.Truncate(0))
 }
 
-// reopen goes on in a new file, as after logrotate's postrotate script. The old one is compressed then.
+// reopen goes on in a new file, as after logrotate's postrotate script. The old one is compressed
+// then.
 func (w *writer) reopen() error {
 	if err := errors.Join(w.file.Close(), w.open()); err != nil || w.delays {
 		return err
@@ -227,8 +231,8 @@ func (w *writer) compressLater() {
 	})
 }
 
-// compress does what gzip does: the compressed file grows beside the other one, gets its time, and then that one is
-// removed. It may stop for a moment in the middle, as on a busy machine.
+// compress does what gzip does: the compressed file grows beside the other one, gets its time, and
+// then that one is removed. It may stop for a moment in the middle, as on a busy machine.
 func (w *writer) compress(path string, stall time.Duration) error {
 	content, err := os.ReadFile(path)
 	if err != nil {
@@ -256,7 +260,8 @@ func (w *writer) compress(path string, stall time.Duration) error {
 	}
 	_, restErr := to.Write(packed.Bytes())
 	w.count(func(r *rotations) { r.compressed++ })
-	return errors.Join(err, restErr, to.Close(), os.Chtimes(path+".gz", time.Time{}, info.ModTime()), os.Remove(path))
+	timeErr := os.Chtimes(path+".gz", time.Time{}, info.ModTime())
+	return errors.Join(err, restErr, to.Close(), timeErr, os.Remove(path))
 }
 
 func (w *writer) count(what func(*rotations)) {

@@ -36,14 +36,14 @@ func TestFollowScenarios(t *testing.T) {
 	})
 }
 
-// scenario is a directory of logs on one node, a follow of it, the daemon that passes its lines on, and a dgrep that
-// prints them. The daemon and dgrep keep places with the code that they keep them with in earnest.
+// scenario is a directory of logs on one node, a follow of it, the daemon that passes its lines on,
+// and a dgrep that prints them. The daemon and dgrep keep places with the code that they keep them
+// with in earnest.
 type scenario struct {
 	t      *testing.T
 	dir    string
 	mounts *search.Mounts
 	paths  []string
-	begun  time.Time
 	member *search.Stepper // nil: it is down
 	clock  time.Time
 	heard  time.Time // of the member
@@ -138,7 +138,8 @@ func (s *scenario) up() {
 		s.asked, s.dgrep = &fanout.Places{}, &fanout.Places{}
 	}
 	var err error
-	s.member, err = search.NewStepper(context.Background(), s.mounts, s.paths, options(s.t, "[0-9]"), fo, (*scenarioSink)(s), s.clock)
+	s.member, err = search.NewStepper(context.Background(), s.mounts, s.paths, options(s.t, "[0-9]"), fo,
+		(*scenarioSink)(s), s.clock)
 	s.must(err)
 }
 
@@ -266,7 +267,8 @@ func (s *scenario) append(name, text string) {
 	s.must(errors.Join(err, file.Close(), os.Chtimes(path, time.Time{}, s.clock)))
 }
 
-// gzip writes a part of what a log is compressed to. With the last one it sets the time, and removes the log.
+// gzip writes a part of what a log is compressed to. With the last one it sets the time, and
+// removes the log.
 func (s *scenario) gzip(name string, from, to float64) {
 	path := filepath.Join(s.dir, name)
 	content, err := os.ReadFile(path)
@@ -311,7 +313,8 @@ func (s *scenarioSink) Chunk(file uint32, c *search.Chunk) error {
 		s.printed[line]++
 		s.news = append(s.news, s.names[file]+": "+line)
 	}
-	s.pass(&greppb.SearchReply{Step: &greppb.SearchReply_Chunk{Chunk: &greppb.Chunk{File: file, Lengths: c.Lengths}}})
+	chunk := &greppb.Chunk{File: file, Lengths: c.Lengths}
+	s.pass(&greppb.SearchReply{Step: &greppb.SearchReply_Chunk{Chunk: chunk}})
 	return nil
 }
 
