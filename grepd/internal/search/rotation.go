@@ -208,6 +208,20 @@ func mayBeCopy(a, b string, size int64) bool { return size >= copyBytesMin || st
 // logs/a-20261122.gz and logs/a.20261122T064000.000000000Z.
 func stem(path string) string { return strings.TrimRight(unpackedName(path), "0123456789.-_TZ") }
 
+// related reports whether one name may be what the other was rotated to. Some rotate logs/a.log to
+// logs/a-20261122.log or logs/a.1.log. Names like these may be those of different logs as well, so
+// it takes more than a name to believe it.
+func related(a, b string) bool {
+	return stem(a) == stem(b) || stemBeforeExtension(a) == stemBeforeExtension(b)
+}
+
+// stemBeforeExtension is stem for names that keep their extension.
+func stemBeforeExtension(name string) string {
+	name = stem(name)
+	extension := path.Ext(name)
+	return strings.TrimRight(strings.TrimSuffix(name, extension), "0123456789.-_TZ") + extension
+}
+
 // commonPrefix is how many bytes two texts have in common at their beginning.
 func commonPrefix(a, b string) int {
 	n := 0
@@ -342,7 +356,7 @@ func (r *rotation) beside(lost string, looked func(watched), consider func(candi
 	for _, e := range entries {
 		beside := path.Join(path.Dir(name), e.Name())
 		shown := path.Join(m.name, beside)
-		if !e.Type().IsRegular() || stem(shown) != stem(lost) {
+		if !e.Type().IsRegular() || !related(shown, lost) {
 			continue
 		}
 		file, err := m.root.OpenFile(beside, os.O_RDONLY|syscall.O_NONBLOCK, 0)

@@ -66,7 +66,7 @@
 // That a file was truncated shows in its size, or in the 256 bytes before the place where it is read, which are read again with
 // what follows. It is told, and the file is read from its beginning. What was appended before that is in a copy, which is
 // looked for also under names that nobody asked for, beside the file: those that differ from its own in nothing but what
-// rotation appends. The same goes for the rest of a file that another Follow has left. What is found nowhere within 10 s,
+// rotation appends, or puts before the extension. The same goes for the rest of a file that another Follow has left. What is found nowhere within 10 s,
 // compressed or not, is a [FileError] with Gap, although nobody can say whether there was anything: so is
 // what may be in a copy that cannot be expanded, and the line without an end of a file that is truncated or gone.
 //
