@@ -284,14 +284,20 @@ func (f *follower) known(id fileID, path string, info fs.FileInfo) bool {
 	return f.files.byID[id] != nil || isPacked(path) && f.rotation.knowsPacked(id, info)
 }
 
-// noteNames takes note of since when files have had no name.
+// noteNames takes note of since when files have had no name, and of those that rest.
 func (f *follower) noteNames() {
+	now := f.now()
 	for _, x := range f.files.list {
 		if x.name != nameGone {
 			x.gone = time.Time{}
 		} else if x.gone.IsZero() {
-			x.gone = f.now()
+			x.gone = now
 		}
+		if x.rotated.IsZero() && (x.name != nameOwn || stem(x.path) != x.path) {
+			x.rotated = now
+		}
+		x.rests = x.packed == uncompressed && x.offset == x.size && !x.rotated.IsZero() &&
+			now.Sub(x.rotated) >= lingerTime && now.Sub(x.grew) >= lingerTime
 	}
 }
 
@@ -414,6 +420,12 @@ func (f *follower) apply(x *followed, d decision) {
 	case verdictResume:
 		f.resume(x, d.at)
 		f.recall(x, x.f)
+		if info, err := x.f.Stat(); err == nil && info.ModTime().Before(x.grew) {
+			x.grew = info.ModTime()
+		}
+		if d.at.Lost && !d.at.Unread { // it rested already, or is a copy
+			x.rotated = x.grew
+		}
 	case verdictBegin:
 		x.stage, x.original = stageFollowed, nil
 	case verdictPass:

@@ -144,12 +144,11 @@ func follow(t *testing.T, files map[string]string, change func(*search.Options),
 
 func (f *following) open(fo search.FollowOptions, at time.Time) {
 	f.t.Helper()
-	gaps := 0
-	if f.listener != nil {
-		gaps = f.gaps
-	}
+	before := f.listener
 	f.listener = newListener()
-	f.gaps = gaps
+	if before != nil {
+		f.gaps, f.errs = before.gaps, before.errs
+	}
 	var err error
 	f.Stepper, err = search.NewStepper(context.Background(), f.mounts, f.paths, f.o, fo, f.listener, at)
 	if err != nil {
@@ -727,7 +726,7 @@ func torture(t *testing.T, seed uint64) {
 		}
 		rotated[log]++
 	}
-	away := false
+	away, removed := false, false
 	pass := func() {
 		if !away {
 			f.pass()
@@ -781,7 +780,8 @@ func torture(t *testing.T, seed uint64) {
 						f.add(log, "")
 					}
 					f.Look()
-					_ = os.Remove(f.path(fmt.Sprintf("%s.%d", log, rotated[log]))) // it may be compressed, or gone
+					// It may be compressed, or gone.
+					removed = os.Remove(f.path(fmt.Sprintf("%s.%d", log, rotated[log]))) == nil || removed
 				}
 			}
 			pass()
@@ -813,6 +813,9 @@ func torture(t *testing.T, seed uint64) {
 		got = append(got, text)
 	}
 	compareLines(t, got, written, f.gaps, f.errs, trace)
+	if f.gaps > 0 && !removed {
+		t.Errorf("%d gaps were told, and all that was written is somewhere: %q; steps %q", f.gaps, f.errs, trace)
+	}
 }
 
 // compareLines wants each written line once, or gaps said.

@@ -35,8 +35,10 @@ type followed struct {
 	looked   bool
 	grew     time.Time
 
-	name naming
-	gone time.Time // when a scan missed it first; zero: it was found
+	name    naming
+	gone    time.Time // when a scan missed it first; zero: it was found
+	rotated time.Time // when it was first seen to be no log that is written to; zero: it may be one
+	rests   bool      // it was rotated long ago, and no line has come since: nobody writes to it
 
 	stage    stage
 	original *followed // of a newcomer that may be a copy
@@ -152,6 +154,7 @@ func (x *followed) place() Place {
 		File: x.number, Path: x.path, Device: x.id.device, Inode: x.id.inode,
 		Offset: uint64(x.offset), History: uint64(x.history), Inside: x.emitter.state == inside,
 		Pending: uint32(x.emitter.group.pending), Head: x.head, Tail: x.tail, Skip: x.sink.skip,
+		Lost: x.rests, // for the next follow, if it is not there any more: then nothing is missing
 	}
 	if x.counted {
 		p.Line = x.emitter.line + 1
@@ -229,7 +232,7 @@ func (f *follower) grow(x *followed) (more bool, err error) {
 		return false, nil
 	}
 	if info.Size() != x.size {
-		x.size, x.grew = info.Size(), f.now()
+		x.size, x.grew, x.rests = info.Size(), f.now(), false
 	}
 	if x.stage == stageNewcomer {
 		d := f.rotation.newcomer(x, x.size)

@@ -49,8 +49,8 @@ type packedFile struct {
 	origin   packedOrigin
 	losses   int    // rotation.losses when it was examined
 	at       *Place // up to where it was searched, or its lines were known; nil: nothing of it
-	// place is what another follow is told while it is not known what the file is. File is 0 if it is
-	// told nothing.
+	// place is what another follow is told while it is not known what the file is. File is 0 if it
+	// is told nothing.
 	place Place
 }
 
@@ -242,6 +242,9 @@ func (r *rotation) examine(x *followed, c candidate, p *packedFile) decision {
 	if at := r.findRest(x, expands, func(p *Place) bool { return r.expandsTo(x, x.size, p) }); at != nil {
 		return decision{verdict: verdictResume, at: at}
 	}
+	if expands == 0 {
+		r.endEmpty(x)
+	}
 	if p.origin == packedOld && p.place.File == 0 {
 		return decision{verdict: verdictClose}
 	}
@@ -252,6 +255,7 @@ func (r *rotation) examine(x *followed, c candidate, p *packedFile) decision {
 	case r.now().Sub(p.since) < packTime && r.mayBeWritten(x, c.path):
 		return decision{verdict: verdictWait}
 	}
+	r.endEmpty(x)
 	return decision{verdict: verdictBegin}
 }
 

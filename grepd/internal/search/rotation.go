@@ -172,6 +172,7 @@ func (r *rotation) findRest(y *followed, size int64, has func(*Place) bool) *Pla
 		return nil
 	}
 	at := r.lost[best].Place
+	best = r.endTwins(best)
 	if size > int64(at.Offset) {
 		r.endSearch(best)
 	} else {
@@ -180,6 +181,24 @@ func (r *rotation) findRest(y *followed, size int64, has func(*Place) bool) *Pla
 		r.places.tell(l.Place)
 	}
 	return &at
+}
+
+// endTwins ends the search for all places but one of several with the same content: a log that was
+// truncated and its copy may both be lost, and be found as one file. It gives the place's new
+// index.
+func (r *rotation) endTwins(i int) int {
+	p := r.lost[i].Place
+	for j := len(r.lost) - 1; j >= 0; j-- {
+		q := &r.lost[j].Place
+		if j == i || q.Offset != p.Offset || q.Head != p.Head || q.Tail != p.Tail || stem(q.Path) != stem(p.Path) {
+			continue
+		}
+		r.endSearch(j)
+		if j < i {
+			i--
+		}
+	}
+	return i
 }
 
 // findRenamed gives the place of a file that another follow had under another name; nil if there is
@@ -242,6 +261,7 @@ func (r *rotation) giveUp() []FileError {
 		}
 		r.endSearch(i)
 		switch {
+		case r.hasRest(&l.Place):
 		case l.bytes > 0:
 			gaps = append(gaps, gapError(l.Path, "it was truncated before its last line had an end", l.bytes))
 		case l.Unread && l.cause == lossTruncated:
@@ -254,6 +274,23 @@ func (r *rotation) giveUp() []FileError {
 		}
 	}
 	return gaps
+}
+
+// hasRest reports whether a file that is followed has what was searched up to a place. Then it has
+// the rest as well, whatever other place it was resumed at: a log and its copy were in two places
+// once, and only one of them is left.
+func (r *rotation) hasRest(p *Place) bool {
+	if p.Offset == 0 {
+		x := r.files.byID[fileID{p.Device, p.Inode}]
+		return x != nil && stem(x.path) == stem(p.Path)
+	}
+	for _, x := range r.files.list {
+		held := x.packed == uncompressed && x.stage != stageNewcomer && x.offset >= int64(p.Offset)
+		if held && mayBeCopy(p.Path, x.path, int64(p.Offset)) && p.heldBy(x.f, x.size) {
+			return true
+		}
+	}
+	return false
 }
 
 // newcomer decides what a file is that has come: one that has the same content as another file may
@@ -276,7 +313,19 @@ func (r *rotation) newcomer(y *followed, size int64) decision {
 	} else if !r.intact() {
 		return decision{} // the original may be what was truncated
 	}
+	r.endEmpty(y)
 	return decision{verdict: verdictBegin}
+}
+
+// endEmpty ends the search for a file of which nothing was searched, where one that was rotated is
+// searched from its beginning: it is that one.
+func (r *rotation) endEmpty(y *followed) {
+	i := slices.IndexFunc(r.lost, func(l lostPlace) bool {
+		return l.Offset == 0 && l.Unread && stem(l.Path) == stem(y.path)
+	})
+	if i >= 0 && stem(y.path) != y.path {
+		r.endSearch(i)
+	}
 }
 
 // intact reports whether all files still have what was searched, as far as can be told.
