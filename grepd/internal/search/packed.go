@@ -47,7 +47,8 @@ type packedFile struct {
 	scan     int       // that saw it last
 	state    packedState
 	origin   packedOrigin
-	losses   int    // rotation.losses when it was examined
+	examined time.Time
+	losses   int    // rotation.losses then
 	at       *Place // up to where it was searched, or its lines were known; nil: nothing of it
 	// place is what another follow is told while it is not known what the file is. File is 0 if it
 	// is told nothing.
@@ -99,15 +100,13 @@ func (p *packedFile) note(file io.ReaderAt, info fs.FileInfo) {
 }
 
 // due reports whether it is time to find out what the file is: once it has settled, then whenever a
-// place is lost that it may have the rest of, and for the last time when it is certainly not
-// written any more.
+// place is lost that it may have the rest of, and from time to time if it may still be written.
 func (p *packedFile) due(now time.Time, losses int) bool {
-	quiet := now.Sub(p.since)
 	switch {
-	case p.state == packedDone || quiet < settleTime:
+	case p.state == packedDone || now.Sub(p.since) < settleTime:
 		return false
 	case p.state == packedExamined && p.losses == losses:
-		return quiet >= packTime && p.origin != packedBeside
+		return now.Sub(p.examined) >= packTime && p.origin != packedBeside
 	}
 	return true
 }
@@ -210,7 +209,7 @@ func (r *rotation) packedUndecided(id fileID) bool {
 // nobody has seen it yet, and it is searched wholly.
 func (r *rotation) compressed(x *followed, c candidate) decision {
 	p := r.packed[c.id]
-	p.state, p.losses = packedExamined, r.losses
+	p.state, p.examined, p.losses = packedExamined, r.now(), r.losses
 	if x.packed == uncompressed || c.info.Size() == 0 {
 		p.state = packedDone
 		r.endPacked(p)
@@ -252,7 +251,7 @@ func (r *rotation) examine(x *followed, c candidate, p *packedFile) decision {
 	switch {
 	case p.origin == packedOld || p.at != nil:
 		return decision{verdict: verdictPass}
-	case r.now().Sub(p.since) < packTime && r.mayBeWritten(x, c.path):
+	case r.mayBeWritten(x, p):
 		return decision{verdict: verdictWait}
 	}
 	r.endEmpty(x)
@@ -260,18 +259,23 @@ func (r *rotation) examine(x *followed, c candidate, p *packedFile) decision {
 }
 
 // mayBeWritten reports whether a compressed file may be one that is still being written. Whoever
-// compresses a log removes it when that is done.
-func (r *rotation) mayBeWritten(x *followed, path string) bool {
-	if m, name := r.mounts.locate(unpackedName(path)); m != nil {
-		if _, err := m.root.Lstat(name); err == nil {
-			return true
-		}
+// compresses a log removes it when that is done. So one that stays beside its log is believed only
+// if it is complete, and one that is cut short only if its log is gone, and neither before long.
+func (r *rotation) mayBeWritten(x *followed, p *packedFile) bool {
+	hasLog := false
+	if m, name := r.mounts.locate(unpackedName(p.path)); m != nil {
+		_, err := m.root.Lstat(name)
+		hasLog = err == nil
+	}
+	quiet := r.now().Sub(p.since)
+	if hasLog && quiet < packTime {
+		return true
 	}
 	expanded, err := r.expander.open(x.f, x.size, x.packed)
 	if err == nil {
 		_, err = io.Copy(r.skip, expanded)
 	}
-	return err != nil
+	return err != nil && (hasLog || quiet < packTime)
 }
 
 // cannotExpand says what is to be told of a compressed file that has come and cannot be searched.
@@ -317,7 +321,7 @@ func (r *rotation) packedBesideDue(x *followed, c candidate, scan int) bool {
 	if p.origin != packedBeside || x.packed == uncompressed || !p.due(r.now(), r.losses) {
 		return false
 	}
-	p.state, p.losses = packedExamined, r.losses
+	p.state, p.examined, p.losses = packedExamined, r.now(), r.losses
 	return true
 }
 
