@@ -80,8 +80,10 @@ func (c Config) check() error {
 		return fmt.Errorf("%w: %s", ErrConfig, fmt.Sprintf(format, args...))
 	}
 	switch {
-	case !c.Addr.IsValid() || c.Addr.Addr().IsUnspecified() || c.Addr.Port() == 0:
-		return fail("address %v cannot be reached by others, want ip:port", c.Addr)
+	case unreachable(c.Addr) != "":
+		return fail("address %v cannot be reached by others: %s", c.Addr, unreachable(c.Addr))
+	case c.Addr.Addr().IsLoopback() && !allLoopback(c.Gateways):
+		return fail("address %v can be reached from this machine only, and not every gateway of %v is on it", c.Addr, c.Gateways)
 	case len(c.Gateways) == 0:
 		return fail("no gateway given, want at least one (this node itself may be one)")
 	case len(c.Gateways) > gatewaysMax:
@@ -105,6 +107,33 @@ func (c Config) check() error {
 	return nil
 }
 
+// unreachable says why no member could send anything to an address; "" where one may. Loopback
+// addresses are another matter: they will do for a group that is all on one machine.
+func unreachable(addr netip.AddrPort) string {
+	ip := addr.Addr()
+	switch {
+	case !addr.IsValid() || addr.Port() == 0:
+		return "want ip:port"
+	case ip.Is4In6() || ip.Zone() != "":
+		return "it is no plain address" // which each member would write in its own way
+	case ip.IsUnspecified() || ip.Is4() && ip.As4()[0] == 0:
+		return "it stands for any address of a machine"
+	case ip.IsMulticast():
+		return "it is a multicast address"
+	case ip == broadcast:
+		return "it is the broadcast address"
+	case ip.Is6() && ip.IsLinkLocalUnicast():
+		return "it is a link-local address, which means something on one link of one machine only"
+	}
+	return ""
+}
+
+var broadcast = netip.AddrFrom4([4]byte{255, 255, 255, 255})
+
+func allLoopback(addrs []netip.AddrPort) bool {
+	return !slices.ContainsFunc(addrs, func(a netip.AddrPort) bool { return !a.Addr().IsLoopback() })
+}
+
 // isGateway reports whether addr is one of the gateways.
 func (c *Config) isGateway(addr netip.AddrPort) bool { return slices.Contains(c.Gateways, addr) }
 
@@ -113,6 +142,8 @@ const (
 	// detectMargin is what is left of DetectWithin for the base delay of a link and the
 	// lateness of a monitor.
 	detectMargin = 150 * time.Millisecond
+	// calledLate is what a monitor keeps of that for its own lateness, and for drift, when it uses the rest.
+	calledLate = 30 * time.Millisecond
 	// doubtWindow is how long before the deadline the next heartbeat would be due: time
 	// for half a dozen rounds of probes.
 	doubtWindow = 650 * time.Millisecond
@@ -186,12 +217,8 @@ const (
 	recallEvery  = 1500 * time.Millisecond // at which each failed address is tried by one member
 	recallGap    = time.Second             // least time between two recalls to one address
 	rejoinJitter = 300 * time.Millisecond
-	// A rejoin within rejoinCalm of the last one waits twice as long as that, up to
-	// 2^rejoinStreakMax times rejoinJitter.
-	rejoinCalm      = 10 * time.Second
-	rejoinStreakMax = 7
-	keepFailed      = 24 * time.Hour
-	keepLeft        = time.Hour
+	keepFailed   = 24 * time.Hour
+	keepLeft     = time.Hour
 	// forgetAfter is how long a node may sleep before its list is worth nothing, and it
 	// joins like a newcomer.
 	forgetAfter = 10 * time.Minute

@@ -89,3 +89,34 @@ func TestIntervalFollowsFromDetectWithin(t *testing.T) {
 		t.Errorf("interval %v, deadline %v, want 9.2 s and 9.85 s", b.Interval, b.Deadline)
 	}
 }
+
+func TestAddressesThatNobodyCanReachAreRefused(t *testing.T) {
+	real, self := netip.MustParseAddrPort("10.0.0.9:7117"), netip.MustParseAddrPort("127.0.0.1:7117")
+	for _, addr := range []string{
+		"0.0.0.0:7117", "[::]:7117", "224.0.0.1:7117", "[ff02::1]:7117", "255.255.255.255:7117", "0.1.2.3:7117",
+		"[fe80::1]:7117", "10.0.0.1:0", "[::ffff:10.0.0.1]:7117", "127.0.1.1:7117", "127.0.0.1:7117", "[::1]:7117",
+	} {
+		a := netip.MustParseAddrPort(addr)
+		cfg := Config{Addr: a, Gateways: []netip.AddrPort{real}, Rand: rand.New(rand.NewPCG(1, 1))}
+		if _, err := NewNode(cfg, Now{Wall: time.Now()}); !errors.Is(err, ErrConfig) {
+			t.Errorf("%s as a node's own: %v", addr, err)
+		}
+		cfg.Addr = netip.MustParseAddrPort("10.0.0.2:7117")
+		n, err := NewNode(cfg, Now{Wall: time.Now()})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if n.plausible(Entry{ID: ID{Addr: a, Incarnation: 1}}) {
+			t.Errorf("%s is believed to be another member's", addr)
+		}
+	}
+	// A group on one machine may use them.
+	cfg := Config{Addr: self, Gateways: []netip.AddrPort{self}, Rand: rand.New(rand.NewPCG(1, 1))}
+	n, err := NewNode(cfg, Now{Wall: time.Now()})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if !n.plausible(Entry{ID: ID{Addr: netip.MustParseAddrPort("127.0.1.1:7117"), Incarnation: 1}}) {
+		t.Error("another member on the same machine is not believed")
+	}
+}

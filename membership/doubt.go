@@ -38,8 +38,10 @@ func (n *Node) tickMonitor(m *monitor) (declared bool) {
 			n.probe(m)
 			m.nextProbe = now + heldProbeEvery
 			m.ripe = m.nextProbe
-		case !n.proven(m):
+		case n.phase == Leaving || !n.proven(m): // those that know it leaves send it nothing any more
 			n.hold(m)
+		case now < n.lastMoment(m):
+			m.ripe = n.lastMoment(m)
 		default:
 			n.declare(m, silent)
 			return true
@@ -84,6 +86,20 @@ func (n *Node) proven(m *monitor) bool {
 	// So few others may all be dead, or all but one that is hard to reach. All there is to go by is
 	// how well this node heard before.
 	return !n.gray.is || others <= f && now-m.fresh > deafMax
+}
+
+// lastMoment is when a verdict must fall that no other monitor confirms. If all of them are silent,
+// they may be dead together with the target; or they are all paused, and will be back before long. So
+// what the target's link leaves of the margin is used.
+func (n *Node) lastMoment(m *monitor) time.Duration {
+	if m.trip == 0 || n.corroborated(m) || n.agreed(m) {
+		return 0
+	}
+	if n.cfg.MaxFailures == 1 || n.list.ring.Live() <= 2 {
+		return 0 // there is no other monitor
+	}
+	spare := n.bounds.Margin - m.trip - calledLate
+	return m.fresh + n.bounds.Deadline + max(0, spare)
 }
 
 // corroborated reports whether another monitor of the target has said lately that it knows of nothing

@@ -10,21 +10,25 @@ import (
 type EventKind uint8
 
 const (
-	EventJoin    EventKind = iota // Peer is in this list now
-	EventLeave                    // Peer left, says this list now
-	EventFail                     // Peer failed, says this list now
-	EventSuspect                  // this monitor doubts Peer
-	EventTrust                    // ... and no longer
-	EventRejoin                   // this node goes on as Peer, under a new incarnation
-	EventGateway                  // Peer leads the gateways now; no Peer: nobody does
-	EventWaiting                  // this node cannot join: Detail says why
-	EventGray                     // this node, Peer, hears too little to judge; or well again: Detail says which
+	EventJoin     EventKind = iota // Peer is in this list now
+	EventLeave                     // Peer left, says this list now
+	EventFail                      // Peer failed, says this list now
+	EventSuspect                   // this monitor doubts Peer
+	EventTrust                     // ... and no longer
+	EventRejoin                    // this node goes on as Peer, under a new incarnation
+	EventGateway                   // Peer leads the gateways now; no Peer: nobody does
+	EventWaiting                   // this node cannot join: Detail says why
+	EventGray                      // this node, Peer, hears too little to judge; or well again: Detail says which
+	EventGateways                  // the gateways have other addresses now: Detail names them
+	EventConflict                  // another machine speaks under this address as Peer: Detail says so
 )
 
 var eventNames = [...]string{
 	EventJoin: "JOIN", EventLeave: "LEAVE", EventFail: "FAIL", EventSuspect: "SUSPECT",
 	EventTrust: "TRUST", EventRejoin: "REJOIN", EventGateway: "GATEWAY", EventWaiting: "WAITING",
-	EventGray: "GRAY",
+	EventGray:     "GRAY",
+	EventGateways: "GATEWAYS",
+	EventConflict: "CONFLICT",
 }
 
 func (k EventKind) String() string {
@@ -68,7 +72,7 @@ type Event struct {
 	Probes, Answers, Questions int
 	// Previous is the identity given up: EventRejoin.
 	Previous ID
-	// Detail is for people: EventWaiting, EventRejoin, EventGray.
+	// Detail is for people: EventWaiting, EventGateways, EventRejoin, EventGray, EventConflict.
 	Detail string
 }
 

@@ -1,6 +1,7 @@
 package membership
 
 import (
+	"fmt"
 	"net/netip"
 	"slices"
 	"time"
@@ -16,6 +17,7 @@ type gateway struct {
 	leader   netip.AddrPort
 	nextBeat time.Duration
 	beatSeq  uint64
+	admitted admissions
 }
 
 type gatewayPeer struct {
@@ -23,8 +25,56 @@ type gatewayPeer struct {
 	heard time.Duration
 }
 
+// SetGateways says what the addresses of the gateways are now: their names may have moved since the node began. A node that is
+// looking for a group asks the new ones at once; one that is in a group tries those that are not, as it does with all gateways.
+// An error, which wraps ErrConfig, leaves everything as it was.
+func (n *Node) SetGateways(now Now, gateways []netip.AddrPort) error {
+	cfg := n.cfg
+	cfg.Gateways = gateways
+	cfg, err := cfg.withDefaults()
+	if err != nil || slices.Equal(cfg.Gateways, n.cfg.Gateways) {
+		return err
+	}
+	n.enter(now)
+	old := n.gateway
+	n.cfg.Gateways = cfg.Gateways
+	n.gateway.init(&n.cfg)
+	n.emit(Event{Kind: EventGateways, Detail: fmt.Sprintf("the gateways are %v now", cfg.Gateways)})
+	if n.gateway.is && !old.is {
+		n.startGateway()
+	}
+	for i := range n.gateway.peers {
+		p := &n.gateway.peers[i]
+		if k := slices.IndexFunc(old.peers, func(o gatewayPeer) bool { return o.addr == p.addr }); k >= 0 {
+			p.heard = old.peers[k].heard
+		}
+	}
+	if n.phase == Joining {
+		n.askAnew()
+	}
+	n.exit()
+	return nil
+}
+
+// CheckGateways says why SetGateways would refuse them.
+func (n *Node) CheckGateways(gateways []netip.AddrPort) error {
+	cfg := n.cfg
+	cfg.Gateways = gateways
+	_, err := cfg.withDefaults()
+	return err
+}
+
+// askAnew has a node that joins begin to ask afresh, unless it is being admitted.
+func (n *Node) askAnew() {
+	j := &n.joiner
+	j.asked, j.rounds, j.waiting = 0, 0, false
+	if j.stage == asking {
+		j.due = n.now.Mono
+	}
+}
+
 func (g *gateway) init(cfg *Config) {
-	g.is = cfg.isGateway(cfg.Addr)
+	*g = gateway{is: cfg.isGateway(cfg.Addr), nextBeat: g.nextBeat, beatSeq: g.beatSeq}
 	if !g.is {
 		return
 	}
@@ -124,7 +174,14 @@ func (n *Node) stepJoin(from netip.AddrPort, m *Message) {
 		n.send(from, Message{Kind: Welcome, Seq: m.Seq, Verdict: Stale, Incarnation: known.Incarnation + 1})
 		return
 	}
+	if known == nil || known.Entry != entry {
+		if wait := n.gateway.admitted.wait(entry.Addr, n.now.Mono); wait > 0 {
+			n.send(from, Message{Kind: Welcome, Seq: m.Seq, Verdict: Damped, Wait: wait})
+			return
+		}
+	}
 	if n.change(entry, ViaSelf, Event{}) {
+		n.gateway.admitted.add(entry.Addr, n.now.Mono)
 		n.spread(entry)
 	}
 	if n.list.holds(entry) {

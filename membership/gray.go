@@ -102,11 +102,16 @@ func (n *Node) turnGray(is bool, s share, detail string) {
 // stepDoubted takes note that somebody doubts that this node is there.
 func (n *Node) stepDoubted() {
 	g := &n.gray
-	g.doubted = max(0, g.doubted-doubtedLeak*(n.now.Mono-g.doubtedAt).Seconds()) + 1
-	g.doubtedAt = n.now.Mono
-	if g.doubted > 2*doubtedMax {
-		g.doubted = 2 * doubtedMax // it is not kept busy by what is long over
+	if n.now.Mono-g.doubtedAt < probeEvery {
+		return // one question of many, or one of those that have waited while this node was paused
 	}
+	g.leak(n.now.Mono)
+	g.doubted = min(g.doubted+1, 2*doubtedMax) // it is not kept busy by what is long over
+}
+
+func (g *gray) leak(now time.Duration) {
+	g.doubted = max(0, g.doubted-doubtedLeak*(now-g.doubtedAt).Seconds())
+	g.doubtedAt = now
 }
 
 // tickGray has a node that is gray, or may be, find out how well it hears; and say so.
@@ -121,8 +126,7 @@ func (n *Node) tickGray() {
 		n.tellGray()
 		return
 	}
-	g.doubted = max(0, g.doubted-doubtedLeak*(n.now.Mono-g.doubtedAt).Seconds())
-	g.doubtedAt = n.now.Mono
+	g.leak(n.now.Mono)
 	n.askAnyone()
 }
 

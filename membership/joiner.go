@@ -30,6 +30,7 @@ type joiner struct {
 	quiet     time.Duration  // without a page, after which it is asked for again
 	pages     int            // that have come in answer
 	redirects int
+	earlier   uint64   // the latest incarnation of this address that the list holds
 	knockSeq  uint64   // of the last Join; 0: there was none yet
 	asked     int      // index of the gateway that is asked
 	rounds    int      // of asking everyone in vain
@@ -43,6 +44,7 @@ const (
 	asking stage = iota
 	pulling
 	knocking
+	resting // a gateway whose earlier life began a moment ago does not admit itself again at once
 )
 
 // stretch is a part of the ring, both ends included, from <= to.
@@ -102,6 +104,8 @@ func (n *Node) tickJoin() {
 		n.retryContact(n.pull)
 	case knocking:
 		n.retryContact(n.knock)
+	case resting:
+		n.admitSelf()
 	}
 }
 
@@ -265,11 +269,23 @@ func without(stretches []stretch, less stretch) (rest []stretch) {
 
 func (n *Node) finishPulling() {
 	if n.cfg.isGateway(n.self.Addr) {
-		n.admitSelf()
+		n.rest()
 		return
 	}
 	n.joiner.due = n.now.Mono + joinRetry
 	n.beginKnocking(n.joiner.contact)
+}
+
+// rest admits a gateway, which nobody else does and so nobody else can damp: at once, or when its last
+// life began gatewayGap ago.
+func (n *Node) rest() {
+	j := &n.joiner
+	since := n.now.Wall.Sub(time.Unix(0, int64(j.earlier)))
+	if since < 0 || since >= gatewayGap {
+		n.admitSelf()
+		return
+	}
+	j.stage, j.due = resting, n.now.Mono+gatewayGap-since
 }
 
 // learnBeforeJoin merges a part of a pulled list. Entries of this address are of earlier
@@ -281,6 +297,7 @@ func (n *Node) learnBeforeJoin(entries []Entry) {
 				continue
 			}
 			n.self.Incarnation = max(n.self.Incarnation, e.Incarnation+1)
+			n.joiner.earlier = max(n.joiner.earlier, e.Incarnation)
 			continue
 		}
 		n.change(e, ViaSync, Event{})
@@ -310,11 +327,23 @@ func (n *Node) stepWelcome(m *Message) {
 			n.self.Incarnation = max(n.self.Incarnation+1, m.Incarnation)
 			j.knockSeq = n.nextSeq() // sent when the time for a repetition has come
 		}
+	case m.Verdict == Damped:
+		n.waitDamped(min(m.Wait, flapWaitMax))
 	case m.Verdict == Admitted:
 		n.learnBeforeJoin(m.Entries)
 		n.enterGroup()
 		n.compareLists(j.contact, false) // for what changed since the list was pulled
 	}
+}
+
+// waitDamped has a newcomer wait that the gateway has admitted too often lately, and say so.
+func (n *Node) waitDamped(wait time.Duration) {
+	j := &n.joiner
+	j.tries, j.due = 0, n.now.Mono+wait
+	j.knockSeq = n.nextSeq() // or a repetition of this answer would make it wait again
+	j.waiting = true
+	n.emit(Event{Kind: EventWaiting, Detail: fmt.Sprintf(
+		"%v has come back so often of late that it is admitted only in %v", n.self.Addr, wait.Round(100*time.Millisecond))})
 }
 
 // stepProofOfAdmission looks whether others treat this node as a member already: the Welcome

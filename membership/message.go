@@ -51,9 +51,10 @@ const (
 	Admitted Verdict = iota // the sender of the Join is a member now
 	Stale                   // its address is known with this or a higher incarnation
 	Forming                 // the gateway is not in a group itself yet
+	Damped                  // the address has come back so often of late that it has to wait
 )
 
-var verdictNames = [...]string{Admitted: "admitted", Stale: "stale", Forming: "forming"}
+var verdictNames = [...]string{Admitted: "admitted", Stale: "stale", Forming: "forming", Damped: "damped"}
 
 func (v Verdict) String() string {
 	if int(v) < len(verdictNames) {
@@ -99,6 +100,7 @@ type Message struct {
 	State       State          // Recall
 	Leader      netip.AddrPort // Redirect
 	Count       int            // GatewayBeat: members in the sender's list
+	Wait        time.Duration  // Welcome, Damped: until it is to ask again
 	Gray        bool           // all but Heartbeat: the sender hears too little to be relied on
 }
 
@@ -143,6 +145,9 @@ func (m *Message) String() string {
 		add("seq=%d verdict=%v", m.Seq, m.Verdict)
 		if m.Verdict == Stale {
 			add("incarnation=%d", m.Incarnation)
+		}
+		if m.Verdict == Damped {
+			add("wait=%v", m.Wait)
 		}
 	case Redirect:
 		add("seq=%d leader=%v", m.Seq, m.Leader)

@@ -18,6 +18,7 @@ type monitor struct {
 	stamp  time.Duration // the newest of the target's, on its clock
 	fresh  time.Duration // Mono at which the stamp was made, at the latest
 	base   baseDelay
+	trip   time.Duration // the shortest round trip, so more than the base delay; 0: not known
 	began  time.Duration // Mono at which the watch began
 
 	doubting  bool
@@ -88,6 +89,9 @@ func (m *monitor) heard(stamp, now time.Duration) (newer bool) {
 func (m *monitor) answered(seq uint64, stamp, now time.Duration) (newer bool) {
 	if sent, ok := m.asked.at(seq); ok {
 		m.base.atLeast(sent-stamp, now)
+		if m.trip == 0 || now-sent < m.trip {
+			m.trip = max(1, now-sent)
+		}
 		if now-sent <= tripMax {
 			m.base.trips.take(sent-stamp+detectMargin, now)
 		}

@@ -74,6 +74,7 @@ type Node struct {
 	joiner     joiner
 	gateway    gateway
 	recaller   recaller
+	twin       twin
 	leaveEnd   time.Duration
 	handOverAt time.Duration // of the next report to those who watch in a leaving node's place
 
@@ -266,7 +267,11 @@ func (n *Node) Tick(now Now) {
 func (n *Node) Step(now Now, from netip.AddrPort, m *Message) {
 	n.enter(now)
 	// A message in this node's own name is an echo, or of a second machine with its address.
-	if n.phase != Gone && m.Sender.Addr != n.self.Addr {
+	switch {
+	case n.phase == Gone:
+	case m.Sender.Addr == n.self.Addr:
+		n.noticeTwin(m.Sender.Incarnation)
+	default:
 		if n.fromMember(from, m) {
 			if n.detector.held {
 				n.detector.startOver(now.Mono) // it was cut off until now
@@ -469,9 +474,10 @@ func (n *Node) acceptable(e Entry) bool {
 // one to come back with.
 const incarnationAhead = 100 * 365 * 24 * time.Hour
 
+// plausible rejects in particular addresses that nobody can reach. A loopback address of another machine would be each
+// member's own: they would all speak to themselves in its place.
 func (n *Node) plausible(e Entry) bool {
-	ip := e.Addr.Addr()
-	reachable := ip.IsValid() && !ip.IsUnspecified() && !ip.IsMulticast() && e.Addr.Port() != 0
+	reachable := unreachable(e.Addr) == "" && (!e.Addr.Addr().IsLoopback() || n.self.Addr.Addr().IsLoopback())
 	highest := uint64(max(0, n.now.Wall.UnixNano())) + uint64(incarnationAhead)
 	return reachable && e.Incarnation <= highest && e.State <= Left
 }

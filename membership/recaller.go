@@ -21,8 +21,7 @@ type recaller struct {
 	above    uint64         // the incarnation that the new one has to exceed
 	why      string         // for people
 	contact  netip.AddrPort // who said so
-	rejoined time.Duration  // when it did so last
-	streak   int            // how often in short succession
+	damper   damper         // of its rejoins
 }
 
 type recalled struct {
@@ -136,16 +135,30 @@ func (n *Node) hearAboutSelf(e Entry) {
 	if n.phase != InGroup || !void || !n.plausible(e) {
 		return
 	}
+	n.noticeTwin(e.Incarnation)
 	if r.above = max(r.above, e.Incarnation); r.above > n.self.Incarnation {
 		r.why = "another machine has this address, or an earlier life's clock was ahead"
 	} else {
 		r.why = "was declared failed"
 	}
 	if r.rejoinAt == 0 {
-		// Two machines with one address would otherwise outdo each other without end.
-		jitter := rejoinJitter << min(r.streak, rejoinStreakMax)
-		r.rejoinAt = n.now.Mono + time.Duration(n.cfg.Rand.Int64N(int64(jitter)))
+		r.rejoinAt = n.now.Mono + time.Duration(n.cfg.Rand.Int64N(int64(rejoinJitter)))
+		n.dampRejoin()
 	}
+}
+
+// dampRejoin puts off the rejoin of a node that was declared failed again and again: its links come and
+// go, its machine starves, or another machine has its address and would otherwise outdo it
+// without end.
+func (n *Node) dampRejoin() {
+	r := &n.recaller
+	due := r.damper.at + r.damper.wait()
+	if due <= r.rejoinAt {
+		return
+	}
+	r.rejoinAt = due
+	r.why += "; " + r.damper.why(due-n.now.Mono)
+	n.emit(Event{Kind: EventWaiting, Detail: "this member " + r.why})
 }
 
 // rejoin goes on under a new incarnation, without asking a gateway: this node never left,
@@ -155,10 +168,7 @@ func (n *Node) rejoin() {
 	old, contact, why := n.self, r.contact, r.why
 	n.self.Incarnation = max(uint64(n.now.Wall.UnixNano()), r.above+1, n.self.Incarnation+1)
 	r.rejoinAt, r.above, r.why, r.contact = 0, 0, "", netip.AddrPort{}
-	if r.streak++; n.now.Mono-r.rejoined > rejoinCalm {
-		r.streak = 0
-	}
-	r.rejoined = n.now.Mono
+	r.damper.add(n.now.Mono)
 
 	alive := Entry{ID: n.self, State: Alive}
 	n.emit(Event{Kind: EventRejoin, Peer: n.self, Previous: old, Detail: why})

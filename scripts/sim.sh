@@ -8,6 +8,7 @@
 #   scripts/sim.sh -seed 7 -trials 1 -v              one trial's transcript
 #   scripts/sim.sh -curve -hours 10000               false failures over loss
 #   scripts/sim.sh -replay FILE                      what a live member did: see grepd record
+#   scripts/sim.sh -explore -n 3 -faults 2           every way that three members can take
 set -euo pipefail
 bin=$(mktemp -d)
 trap 'rm -rf "$bin"' EXIT

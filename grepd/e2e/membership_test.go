@@ -2,7 +2,9 @@ package e2e
 
 import (
 	"fmt"
+	"path/filepath"
 	"slices"
+	"strings"
 	"syscall"
 	"testing"
 	"time"
@@ -217,10 +219,56 @@ func TestGatewayThatIsDownBlocksJoinsOnly(t *testing.T) {
 		return err
 	})
 
+	checkJoiningIsIncomplete(t, newcomer)
+	follower := startFollowing(t, newcomer, "-h", "late news", "logs/app.log")
+
 	insiders := &cluster{t: t, nodes: c.nodes[1:5]}
 	testKill(t, insiders, []*node{victim})
 	leaver.process.terminate(t)
 	insiders.awaitAgreement(spreadWithin)
 
 	c.start(gateway)
+	if r := command(t, "dgrep", "--via", newcomer.addr, "no such thing", "logs/*"); r.status != 1 || !strings.Contains(r.stderr, "4 of 4 members answered") {
+		t.Errorf("a newcomer that is in: %v", r)
+	}
+	// What the newcomer did not know of is followed now that it does.
+	follower.awaitMessage("dgrep: grepd at " + newcomer.addr + " has joined its group")
+	late := time.Now().UTC().Format(time.RFC3339Nano) + " late news"
+	if err := appendTo(filepath.Join(c.nodes[1].logDir(), "app.log"), late+"\n"); err != nil {
+		t.Fatal(err)
+	}
+	follower.awaitLines([]string{late})
+}
+
+// checkJoiningIsIncomplete asks a node that knows nobody yet: that it found nothing proves nothing.
+func checkJoiningIsIncomplete(t *testing.T, n *node) {
+	t.Helper()
+	const says = "1 of 1 member answered; the grepd that was asked is still joining"
+	for _, test := range []struct {
+		args   []string
+		status int
+		stderr string
+	}{
+		{[]string{"no such thing"}, 2, says},
+		{[]string{"--require=quorum", "no such thing"}, 2, says},
+		{[]string{"--require=any", "no such thing"}, 1, says},
+		{[]string{"-c", "."}, 2, says},
+		{[]string{"--count-by", "event", "-e", "."}, 2, says},
+		{[]string{"--nodes", n.addr, "no such thing"}, 1, "1 of 1 member answered\n"},
+	} {
+		args := append([]string{"--via", n.addr}, append(test.args, "logs/*")...)
+		if r := command(t, "dgrep", args...); r.status != test.status || !strings.Contains(r.stderr, test.stderr) {
+			t.Errorf("dgrep %q through a node that joins: %v", args, r)
+		}
+	}
+	r := command(t, "dgrep", "--via", n.addr, "--json", "no such thing", "logs/*")
+	if r.status != 2 || !strings.Contains(r.stdout, `"phase":"joining"`) || !strings.Contains(r.stdout, `"complete":false`) {
+		t.Errorf("dgrep --json through a node that joins: %v", r)
+	}
+	if r := command(t, "grepd", "audit", "--via", n.addr); r.status != 2 {
+		t.Errorf("an audit through a node that joins: %v", r)
+	}
+	if r := command(t, "grepd", "members", "--via", n.addr); !strings.Contains(r.stderr, "still joining") {
+		t.Errorf("the list of a node that joins: %v", r)
+	}
 }

@@ -11,12 +11,13 @@ const (
 	chaosFor        = time.Minute
 	chaosEvery      = 3 * time.Second // between two faults, at the most
 	chaosPauseMax   = 30 * time.Second
-	peaceFor        = joinWithin + settleWithin + spreadWithin
+	peaceFor        = joinWithin + settleWithin + spreadWithin + dampedMax
+	dampedMax       = 70 * time.Second // for a member that was declared failed again and again
 )
 
 // Chaos does whatever can be done to a small cluster for a minute, drawn from the seed:
 // crashes of any number, restarts with stepped clocks, leaves, newcomers, long pauses,
-// reloads, partitions, cut, slow and clogged links, loss, duplicates, replayed packets.
+// reloads, partitions, cut, slow and clogged links, gray members, loss, duplicates, replayed packets.
 // Then it takes all faults away, and the cluster must become one group with equal lists.
 // No time bounds hold meanwhile; everything else does.
 func Chaos(seed uint64, adjust func(*Options)) Result {
@@ -59,6 +60,7 @@ var chaosFaults = []func(*chaos){
 	func(c *chaos) { c.sim.Link(c.any(), c.any()).Cut = true },
 	func(c *chaos) { c.sim.Link(c.any(), c.any()).Latency = uniform(c.draw, 0, 5*time.Second) },
 	func(c *chaos) { c.sim.Clog(c.any(), c.any()) },
+	func(c *chaos) { c.sim.Gray(c.any(), Gray{In: c.draw.Float64(), Out: c.draw.Float64()}) },
 	func(c *chaos) { c.sim.Network.Loss = c.draw.Float64() * 0.5 },
 	func(c *chaos) { c.sim.Network.Duplicate = c.draw.Float64() },
 	func(c *chaos) { c.sim.Network.Reorder = c.draw.Float64() },
@@ -90,6 +92,9 @@ func (c *chaos) pause() {
 // peace takes all faults away, restarts who is down, and gives the cluster its time.
 func (c *chaos) peace() {
 	c.sim.Heal()
+	for i := range c.sim.Len() {
+		c.sim.Gray(i, Gray{})
+	}
 	c.sim.Network = LAN
 	c.sim.Resume(c.all()...)
 	c.sim.Restart(c.all()...)

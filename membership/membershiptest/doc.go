@@ -39,6 +39,9 @@
 // the command in cmd/sim runs them on all cores. Script reads the small language of the
 // scenarios in testdata.
 //
+// Package explore follows every way that a group of three or four can take, where Trial draws a few
+// of a large one.
+//
 // # Concurrency
 //
 // A Sim belongs to one goroutine. Two Sims share nothing.

@@ -32,6 +32,8 @@ import (
 //	spikes 10               percent of the links that have latency spikes
 //	slow 1->2 3s            the latency of one direction of a link
 //	lossy 1->2 50           its loss in percent
+//	gray 3 in 90            percent of the packets that come to a host are lost; out, or both; 0 ends it
+//	flap 3 every=20s for=1m cuts a host off for half of each such time
 //	cut 2->4                loses what is sent that way; 2<->4 is both ways
 //	clog 2->4, unclog 2->4  holds it back, and lets it go
 //	partition 0-3 | 4-6     parts the hosts
@@ -90,6 +92,8 @@ var commands = map[string]command{
 	"spikes":    (*Script).spikes,
 	"slow":      (*Script).slow,
 	"lossy":     (*Script).lossy,
+	"gray":      (*Script).gray,
+	"flap":      (*Script).flap,
 	"cut":       onLinks(func(s *Sim, from, to int) { s.Link(from, to).Cut = true }),
 	"clog":      onLinks((*Sim).Clog),
 	"unclog":    onLinks((*Sim).Unclog),
@@ -304,6 +308,59 @@ func (s *Script) lossy(args []string) (string, error) {
 		return "", err
 	}
 	return onLinks(func(sim *Sim, from, to int) { sim.Link(from, to).Loss = p })(s, args[:1])
+}
+
+func (s *Script) gray(args []string) (string, error) {
+	if len(args) != 3 {
+		return "", errUsage
+	}
+	index, err := s.host(args[0])
+	if err != nil {
+		return "", err
+	}
+	loss, err := percent(args[2:])
+	if err != nil {
+		return "", err
+	}
+	gray, err := GrayIn(args[1], loss)
+	if err == nil {
+		s.sim.Gray(index, gray)
+	}
+	return "", err
+}
+
+// flap cuts a host off and lets it back, again and again.
+func (s *Script) flap(args []string) (string, error) {
+	if len(args) != 3 {
+		return "", errUsage
+	}
+	index, err := s.host(args[0])
+	if err != nil {
+		return "", err
+	}
+	var times [2]time.Duration
+	for i, key := range []string{"every", "for"} {
+		value, _ := option(args, key)
+		if times[i], err = time.ParseDuration(value); err != nil {
+			return "", fmt.Errorf("%s: %w", key, err)
+		}
+	}
+	before := s.sim.updates(index)
+	for end := s.sim.now + times[1]; s.sim.now < end; {
+		s.sim.Gray(index, Gray{In: 1, Out: 1})
+		s.sim.Run(times[0] / 2)
+		s.sim.Gray(index, Gray{})
+		s.sim.Run(times[0] / 2)
+	}
+	return fmt.Sprintf("%d changes of %s\n", s.sim.updates(index)-before, nodeName(index)), nil
+}
+
+// updates is how many changes there were of a host.
+func (s *Sim) updates(index int) int {
+	if index >= len(s.checker.changes) {
+		return 0
+	}
+	return len(s.checker.changes[index])
 }
 
 func (s *Script) partition(args []string) (string, error) {

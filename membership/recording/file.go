@@ -59,6 +59,9 @@ func AppendStep(buf []byte, s *Step) []byte {
 	if s.Kind == Packet {
 		p.From = s.From.String()
 	}
+	for _, addr := range s.Gateways {
+		p.Gateways = append(p.Gateways, addr.String())
+	}
 	for i, sent := range s.Sent {
 		p.Sent[i] = recordpb.Sent{To: sent.To.String(), Packet: sent.Packet}
 	}
@@ -228,6 +231,9 @@ func stepOf(p *recordpb.Step, number int) (*Step, error) {
 		if err := wire.Decode(p.Packet, s.Message); err != nil {
 			problem = err
 		}
+	}
+	for _, addr := range p.Gateways {
+		s.Gateways = append(s.Gateways, addrOf(addr, &problem))
 	}
 	for i := range p.Sent {
 		s.Sent = append(s.Sent, Sent{To: addrOf(p.Sent[i].To, &problem), Packet: p.Sent[i].Packet})

@@ -93,9 +93,10 @@ const (
 	Packet              // Step
 	Tick
 	Leave
+	Gateways // SetGateways
 )
 
-var kindNames = [...]string{Started: "started", Packet: "packet", Tick: "tick", Leave: "leave"}
+var kindNames = [...]string{Started: "started", Packet: "packet", Tick: "tick", Leave: "leave", Gateways: "gateways"}
 
 func (k Kind) String() string {
 	if int(k) < len(kindNames) {
@@ -111,6 +112,8 @@ type Input struct {
 	From    netip.AddrPort      // Packet
 	Packet  []byte              // Packet: as it came
 	Message *membership.Message // Packet: what it says
+	// Gateways is where they are, for the input of that name.
+	Gateways []netip.AddrPort
 }
 
 // Apply makes the call.
@@ -122,6 +125,8 @@ func (in *Input) Apply(node *membership.Node) {
 		node.Tick(in.Now)
 	case Leave:
 		node.Leave(in.Now)
+	case Gateways:
+		_ = node.SetGateways(in.Now, in.Gateways) // refused ones change nothing, in a replay as well
 	}
 }
 

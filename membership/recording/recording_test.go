@@ -8,6 +8,7 @@ import (
 	"hash/crc32"
 	"io"
 	"math/rand/v2"
+	"net/netip"
 	"reflect"
 	"strings"
 	"testing"
@@ -22,7 +23,7 @@ var seed = flag.Uint64("seed", uint64(time.Now().UnixNano()), "of the random tes
 // TestEveryInputOfANodeHasAKind: a Node gets to know the time with every call that can change
 // it, and Input must have them all.
 func TestEveryInputOfANodeHasAKind(t *testing.T) {
-	inputs := map[string]Kind{"Step": Packet, "Tick": Tick, "Leave": Leave}
+	inputs := map[string]Kind{"Step": Packet, "Tick": Tick, "Leave": Leave, "SetGateways": Gateways}
 	node, now := reflect.TypeFor[*membership.Node](), reflect.TypeFor[membership.Now]()
 	found := 0
 	for method := range node.Methods() {
@@ -110,6 +111,14 @@ func TestReplayIsExact(t *testing.T) {
 				other.node = nil
 			}
 			g.run(time.Duration(random.Int64N(int64(4 * time.Second))))
+			if random.IntN(4) == 0 { // no gateways, which are refused, or one that it has not been
+				var gateways []netip.AddrPort
+				if random.IntN(4) > 0 {
+					gateways = append(gateways, m.node.Self().Addr)
+				}
+				g.give(m, Input{Kind: Gateways, Gateways: gateways})
+				g.run(2 * time.Second)
+			}
 			if random.IntN(4) == 0 {
 				g.give(m, Input{Kind: Leave})
 				g.run(2 * time.Second)
@@ -342,7 +351,7 @@ func TestForeignAndNewerFilesAreRefused(t *testing.T) {
 		"no header":      {frame(recordpb.Frame{End: &recordpb.End{}}), "does not begin with a header"},
 		"no address":     {frame(recordpb.Frame{Header: &recordpb.Header{Version: 1}}), "its header"},
 		"no snapshot":    {AppendHeader(nil, empty), "cannot be restored"},
-		"a newer input":  {unknown, "step 5 is an input of kind 4, which this program does not know"},
+		"a newer input":  {unknown, "step 5 is an input of kind 5, which this program does not know"},
 		"another end":    {wrongEnd, "says that it has 3 steps"},
 		"more behind it": {append(bytes.Clone(file), 0), "more behind its end"},
 		"endless length": {[]byte(magic + strings.Repeat("\xff", 20)), "step 0: the length of a frame"},

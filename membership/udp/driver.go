@@ -39,6 +39,10 @@ type Config struct {
 	StateFile string
 	// Observer is told what happens; nil is allowed.
 	Observer Observer
+	// Resolve gives the addresses of the gateways as their names stand for them now, and an error that says which names
+	// stand for nothing; these may keep the addresses that they had. It is called now and then, from one goroutine, and
+	// may block until its context is done. Nil: the gateways have no names.
+	Resolve func(context.Context) ([]netip.AddrPort, error)
 }
 
 // Observer is told what the node does. Its methods are called from the driver's goroutine,
@@ -69,6 +73,7 @@ type Status struct {
 	Phase    membership.Phase
 	Leader   netip.AddrPort
 	Waiting  string // what a node that joins is doing, or why it cannot; empty in a group
+	Conflict string // says that another machine has this one's address; empty: none was heard of lately
 	Alive    int
 	Counters []Counter // in a fixed order
 }
@@ -89,6 +94,7 @@ type Driver struct {
 	commands chan func(*loop)
 	done     chan struct{} // closed when the loop has ended
 	kept     chan struct{} // closed when the state file is written, too
+	resolved chan struct{} // closed when no name is resolved any more
 	last     Status        // of the end; valid after done
 }
 
@@ -98,7 +104,8 @@ const commandsMax = 16
 // Start begins to run a node. The error says what is wrong with the configuration or with
 // the snapshot.
 func Start(cfg Config) (*Driver, error) {
-	d := &Driver{conn: cfg.Conn, commands: make(chan func(*loop), commandsMax), done: make(chan struct{}), kept: make(chan struct{})}
+	d := &Driver{conn: cfg.Conn, commands: make(chan func(*loop), commandsMax), done: make(chan struct{}), kept: make(chan struct{}),
+		resolved: make(chan struct{})}
 	l, err := newLoop(cfg, d)
 	if err != nil {
 		return nil, err
@@ -111,7 +118,55 @@ func Start(cfg Config) (*Driver, error) {
 		close(d.done)
 		l.state.close() // a disk may take seconds, which nobody waits for who freezes the node
 	}()
+	go func() {
+		defer close(d.resolved)
+		if cfg.Resolve != nil {
+			d.resolve(cfg.Resolve)
+		}
+	}()
 	return d, nil
+}
+
+// How often the names of the gateways are resolved: after resolveFirst, and then less and less often, up to
+// resolveJoining while the node is in no group, and resolveInGroup when it is in one.
+const (
+	resolveFirst   = time.Second
+	resolveJoining = 5 * time.Second
+	resolveInGroup = time.Minute
+	resolveTimeout = 10 * time.Second
+)
+
+// resolve tells the node what the gateways' names stand for, until the driver stops.
+func (d *Driver) resolve(resolve func(context.Context) ([]netip.AddrPort, error)) {
+	ctx, cancel := context.WithCancel(context.Background())
+	defer cancel()
+	go func() {
+		select {
+		case <-d.done:
+			cancel()
+		case <-ctx.Done():
+		}
+	}()
+	for wait := resolveFirst; ; {
+		select {
+		case <-time.After(wait):
+		case <-ctx.Done():
+			return
+		}
+		asking, asked := context.WithTimeout(ctx, resolveTimeout)
+		addrs, err := resolve(asking)
+		asked()
+		longest := resolveInGroup
+		if d.do(ctx, func(l *loop) {
+			l.setGateways(addrs, err)
+			if l.node.Phase() == membership.Joining {
+				longest = resolveJoining
+			}
+		}) != nil {
+			return
+		}
+		wait = min(2*wait, longest)
+	}
 }
 
 // Snapshot returns the state while the node runs on.
@@ -182,6 +237,7 @@ func (d *Driver) Close() error {
 		return err
 	}
 	<-d.kept
+	<-d.resolved
 	return nil
 }
 

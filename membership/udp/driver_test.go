@@ -2,10 +2,12 @@ package udp
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"net"
 	"net/netip"
 	"slices"
+	"strings"
 	"testing"
 	"time"
 
@@ -238,4 +240,47 @@ func TestGatewayFindsItsOldGroupThroughTheStateFile(t *testing.T) {
 		s := status(t, gateway.Driver)
 		return s.Phase == membership.InGroup && s.Alive == 2
 	})
+}
+
+// A name that cannot be looked up is said, and one that stands for another address is followed there.
+func TestGatewaysAreLookedForWhereTheirNamesPoint(t *testing.T) {
+	gateway, dead := startGroup(t, 1)[0], listen(t)
+	events := make(chan membership.Event, 100)
+	conn, tries := listen(t), 0
+	d, err := Start(Config{
+		Conn: conn, Node: membership.Config{Addr: addrOf(conn), Gateways: []netip.AddrPort{addrOf(dead)}},
+		Observer: toldGateways{events: events},
+		Resolve: func(context.Context) ([]netip.AddrPort, error) {
+			if tries++; tries <= 2 {
+				return []netip.AddrPort{addrOf(dead)}, errors.New("no such host")
+			}
+			return []netip.AddrPort{addrOf(gateway.conn)}, nil
+		},
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer d.Close()
+	eventually(t, "the status says what cannot be looked up", func() bool {
+		return strings.Contains(status(t, d).Waiting, "no such host")
+	})
+	eventually(t, "it is a member", func() bool { return status(t, d).Phase == membership.InGroup })
+	if first, second := <-events, <-events; !strings.Contains(first.Detail, "no such host") || !strings.Contains(second.Detail, addrOf(gateway.conn).String()) {
+		t.Errorf("told %q and %q", first.Detail, second.Detail)
+	}
+	if len(events) > 0 {
+		t.Errorf("told besides %v", <-events)
+	}
+}
+
+// toldGateways is told of the gateways.
+type toldGateways struct {
+	deaf
+	events chan membership.Event
+}
+
+func (o toldGateways) Event(_ membership.ID, e membership.Event) {
+	if e.Kind == membership.EventGateways {
+		o.events <- e
+	}
 }

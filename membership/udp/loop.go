@@ -1,6 +1,7 @@
 package udp
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"math/rand/v2"
@@ -8,6 +9,7 @@ import (
 	"net/netip"
 	"os"
 	"slices"
+	"strings"
 	"syscall"
 	"time"
 
@@ -30,9 +32,13 @@ type loop struct {
 	counts   counts
 	looking  string // what it does to join, until it has tried for a while
 	waiting  string // why it cannot
-	stopping bool
-	tape     *tape     // of the recording under way; nil: there is none
-	source   *rand.PCG // of the node's random numbers; nil before the first recording
+	conflict string // with which other machine this one has its address in common
+	// conflictAt is the Mono at which that was last found.
+	conflictAt time.Duration
+	nameless   string // which gateways' names stand for nothing, as it was said last
+	stopping   bool
+	tape       *tape     // of the recording under way; nil: there is none
+	source     *rand.PCG // of the node's random numbers; nil before the first recording
 
 	in      []byte
 	out     []byte
@@ -214,10 +220,32 @@ func (l *loop) act(ready membership.Ready) {
 
 func (l *loop) note(e membership.Event) {
 	switch {
+	case e.Kind == membership.EventConflict:
+		l.conflict, l.conflictAt = e.Detail, l.clock.now().Mono
+	case e.Kind == membership.EventGateways:
+		l.looking, l.waiting = "looking for a group: "+e.Detail, ""
 	case e.Kind == membership.EventWaiting:
 		l.waiting = e.Detail
 	case l.node.Phase() == membership.InGroup:
 		l.waiting = ""
+	}
+}
+
+// setGateways tells the node where the gateways are, and once what is wrong with their names.
+func (l *loop) setGateways(addrs []netip.AddrPort, err error) {
+	if len(addrs) > 0 {
+		l.give(recording.Input{Kind: recording.Gateways, Gateways: addrs})
+		err = cmp.Or(err, l.node.CheckGateways(addrs))
+	}
+	said := l.nameless
+	l.nameless = ""
+	if err != nil {
+		l.nameless = err.Error()
+	}
+	if l.nameless != "" && said == "" {
+		l.observer.Event(l.node.Self(), membership.Event{
+			Kind: membership.EventGateways, Detail: "they keep their addresses: " + l.nameless,
+		})
 	}
 }
 
@@ -259,16 +287,28 @@ func looking(cfg membership.Config) string {
 
 // detail says what keeps the node from being in a group.
 func (l *loop) detail() string {
-	if l.waiting == "" && l.node.Phase() == membership.Joining {
-		return l.looking
+	if l.node.Phase() != membership.Joining {
+		return l.waiting
 	}
-	return l.waiting
+	return joined("; ", cmp.Or(l.waiting, l.looking), l.nameless)
 }
+
+// joined puts texts that are not empty behind each other.
+func joined(between string, texts ...string) string {
+	return strings.Join(slices.DeleteFunc(texts, func(text string) bool { return text == "" }), between)
+}
+
+// conflictFor is how long a conflict about the address is shown after it was found last.
+const conflictFor = 5 * time.Minute
 
 func (l *loop) status() Status {
 	c := &l.counts
+	if l.conflict != "" && l.clock.now().Mono-l.conflictAt > conflictFor {
+		l.conflict = ""
+	}
 	return Status{
-		Self: l.node.Self(), Phase: l.node.Phase(), Leader: l.node.Leader(),
+		Conflict: l.conflict,
+		Self:     l.node.Self(), Phase: l.node.Phase(), Leader: l.node.Leader(),
 		Waiting: l.detail(), Alive: l.node.Alive(),
 		Counters: []Counter{
 			{"packets_sent", c.packetsSent}, {"packets_received", c.packetsReceived},

@@ -90,7 +90,7 @@ func packet(m *membership.Message) *wirepb.Packet {
 	case membership.Welcome:
 		p.Welcome = &wirepb.Welcome{
 			Seq: m.Seq, Verdict: wirepb.Welcome_Verdict(m.Verdict),
-			Incarnation: m.Incarnation, Entries: entries(m.Entries),
+			Incarnation: m.Incarnation, Entries: entries(m.Entries), Wait: micros(m.Wait),
 		}
 	case membership.Redirect:
 		p.Redirect = &wirepb.Redirect{Seq: m.Seq, Leader: addr(m.Leader)}
@@ -241,10 +241,11 @@ func (d *decoder) content(m *membership.Message) (kinds int) {
 	}
 	if x := p.Welcome; x != nil {
 		set(membership.Welcome, x.Seq)
-		if x.Verdict < wirepb.Welcome_ADMITTED || x.Verdict > wirepb.Welcome_FORMING {
+		if x.Verdict < wirepb.Welcome_ADMITTED || x.Verdict > wirepb.Welcome_DAMPED {
 			d.fail("verdict %d", x.Verdict)
 		}
 		m.Verdict, m.Incarnation = membership.Verdict(x.Verdict), x.Incarnation
+		m.Wait = d.duration(x.Wait)
 		d.entries(m, x.Entries)
 	}
 	if x := p.Redirect; x != nil {

@@ -60,6 +60,7 @@ func (s *service) Start(ctx context.Context, request *pluginpb.StartRequest) (st
 	driver, err := udp.Start(udp.Config{
 		Node: node, Conn: s.conn, Snapshot: request.Snapshot, Crashed: request.Crashed,
 		StateFile: request.Config.StateFile, Observer: recorder.New(log, board.post),
+		Resolve: newNames(&request.Config, node.Addr).resolver(),
 	})
 	if err != nil {
 		log.Close()
@@ -157,6 +158,9 @@ func (s *service) Status(ctx context.Context) (*pluginpb.StatusReply, error) {
 	}
 	reply := &pluginpb.StatusReply{
 		Id: status.Self.String(), Phase: status.Phase.String(), Detail: status.Waiting,
+	}
+	if status.Conflict != "" {
+		reply.Warnings = append(reply.Warnings, status.Conflict)
 	}
 	if status.Leader.IsValid() {
 		reply.Leader = status.Leader.String()

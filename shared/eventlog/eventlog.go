@@ -19,7 +19,9 @@
 // rotation that becomes "<name>.<UTC time>.gz"; the newest stays plain for those who
 // follow it. All of them match "<name>*". A writer holds a shared lock on its file, and
 // what is locked is not compressed, so a line that a process writes before it has seen
-// another's rotation is not lost.
+// another's rotation is not lost. A file that was removed, alone or with its directory, is
+// made again within a second of the next line; the lines between are counted as dropped. Where the
+// directory has become a symbolic link nothing is written any more, and each line is dropped.
 //
 // A Follower reads what is written, across all this, and can say where it is.
 //
@@ -65,10 +67,14 @@ const (
 	Rejoin     Event = "REJOIN"     // this node goes on under a new incarnation
 	Gateway    Event = "GATEWAY"    // peer leads the gateways now
 	Waiting    Event = "WAITING"    // this node cannot join yet
+	Conflict   Event = "CONFLICT"   // another machine has this node's address too, as peer
+	Gateways   Event = "GATEWAYS"   // the gateways' names stand for other addresses now, or for none
 	Plugin     Event = "PLUGIN"     // a plugin was started, reloaded, ended
 	Membership Event = "MEMBERSHIP" // the mode of the membership service changed
 	Notify     Event = "NOTIFY"     // a notification was sent, or not
 	Upgrade    Event = "UPGRADE"    // this daemon is replaced by a new one, or was to be
+	Mount      Event = "MOUNT"      // a mount cannot be searched any more, or was opened again
+	LogLost    Event = "LOG_LOST"   // lines of this log were lost, since it was removed
 )
 
 // The keys that every line begins with, in this order.
@@ -110,6 +116,9 @@ const (
 	KeyRestartInMS = "restart_in_ms"
 	// KeyGapUS is how long nobody was at work during a reload or an upgrade.
 	KeyGapUS = "gap_us"
+
+	KeyMount = "mount" // Mount: its name
+	KeyLines = "lines" // LogLost: how many
 
 	KeyTo        = "to"          // Notify: command or webhook
 	KeyEvents    = "events"      // Notify: of how many it tells
@@ -172,8 +181,32 @@ func Open(cfg Config) (*Log, error) {
 }
 
 // Write appends a line. An empty peer leaves the key out. A line that cannot be written
-// (the disk is full) is counted as dropped: no caller could do anything better.
+// (the disk is full) is counted as dropped: no caller could do anything better. Where lines were
+// lost because the file was removed, which shows after a second, another line says so.
 func (l *Log) Write(level slog.Level, event Event, node, peer string, attrs ...slog.Attr) {
+	l.write(level, event, node, peer, attrs...)
+	l.tellLost(node)
+}
+
+// Check looks whether the file still has its name, as each second's first Write does, and opens it again if it was
+// removed. It is for logs that may have nothing to say for long.
+func (l *Log) Check(node string) {
+	l.file.look()
+	l.tellLost(node)
+}
+
+// tellLost counts lines that were lost, and says so where they would have been.
+func (l *Log) tellLost(node string) {
+	lost := l.file.takeLost()
+	if lost == 0 {
+		return
+	}
+	l.dropped.Add(lost)
+	l.write(slog.LevelWarn, LogLost, node, "", slog.Uint64(KeyLines, lost),
+		slog.String(KeyDetail, "the log was removed while it was written to; so many lines at the most were lost"))
+}
+
+func (l *Log) write(level slog.Level, event Event, node, peer string, attrs ...slog.Attr) {
 	record := slog.NewRecord(l.now(), level, string(event), 0)
 	record.AddAttrs(slog.String(KeyNode, node))
 	if peer != "" {

@@ -328,6 +328,74 @@ func TestWriterFollowsAFileThatWasMovedAway(t *testing.T) {
 	}
 }
 
+// A log directory that is removed comes back, and the lines that went with it are counted and said.
+func TestRemovedLogIsMadeAgainAndItsLinesAreCounted(t *testing.T) {
+	for name, remove := range map[string]func(dir string) error{
+		"with its directory": os.RemoveAll,
+		"alone":              func(dir string) error { return os.Remove(filepath.Join(dir, "a.log")) },
+		"by renaming its directory": func(dir string) error {
+			return os.Rename(dir, dir+".old")
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			dir := filepath.Join(t.TempDir(), "logs")
+			now := time.Unix(1e9, 0)
+			l := openTest(t, Config{Dir: dir, Name: "a.log", Now: func() time.Time { return now }})
+			write := func(n int) { l.Write(slog.LevelInfo, Join, self, peer, slog.Int(KeySeq, n)) }
+			write(1)
+			if err := remove(dir); err != nil {
+				t.Fatal(err)
+			}
+			now = now.Add(recheckEvery / 2)
+			write(2)
+			now = now.Add(recheckEvery)
+			write(3)
+			text, err := os.ReadFile(filepath.Join(dir, "a.log"))
+			if err != nil {
+				t.Fatal(err)
+			}
+			if s := string(text); strings.Contains(s, `"seq":2`) || !strings.Contains(s, `"seq":3`) || !strings.Contains(s, `"event":"LOG_LOST"`) {
+				t.Errorf("the log is\n%s", s)
+			}
+			if l.Dropped() != 2 { // of the first it is not known whether anybody has read it
+				t.Errorf("%d lines dropped, want 2", l.Dropped())
+			}
+		})
+	}
+}
+
+// Whoever may replace the directory must not choose where this process writes.
+func TestLogIsNotWrittenThroughANewLink(t *testing.T) {
+	base := t.TempDir()
+	dir, elsewhere := filepath.Join(base, "logs"), filepath.Join(base, "elsewhere")
+	now := time.Unix(1e9, 0)
+	l := openTest(t, Config{Dir: dir, Name: "a.log", Now: func() time.Time { return now }})
+	for _, err := range []error{os.Mkdir(elsewhere, 0o700), os.RemoveAll(dir), os.Symlink(elsewhere, dir)} {
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	for range 3 {
+		now = now.Add(recheckEvery)
+		l.Write(slog.LevelInfo, Join, self, peer)
+	}
+	if entries, err := os.ReadDir(elsewhere); err != nil || len(entries) > 0 {
+		t.Errorf("through the link was written %v, %v", entries, err)
+	}
+	if l.Dropped() != 3 {
+		t.Errorf("%d lines dropped, want 3", l.Dropped())
+	}
+	if err := errors.Join(os.Remove(dir), os.Mkdir(dir, 0o700)); err != nil {
+		t.Fatal(err)
+	}
+	now = now.Add(recheckEvery)
+	l.Check(self)
+	l.Write(slog.LevelInfo, Join, self, peer)
+	if text, err := os.ReadFile(filepath.Join(dir, "a.log")); err != nil || !strings.Contains(string(text), `"JOIN"`) {
+		t.Errorf("with a directory again: %q, %v", text, err)
+	}
+}
+
 func TestTornLineIsEndedBeforeTheNext(t *testing.T) {
 	dir := t.TempDir()
 	path := filepath.Join(dir, GrepdLog)

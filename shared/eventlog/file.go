@@ -4,9 +4,11 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"os"
 	"path/filepath"
 	"sync"
+	"syscall"
 	"time"
 
 	"golang.org/x/sys/unix"
@@ -38,15 +40,20 @@ var errClosed = errors.New("the log is closed")
 // processes may have the same one open.
 type file struct {
 	path     string
+	realDir  string // path's directory without its symbolic links, when it was opened first
 	bytesMax int64
 	now      func() time.Time
 	archive  *archive
 
-	mu        sync.Mutex // guards what follows
-	f         *os.File   // nil once closed
-	size      int64      // what this process believes; true again at each recheck
-	torn      bool       // the last write ended within a line
+	mu        sync.Mutex  // guards what follows
+	f         *os.File    // nil once closed
+	dir       fs.FileInfo // of the directory that f was opened in
+	size      int64       // what this process believes; true again at each recheck
+	torn      bool        // the last write ended within a line
 	recheckAt time.Time
+	unsure    uint64 // lines written since it was known that the file has a name
+	lost      uint64 // lines that were written to a file without a name, where nobody finds them
+	astray    error  // why the file that has the name cannot be opened, while the open one has none
 }
 
 var _ io.WriteCloser = (*file)(nil)
@@ -56,6 +63,10 @@ func openFile(cfg Config) (*file, error) {
 		return nil, err
 	}
 	w := &file{path: filepath.Join(cfg.Dir, cfg.Name), bytesMax: cfg.BytesMax, now: cfg.Now}
+	var err error
+	if w.realDir, err = filepath.EvalSymlinks(cfg.Dir); err != nil {
+		return nil, err
+	}
 	if err := w.reopen(); err != nil {
 		return nil, err
 	}
@@ -77,11 +88,17 @@ func (w *file) Write(line []byte) (int, error) {
 		w.recheckAt = now.Add(recheckEvery)
 		w.recheck(int64(len(line)))
 	}
+	if w.astray != nil {
+		return 0, w.astray
+	}
 	if w.torn {
 		line = append([]byte{'\n'}, line...)
 	}
 	n, err := w.f.Write(line)
 	w.size += int64(n)
+	if err == nil {
+		w.unsure++
+	}
 	if n > 0 {
 		w.torn = n < len(line)
 	}
@@ -101,11 +118,38 @@ func (w *file) Close() error {
 	return f.Close()
 }
 
-// recheck follows another process's rotation, or rotates if next bytes would not fit.
-func (w *file) recheck(next int64) {
-	if !w.isCurrent() {
-		_ = w.reopen() // else the renamed file goes on taking the lines
+// look rechecks the file although nothing is to be written.
+func (w *file) look() {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if w.f != nil {
+		w.recheck(0)
 	}
+}
+
+// takeLost gives how many lines were lost since it was asked last.
+func (w *file) takeLost() (lost uint64) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	lost, w.lost = w.lost, 0
+	return lost
+}
+
+// recheck follows another process's rotation, or rotates if next bytes would not fit. A file that was removed, perhaps with
+// its directory, is made again.
+func (w *file) recheck(next int64) {
+	w.astray = nil
+	if !w.isCurrent() {
+		removed := w.isRemoved()
+		if removed {
+			w.lost += w.unsure
+		}
+		// A renamed file goes on taking the lines if it has to.
+		if err := w.reopen(); err != nil && removed {
+			w.astray = err
+		}
+	}
+	w.unsure = 0
 	if info, err := w.f.Stat(); err == nil {
 		w.size = info.Size()
 	}
@@ -116,6 +160,20 @@ func (w *file) recheck(next int64) {
 
 // isCurrent reports whether the open file is the one that has the name.
 func (w *file) isCurrent() bool { return isNamed(w.f, w.path) }
+
+// isRemoved reports whether what is written to the open file is found nowhere: it has no name any more, or its directory
+// is not the one that is at the path now.
+func (w *file) isRemoved() bool {
+	info, err := w.f.Stat()
+	if err != nil {
+		return true
+	}
+	if stat, ok := info.Sys().(*syscall.Stat_t); ok && stat.Nlink == 0 {
+		return true
+	}
+	dir, err := os.Stat(filepath.Dir(w.path))
+	return err != nil || !os.SameFile(dir, w.dir)
+}
 
 func isNamed(f *os.File, path string) bool {
 	named, err := os.Stat(path)
@@ -146,8 +204,24 @@ func (w *file) rotate() error {
 	return w.reopen()
 }
 
-// reopen opens the file of that name, and closes the one that was open.
+// reopen opens the file of that name, and closes the one that was open. A directory that is gone is made again, but not
+// where a symbolic link leads that was not there at first.
 func (w *file) reopen() error {
+	dir := filepath.Dir(w.path)
+	if err := os.MkdirAll(dir, dirMode); err != nil {
+		return err
+	}
+	real, err := filepath.EvalSymlinks(dir)
+	if err != nil {
+		return err
+	}
+	if real != w.realDir {
+		return fmt.Errorf("%s leads to %s now, through a symbolic link that was not there before", dir, real)
+	}
+	dirInfo, err := os.Stat(dir)
+	if err != nil {
+		return err
+	}
 	f, err := openLocked(w.path)
 	if err != nil {
 		return err
@@ -160,7 +234,7 @@ func (w *file) reopen() error {
 	if w.f != nil {
 		w.f.Close()
 	}
-	w.f, w.size, w.torn = f, info.Size(), endsTorn(f, info.Size())
+	w.f, w.dir, w.size, w.torn = f, dirInfo, info.Size(), endsTorn(f, info.Size())
 	return nil
 }
 

@@ -71,6 +71,7 @@ type session struct {
 	numbers []*sessionNode // by the number in the answer under way
 	begun   bool           // any answer has begun
 	live    bool           // the nodes are those of a live list
+	phase   greppb.Phase   // of the grepd that is asked
 	broken  bool           // the last one broke off, and no other has begun
 	settled bool           // all nodes have been followed, or told to be lost
 	heard   time.Time
@@ -183,8 +184,26 @@ func (s *session) take(reply *greppb.QueryReply) error {
 			return nil
 		}
 		step.NodeClock.Node = s.numbers[step.NodeClock.Node].number
+	case *greppb.QueryReply_Phase:
+		s.phase = step.Phase.Phase
+		if err := s.notice("grepd at %s %s", s.o.via, phaseChanges[s.phase]); err != nil {
+			return err
+		}
 	}
 	return s.pass(reply)
+}
+
+// phaseChanges say what has become of the grepd that is asked.
+var phaseChanges = map[greppb.Phase]string{
+	greppb.Phase_MEMBER:  "has joined its group, whose members are all known now",
+	greppb.Phase_JOINING: "is joining its group anew, and may not know all members",
+	greppb.Phase_LEFT:    "has left its group, and hears of no new members",
+}
+
+// phaseWarnings say why the grepd that is asked may not know all members.
+var phaseWarnings = map[greppb.Phase]string{
+	greppb.Phase_JOINING: "is still joining; members are followed as soon as it knows them",
+	greppb.Phase_LEFT:    "has left its group; there may be members that it does not know",
 }
 
 // node gives a node by its address, and whether it is new.
@@ -202,6 +221,8 @@ func (s *session) node(addr string) (n *sessionNode, added bool) {
 func (s *session) begin(reply *greppb.QueryReply, begin *greppb.QueryBegin) error {
 	first, known := !s.begun, len(s.nodes)
 	s.begun, s.broken, s.live, s.numbers = true, false, begin.Live, nil
+	before := s.phase
+	s.phase = begin.Phase
 	asked := make(map[string]bool)
 	for _, addr := range begin.Nodes {
 		n, _ := s.node(addr)
@@ -211,6 +232,11 @@ func (s *session) begin(reply *greppb.QueryReply, begin *greppb.QueryBegin) erro
 	}
 	if first {
 		return s.pass(reply)
+	}
+	if s.phase != before {
+		if err := s.pass(&greppb.QueryReply{Step: &greppb.QueryReply_Phase{Phase: &greppb.QueryPhase{Phase: s.phase}}}); err != nil {
+			return err
+		}
 	}
 	if err := s.notice("connected to grepd at %s again; going on where the lines broke off", s.o.via); err != nil {
 		return err
@@ -304,6 +330,11 @@ func (s *session) settle() error {
 		}
 	}
 	s.settled = true
+	if warning := phaseWarnings[s.phase]; warning != "" {
+		if err := s.notice("grepd at %s %s", s.o.via, warning); err != nil {
+			return err
+		}
+	}
 	for _, path := range s.o.search().Paths {
 		if message := s.lacked(path); message != "" {
 			if err := s.notice("%s: %s", path, message); err != nil {

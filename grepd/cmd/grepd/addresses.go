@@ -4,9 +4,12 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"net"
 	"net/netip"
+	"slices"
 	"strconv"
+	"strings"
 	"syscall"
 	"time"
 )
@@ -63,10 +66,18 @@ func resolveOne(ctx context.Context, hostPort string) (netip.AddrPort, error) {
 
 // resolveGateways returns all addresses of all gateways that a node with the address self
 // can send to.
-func resolveGateways(ctx context.Context, gateways []string, self netip.AddrPort) ([]string, error) {
+//
+// A name that cannot be looked up is left to the membership service, which tries again, if there are other gateways to ask.
+func resolveGateways(ctx context.Context, gateways []string, self netip.AddrPort, stderr io.Writer) ([]string, error) {
 	var out []string
+	var unknown []error
 	for _, gateway := range gateways {
 		addrs, err := resolve(ctx, gateway)
+		var lookup *net.DNSError
+		if errors.As(err, &lookup) {
+			unknown = append(unknown, fmt.Errorf("--%s %w", flagGateway, err))
+			continue
+		}
 		if err != nil {
 			return nil, fmt.Errorf("--%s %w", flagGateway, err)
 		}
@@ -81,7 +92,64 @@ func resolveGateways(ctx context.Context, gateways []string, self netip.AddrPort
 			return nil, fmt.Errorf("--%s %q: no address that %v can send to among %v", flagGateway, gateway, self, addrs)
 		}
 	}
+	if len(out) == 0 {
+		return nil, errors.Join(unknown...)
+	}
+	for _, err := range unknown {
+		fmt.Fprintf(stderr, "grepd: %v; it is looked up again and again\n", err)
+	}
 	return out, nil
+}
+
+// onThisMachine reports whether all addresses of all gateways that can be resolved are loopback ones.
+func onThisMachine(ctx context.Context, gateways []string) bool {
+	for _, gateway := range gateways {
+		addrs, _ := resolve(ctx, gateway) // what is wrong with it is said where the gateways are used
+		if slices.ContainsFunc(addrs, func(a netip.AddrPort) bool { return !a.Addr().IsLoopback() }) {
+			return false
+		}
+	}
+	return true
+}
+
+// chooseReachable gives the address among those of a name under which other machines can reach this one, IPv4 first. The error
+// says of each why it is none.
+func chooseReachable(addrs []netip.AddrPort, loopback bool) (netip.AddrPort, error) {
+	var chosen netip.AddrPort
+	var refused []string
+	for _, addr := range addrs {
+		switch reason := unreachable(addr, loopback); {
+		case reason != "":
+			refused = append(refused, fmt.Sprintf("%v %s", addr, reason))
+		case !chosen.IsValid() || addr.Addr().Is4() && !chosen.Addr().Is4():
+			chosen = addr
+		}
+	}
+	if !chosen.IsValid() {
+		return chosen, errors.New(strings.Join(refused, ", "))
+	}
+	return chosen, nil
+}
+
+// unreachable says why others cannot reach an address; "" where they may. A loopback address will do where loopback says so.
+// The membership service refuses the same ones, but cannot say what to do.
+func unreachable(addr netip.AddrPort, loopback bool) string {
+	ip := addr.Addr()
+	switch {
+	case addr.Port() == 0:
+		return "has no port"
+	case ip.IsUnspecified() || ip.Is4() && ip.As4()[0] == 0:
+		return "stands for any address of a machine"
+	case ip.IsMulticast():
+		return "is a multicast address"
+	case ip == netip.AddrFrom4([4]byte{255, 255, 255, 255}):
+		return "is the broadcast address"
+	case ip.Is6() && ip.IsLinkLocalUnicast():
+		return "is a link-local address, which means something on one link only"
+	case ip.IsLoopback() && !loopback:
+		return "is a loopback address, which is every machine's own, and not every gateway is on this machine"
+	}
+	return ""
 }
 
 // listenTCPAndUDP binds both on one port; with port 0, on one that is free for both.

@@ -46,7 +46,7 @@ func (a *admin) Members(context.Context, *greppb.MembersRequest) (*greppb.Member
 	list := a.daemon.membership.Roster().List()
 	reply := &greppb.MembersReply{
 		Version: list.Version, Digest: list.Digest, Self: list.Self,
-		Live: true, Stale: !list.StaleSince.IsZero(),
+		Live: true, Stale: !list.StaleSince.IsZero(), Phase: phaseOf(list),
 	}
 	for _, m := range list.Members {
 		reply.Members = append(reply.Members, greppb.Member{
@@ -77,7 +77,9 @@ func (a *admin) Status(ctx context.Context, _ *greppb.StatusRequest) (*greppb.St
 		Id: d.self.String(), Version: version(), StartedUnixNanos: d.started.UnixNano(),
 		Membership: "off", Mounts: d.mounts.Pairs(), Pid: int64(os.Getpid()),
 		Upgrades: uint32(d.succession.upgrades()), SinceUnixNanos: d.succession.since.UnixNano(),
+		Warnings: d.mounts.Troubles(),
 	}
+	reply.Counters = append(reply.Counters, greppb.Counter{Name: "grepd_log_lines_dropped", Value: d.log.Dropped()})
 	if d.membership == nil {
 		return reply, nil
 	}
@@ -97,6 +99,7 @@ func (a *admin) Status(ctx context.Context, _ *greppb.StatusRequest) (*greppb.St
 		reply.Id = plugin.Id
 	}
 	reply.Phase, reply.Leader, reply.Detail = plugin.Phase, plugin.Leader, plugin.Detail
+	reply.Warnings = append(reply.Warnings, plugin.Warnings...)
 	for _, c := range plugin.Counters {
 		reply.Counters = append(reply.Counters, greppb.Counter{Name: c.Name, Value: c.Value})
 	}

@@ -168,6 +168,9 @@ type memberJSON struct {
 	Since       string `json:"since"`
 }
 
+// phaseNames are the words for phases in JSON. That of a member is left out.
+var phaseNames = map[greppb.Phase]string{greppb.Phase_JOINING: "joining", greppb.Phase_LEFT: "left"}
+
 // membersJSON is what grepd members --json prints.
 type membersJSON struct {
 	Version uint64       `json:"version"`
@@ -175,6 +178,7 @@ type membersJSON struct {
 	Self    string       `json:"self"`
 	Live    bool         `json:"live"`
 	Stale   bool         `json:"stale"`
+	Phase   string       `json:"phase,omitempty"` // joining or left; the list may lack members
 	Members []memberJSON `json:"members"`
 }
 
@@ -189,8 +193,8 @@ func runMembers(c *cli.Context) error {
 		return err
 	}
 	slices.SortFunc(reply.Members, func(a, b greppb.Member) int { return compareAddrs(a.Addr, b.Addr) })
-	if reply.Stale {
-		fmt.Fprintln(c.App.ErrWriter, "grepd: the list is stale: the membership service is not running")
+	if warning := listWarning(reply); warning != "" {
+		fmt.Fprintln(c.App.ErrWriter, "grepd: "+warning)
 	}
 	if c.Bool(flagJSON) {
 		return printJSON(c.App.Writer, membersToJSON(reply))
@@ -199,6 +203,19 @@ func runMembers(c *cli.Context) error {
 		m := reply.Members[i]
 		return []any{m.Addr, m.State, formatNanos(m.SinceUnixNanos), m.Incarnation}
 	})
+}
+
+// listWarning says why a list may not be right; "" where it is.
+func listWarning(reply *greppb.MembersReply) string {
+	switch {
+	case reply.Phase == greppb.Phase_JOINING:
+		return "this machine is still joining: there may be members that it does not know"
+	case reply.Phase == greppb.Phase_LEFT:
+		return "this machine has left the group: the list is stale"
+	case reply.Stale:
+		return "the list is stale: the membership service is not running"
+	}
+	return ""
 }
 
 // compareAddrs orders addresses as numbers, and what is none as text.
@@ -214,7 +231,7 @@ func compareAddrs(a, b string) int {
 func membersToJSON(reply *greppb.MembersReply) membersJSON {
 	out := membersJSON{
 		Version: reply.Version, Digest: fmt.Sprintf("%016x", reply.Digest), Self: reply.Self,
-		Live: reply.Live, Stale: reply.Stale, Members: []memberJSON{},
+		Live: reply.Live, Stale: reply.Stale, Phase: phaseNames[reply.Phase], Members: []memberJSON{},
 	}
 	for _, m := range reply.Members {
 		id := m.Addr
@@ -252,6 +269,7 @@ type statusJSON struct {
 	Phase      string            `json:"phase,omitempty"`
 	Leader     string            `json:"leader,omitempty"`
 	Detail     string            `json:"detail,omitempty"`
+	Warnings   []string          `json:"warnings,omitempty"`
 	Counters   map[string]uint64 `json:"counters,omitempty"`
 	Plugins    []pluginJSON      `json:"plugins"`
 }
@@ -269,7 +287,7 @@ func askStatus(c *cli.Context) (*statusJSON, error) {
 	s := &statusJSON{
 		ID: reply.Id, Version: reply.Version, Started: formatNanos(reply.StartedUnixNanos), Mounts: reply.Mounts,
 		PID: reply.Pid, Upgrades: reply.Upgrades, Since: formatNanos(reply.SinceUnixNanos),
-		Membership: reply.Membership, Phase: reply.Phase, Leader: reply.Leader, Detail: reply.Detail,
+		Membership: reply.Membership, Phase: reply.Phase, Leader: reply.Leader, Detail: reply.Detail, Warnings: reply.Warnings,
 		Counters: make(map[string]uint64), Plugins: []pluginJSON{},
 	}
 	for _, counter := range reply.Counters {
@@ -321,6 +339,9 @@ func printStatus(w io.Writer, s *statusJSON) error {
 	line("phase", s.Phase)
 	line("leader", s.Leader)
 	line("detail", s.Detail)
+	for _, warning := range s.Warnings {
+		line("warning", warning)
+	}
 	for _, name := range slices.Sorted(maps.Keys(s.Counters)) {
 		line(name, fmt.Sprint(s.Counters[name]))
 	}

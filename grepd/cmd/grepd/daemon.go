@@ -23,6 +23,7 @@ import (
 	"github.com/aksinghdce/cluster-membership-service/grepd/internal/search"
 	"github.com/aksinghdce/cluster-membership-service/grepd/internal/server"
 	"github.com/aksinghdce/cluster-membership-service/shared/eventlog"
+	"github.com/aksinghdce/cluster-membership-service/shared/proto/greppb"
 	"github.com/aksinghdce/cluster-membership-service/shared/proto/pluginpb"
 )
 
@@ -34,12 +35,15 @@ const (
 	stateName = ".members"
 	// stopTimeout is how long queries under way may go on when the daemon is stopped.
 	stopTimeout = 3 * time.Second
+	// checkEvery is how often the daemon looks whether its directories are still there.
+	checkEvery = 2 * time.Second
 )
 
 // daemon is a running grepd.
 type daemon struct {
 	options    *options
 	started    time.Time
+	stderr     io.Writer
 	log        *eventlog.Log
 	mounts     *search.Mounts
 	listener   *net.TCPListener
@@ -68,12 +72,13 @@ func serve(ctx context.Context, o *options, stderr io.Writer) error {
 	if err != nil {
 		return err
 	}
-	d := &daemon{options: o, started: time.Now()}
+	d := &daemon{options: o, started: time.Now(), stderr: stderr}
 	d.succession = newSuccession(d, heir)
 	defer d.close()
 	if err := d.begin(ctx); err != nil {
 		return err
 	}
+	d.watch()
 	served := make(chan error, 1)
 	go func() { served <- d.server.Serve(d.listener) }()
 	d.succession.announce()
@@ -191,6 +196,61 @@ func (d *daemon) openMounts() (err error) {
 	return nil
 }
 
+// watch looks now and then whether the directories of the mounts and of the log are still there, and what the membership
+// service warns of. Searches look at the mounts themselves, but a machine that nobody asks should say what is wrong too.
+func (d *daemon) watch() {
+	d.mounts.OnChange(d.tellMount)
+	stop, ticker := make(chan struct{}), time.NewTicker(checkEvery)
+	go func() {
+		defer ticker.Stop()
+		warned := make(map[string]bool)
+		for {
+			select {
+			case <-ticker.C:
+				d.log.Check(d.self.String())
+				d.mounts.Check()
+				d.tellWarnings(warned)
+			case <-stop:
+				return
+			}
+		}
+	}()
+	d.undo(func() { close(stop) }) // it is not waited for: a disk may hang
+}
+
+// tellWarnings says on standard error, once, what the membership service warns of.
+func (d *daemon) tellWarnings(warned map[string]bool) {
+	if d.membership == nil {
+		return
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), statusTimeout)
+	defer cancel()
+	status, err := d.membership.Status(ctx)
+	if err != nil {
+		return // which the supervision of the plugin sees to
+	}
+	for _, warning := range status.Warnings {
+		if !warned[warning] {
+			fmt.Fprintf(d.stderr, "grepd: %s\n", warning)
+		}
+	}
+	clear(warned)
+	for _, warning := range status.Warnings {
+		warned[warning] = true
+	}
+}
+
+// tellMount says what has become of a mount.
+func (d *daemon) tellMount(c search.MountChange) {
+	level, detail := slog.LevelWarn, "cannot be searched: "+c.Trouble
+	if c.Trouble == "" {
+		level, detail = slog.LevelInfo, fmt.Sprintf("%s was replaced, and is searched again", c.Dir)
+	}
+	d.log.Write(level, eventlog.Mount, d.self.String(), "",
+		slog.String(eventlog.KeyMount, c.Name), slog.String(eventlog.KeyDetail, detail))
+	fmt.Fprintf(d.stderr, "grepd: mount %q: %s\n", c.Name, detail)
+}
+
 func (d *daemon) bind(addr netip.AddrPort) (err error) {
 	if heir := d.succession.heir; heir != nil {
 		return d.adopt(heir)
@@ -228,20 +288,30 @@ func (d *daemon) advertise(ctx context.Context) (err error) {
 	given := d.options.advertise
 	switch {
 	case given != "":
-		if d.self, err = resolveOne(ctx, given); err != nil {
+		addrs, err := resolve(ctx, given)
+		if err != nil {
 			return fmt.Errorf("--%s %w", flagAdvertise, err)
 		}
-		if d.self.Port() == 0 || d.self.Addr().IsUnspecified() {
-			return fmt.Errorf("--%s %q is no address that others can reach", flagAdvertise, given)
+		if d.self, err = chooseReachable(addrs, d.aloneOnMachine(ctx)); err != nil {
+			return fmt.Errorf("--%s %q is no address that others can reach: %w; name an address of this machine that the other machines use, as 10.0.0.1:7117",
+				flagAdvertise, given, err)
 		}
 	case !bound.Addr().IsUnspecified():
-		d.self = bound
+		if d.self, err = chooseReachable([]netip.AddrPort{bound}, d.aloneOnMachine(ctx)); err != nil {
+			return fmt.Errorf("--%s is no address that others can reach: %w; listen on one that the other machines use, or say with --%s under which they reach this one",
+				flagListen, err, flagAdvertise)
+		}
 	case d.options.membership || d.options.nodes != "":
 		return fmt.Errorf("--%s %v is every address of this machine; say with --%s which one others know it by", flagListen, bound, flagAdvertise)
 	default: // nobody else knows it
 		d.self = netip.AddrPortFrom(netip.AddrFrom4([4]byte{127, 0, 0, 1}), bound.Port())
 	}
 	return nil
+}
+
+// aloneOnMachine reports whether loopback addresses will do: there are no other machines, as far as it is known.
+func (d *daemon) aloneOnMachine(ctx context.Context) bool {
+	return !d.options.membership || onThisMachine(ctx, d.options.gateways)
 }
 
 // openMembers makes the list of those who can be asked.
@@ -261,14 +331,14 @@ func (d *daemon) openMembers(ctx context.Context) error {
 }
 
 func (d *daemon) startMembership(ctx context.Context) error {
-	gateways, err := resolveGateways(ctx, d.options.gateways, d.self)
+	gateways, err := resolveGateways(ctx, d.options.gateways, d.self, d.stderr)
 	if err != nil {
 		return err
 	}
 	cfg := pluginhost.MembershipConfig{
 		Dir: d.options.pluginDir, Socket: d.socket,
 		Start: pluginpb.Config{
-			Advertise: d.self.String(), Gateways: gateways,
+			Advertise: d.self.String(), Gateways: gateways, GatewayNames: d.options.gateways,
 			LogDir: d.options.logDir, StateFile: filepath.Join(d.options.logDir, stateName),
 			MaxFailures:       uint32(d.options.maxFailures),
 			DetectWithinNanos: int64(d.options.detect),
@@ -342,7 +412,7 @@ var fanoutStates = map[pluginpb.State]fanout.State{
 
 func (l liveMembers) Targets() fanout.Targets {
 	list := l.roster.List()
-	t := fanout.Targets{Self: l.self, Live: true, Members: make([]fanout.Member, len(list.Members))}
+	t := fanout.Targets{Self: l.self, Live: true, Phase: phaseOf(list), Members: make([]fanout.Member, len(list.Members))}
 	if !list.StaleSince.IsZero() {
 		t.Stale, t.StaleFor = true, time.Since(list.StaleSince)
 	}
@@ -350,6 +420,16 @@ func (l liveMembers) Targets() fanout.Targets {
 		t.Members[i] = fanout.Member{Addr: m.Addr, State: fanoutStates[m.State], Incarnation: m.Incarnation}
 	}
 	return t
+}
+
+func phaseOf(list *pluginhost.List) greppb.Phase {
+	switch {
+	case list.Joined:
+		return greppb.Phase_MEMBER
+	case list.Left:
+		return greppb.Phase_LEFT
+	}
+	return greppb.Phase_JOINING
 }
 
 func (l liveMembers) Changed() <-chan struct{} { return l.roster.Changed() }

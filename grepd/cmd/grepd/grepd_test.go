@@ -3,6 +3,7 @@ package main
 import (
 	"bytes"
 	"net"
+	"net/netip"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -187,5 +188,36 @@ func TestMembersToJSONIsNeverNull(t *testing.T) {
 	want := `{"version":0,"digest":"0000000000000000","self":"","live":false,"stale":false,"members":[]}` + "\n"
 	if out.String() != want {
 		t.Errorf("%s, want %s", out.String(), want)
+	}
+}
+
+func TestOfSeveralAddressesAReachableOneIsAdvertised(t *testing.T) {
+	for _, test := range []struct {
+		addrs    string
+		loopback bool
+		want     string // begins with "!": the error
+	}{
+		{"127.0.1.1:7 10.0.0.5:7", false, "10.0.0.5:7"},
+		{"[2001:db8::5]:7 10.0.0.5:7", false, "10.0.0.5:7"},
+		{"[fe80::5]:7 [2001:db8::5]:7", false, "[2001:db8::5]:7"},
+		{"127.0.0.2:7", true, "127.0.0.2:7"},
+		{"169.254.1.1:7", false, "169.254.1.1:7"},
+		{"127.0.1.1:7 [::1]:7", false, "!127.0.1.1:7 is a loopback address, which is every machine's own, and not every gateway is on this machine, " +
+			"[::1]:7 is a loopback address, which is every machine's own, and not every gateway is on this machine"},
+		{"10.0.0.5:0", false, "!10.0.0.5:0 has no port"},
+		{"0.1.2.3:7", true, "!0.1.2.3:7 stands for any address of a machine"},
+	} {
+		var addrs []netip.AddrPort
+		for _, text := range strings.Fields(test.addrs) {
+			addrs = append(addrs, netip.MustParseAddrPort(text))
+		}
+		chosen, err := chooseReachable(addrs, test.loopback)
+		got := chosen.String()
+		if err != nil {
+			got = "!" + err.Error()
+		}
+		if got != test.want {
+			t.Errorf("of %s: %s, want %s", test.addrs, got, test.want)
+		}
 	}
 }

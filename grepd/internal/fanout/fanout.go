@@ -61,7 +61,8 @@
 //
 // Each target says how far its files were followed (Places), which is kept for as long as the query lasts, and sent
 // along when it is asked again: it goes on with the next line. A newcomer begins with what it has logged since it joined, by its
-// lines' times and its own clock. A client that has lost this node can send what it has heard of all targets to
+// lines' times and its own clock. A node that is still joining asks those whom it hears of as if they had been known and could
+// not be asked: they are no newcomers. A client that has lost this node can send what it has heard of all targets to
 // another one, or to this one's successor (QueryRequest.resume).
 //
 // A target that has nothing to say shows Progress steps because it looks at its files all the time. So the timeout is for a
@@ -144,6 +145,9 @@ func (f *Fanout) Query(ctx context.Context, request *greppb.QueryRequest, send f
 	q.request.Clock = request.Clocks
 	q.request.ProgressNanos = int64(min(progressTime, q.timeout/progressPerTimeout))
 	q.choose(list, roll, request.Nodes)
+	if len(request.Nodes) > 0 {
+		list.Phase = greppb.Phase_MEMBER // nobody can be missing whom the list lacks
+	}
 	if err := send(q.begin(list)); err != nil {
 		return err
 	}
@@ -180,6 +184,7 @@ type query struct {
 	// floor holds one token while somebody speaks, or could go on with a group of lines.
 	floor    chan struct{}
 	answered uint32      // targets that answered; guarded by floor
+	numbered uint32      // targets of a follow that the client knows; guarded by floor
 	tally    tally.Tally // what all targets have counted; guarded by floor
 
 	sending sync.Mutex // held while send is called
@@ -239,7 +244,7 @@ func (q *query) choose(list Targets, roll roll, named []string) {
 }
 
 func (q *query) begin(list Targets) *greppb.QueryReply {
-	begin := &greppb.QueryBegin{Live: list.Live, Stale: list.Stale, StaleNanos: int64(list.StaleFor)}
+	begin := &greppb.QueryBegin{Live: list.Live, Stale: list.Stale, StaleNanos: int64(list.StaleFor), Phase: list.Phase}
 	for _, t := range q.targets {
 		begin.Nodes = append(begin.Nodes, t.addr)
 	}

@@ -48,10 +48,11 @@ func (q *query) followAll(list Targets, changed <-chan struct{}, request *greppb
 		resumed[request.Resume[i].Node] = &request.Resume[i]
 	}
 	away := time.Duration(request.AwayNanos)
-	begin := func(t *target, roll roll, joined bool) {
-		f := &followed{target: t, joined: joined, known: !joined, told: !joined, lostAt: time.Now(), changed: make(chan struct{}, 1)}
-		if len(resumed) > 0 {
-			f.since = f.lostAt.Add(-away)
+	began := time.Now().Add(-away)
+	begin := func(t *target, roll roll, known, joined bool) {
+		f := &followed{target: t, joined: joined, known: known, told: known, lostAt: time.Now(), changed: make(chan struct{}, 1)}
+		if len(resumed) > 0 || !known {
+			f.since = began
 		}
 		if r := resumed[t.addr]; r != nil {
 			f.attached = true
@@ -64,8 +65,10 @@ func (q *query) followAll(list Targets, changed <-chan struct{}, request *greppb
 	}
 	roll := list.roll()
 	for _, t := range q.targets {
-		begin(t, roll, false)
+		begin(t, roll, true, false)
 	}
+	q.numbered = uint32(len(q.targets))
+	phase := list.Phase
 	q.await(changed, func(list Targets) {
 		roll := list.roll()
 		for _, f := range all {
@@ -74,15 +77,29 @@ func (q *query) followAll(list Targets, changed <-chan struct{}, request *greppb
 		if len(request.Nodes) > 0 || q.ctx.Err() != nil {
 			return
 		}
+		before := phase
+		if phase = list.Phase; phase != before {
+			q.tellPhase(phase)
+		}
 		for _, m := range list.Members { // those that have joined
 			if m.State != Alive || all[m.Addr] != nil || len(q.targets) == NodesMax {
 				continue
 			}
-			t := &target{index: uint32(len(q.targets)), addr: m.Addr, local: m.Addr == list.Self}
+			t := &target{addr: m.Addr, local: m.Addr == list.Self}
 			q.targets = append(q.targets, t)
-			begin(t, roll, true)
+			// Those whom a node that joins hears of have been there before it.
+			begin(t, roll, false, before == greppb.Phase_MEMBER)
 		}
 	})
+}
+
+// tellPhase tells the client that this node is in the group now, or not any more. Like progress, it may stand within
+// a group of lines.
+func (q *query) tellPhase(phase greppb.Phase) {
+	step := &greppb.QueryPhase{Phase: phase}
+	if err := q.say(&greppb.QueryReply{Step: &greppb.QueryReply_Phase{Phase: step}}); err != nil {
+		q.cancel(err)
+	}
 }
 
 // judge takes in what the member list says of the target, and ends the wait for one that is gone.
@@ -224,8 +241,10 @@ func (q *query) followRequest(f *followed, incarnation uint64) *greppb.SearchReq
 // is of a version that answers a search instead.
 func (q *query) observeFollowed(ctx context.Context, f *followed, reply *greppb.SearchReply) error {
 	switch {
-	case reply.GetFileError() != nil:
+	case reply.GetFileError() != nil && f.known:
 		return nil
+	case reply.GetFileError() != nil:
+		return q.tellBegun(ctx, f)
 	case f.places.earlier && reply.GetPlaces() == nil:
 		return status.Error(codes.Unimplemented, "its grepd is too old to follow files")
 	}
@@ -239,14 +258,23 @@ func (q *query) observeFollowed(ctx context.Context, f *followed, reply *greppb.
 		return nil
 	}
 	clock := f.clock
-	f.clock = nil
+	clock.Node, f.clock = f.index, nil
 	return q.sendAlone(ctx, &greppb.QueryReply{Step: &greppb.QueryReply_NodeClock{NodeClock: clock}})
 }
 
-// tellBegun tells the client that the target is followed.
+// tellBegun tells the client that the target is followed. One that the client does not know is given the next number: of
+// several newcomers the first that answers has the first.
 func (q *query) tellBegun(ctx context.Context, f *followed) error {
+	if err := q.take(ctx); err != nil {
+		return err
+	}
+	defer q.give()
+	if !f.known {
+		f.index = q.numbered
+		q.numbered++
+	}
 	f.known, f.told = true, true
-	return q.sendAlone(ctx, &greppb.QueryReply{Step: &greppb.QueryReply_NodeBegin{NodeBegin: &greppb.NodeBegin{Node: f.index, Addr: f.addr}}})
+	return q.say(&greppb.QueryReply{Step: &greppb.QueryReply_NodeBegin{NodeBegin: &greppb.NodeBegin{Node: f.index, Addr: f.addr}}})
 }
 
 // tellLost tells the client, once, that the target is not followed any more, or not yet.

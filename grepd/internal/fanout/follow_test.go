@@ -60,6 +60,8 @@ func (l *listening) take(reply *greppb.QueryReply) error {
 	switch step := reply.Step.(type) {
 	case *greppb.QueryReply_NodeBegin:
 		l.heard = append(l.heard, fmt.Sprint("begin ", step.NodeBegin.Node))
+	case *greppb.QueryReply_Phase:
+		l.heard = append(l.heard, step.Phase.Phase.String())
 	case *greppb.QueryReply_NodeEnd:
 		l.heard = append(l.heard, fmt.Sprint("end ", step.NodeEnd.Node, " ", step.NodeEnd.Outcome, " ", step.NodeEnd.Message))
 	case *greppb.QueryReply_NodeClock:
@@ -233,6 +235,85 @@ func TestNodesThatAreAskedLaterBeginEarlier(t *testing.T) {
 	if since := <-seen; since != incarnation {
 		t.Errorf("a new member is asked for lines since %d, want its incarnation", since)
 	}
+	l.end()
+}
+
+// Those whom a joining node hears of have been members for long: what they wrote years ago is not asked for.
+func TestMembersThatAJoiningNodeLearnsOfAreNoNewcomers(t *testing.T) {
+	list := newLiveList()
+	list.targets.Self, list.targets.Phase = "192.0.2.1:1", greppb.Phase_JOINING
+	node := asked(func(ctx context.Context, _ *greppb.SearchRequest, send func(*greppb.SearchReply) error) error {
+		err := errors.Join(send(places()), send(numbered("x\n", 0)))
+		<-ctx.Done()
+		return err
+	})
+	began := time.Now().UnixNano()
+	l := listen(t, newFanout(t, list, node), timeout(soon))
+	l.want("0 x\n")
+	since := make(chan int64, 1)
+	join := func() int64 {
+		addr, _ := startAsked(t, func(request *greppb.SearchRequest) { since <- request.SinceUnixNanos })
+		list.join(fanout.Member{Addr: addr, Incarnation: 17})
+		return <-since
+	}
+	if got := join(); got < began || got > time.Now().UnixNano() {
+		t.Errorf("while it joins, a member is asked for lines since %d, want since the follow began", got)
+	}
+	list.mu.Lock()
+	list.targets.Phase = greppb.Phase_MEMBER
+	list.mu.Unlock()
+	if got := join(); got < began || got > time.Now().UnixNano() {
+		t.Errorf("with the whole list, a member is asked for lines since %d, want since the follow began", got)
+	}
+	if got := join(); got != 17 {
+		t.Errorf("a newcomer is asked for lines since %d, want its incarnation", got)
+	}
+	l.want("0 x\n", "MEMBER")
+	l.end()
+}
+
+func TestAQueryThroughANodeThatIsNoMemberSaysSo(t *testing.T) {
+	list := newLiveList()
+	list.targets.Self, list.targets.Phase = "192.0.2.1:1", greppb.Phase_JOINING
+	f := newFanout(t, list, searchFunc(says(searchEnd())))
+	phaseOf := func(nodes ...string) (phase greppb.Phase) {
+		request := timeout(soon)
+		request.Nodes = nodes
+		if err := f.Query(t.Context(), request, func(reply *greppb.QueryReply) error {
+			if begin := reply.GetBegin(); begin != nil {
+				phase = begin.Phase
+			}
+			return nil
+		}); err != nil {
+			t.Fatal(err)
+		}
+		return phase
+	}
+	if got := phaseOf(); got != greppb.Phase_JOINING {
+		t.Errorf("the phase is %v", got)
+	}
+	if got := phaseOf("192.0.2.1:1"); got != greppb.Phase_MEMBER {
+		t.Errorf("where nodes are named the phase is %v, but nobody is missing", got)
+	}
+}
+
+// Numbers are told in their order, whoever of several newcomers answers first.
+func TestOfSeveralNewcomersTheFirstToAnswerHasTheFirstNumber(t *testing.T) {
+	a, _ := startPeer(t, "127.0.0.1:0", saysAndFreezes(places(), numbered("x\n", 0)))
+	answer := make(chan struct{})
+	slow, _ := startPeer(t, "127.0.0.1:0", func(ctx context.Context, send func(*greppb.SearchReply) error) error {
+		<-answer
+		return saysAndFreezes(places(), numbered("slow\n", 0))(ctx, send)
+	})
+	quick, _ := startPeer(t, "127.0.0.1:0", saysAndFreezes(places(), numbered("quick\n", 0)))
+	list := newLiveList(a)
+	l := listen(t, newFanout(t, list, nil), timeout(soon))
+	l.want("0 x\n")
+	list.join(fanout.Member{Addr: slow})
+	list.join(fanout.Member{Addr: quick})
+	l.want("0 x\n", "begin 1", "1 quick\n")
+	close(answer)
+	l.want("0 x\n", "begin 1", "1 quick\n", "begin 2", "2 slow\n")
 	l.end()
 }
 

@@ -12,6 +12,8 @@ import (
 	"strconv"
 	"strings"
 	"time"
+
+	"github.com/aksinghdce/cluster-membership-service/shared/proto/greppb"
 )
 
 // State is what a member list says of a member.
@@ -40,6 +42,9 @@ type Targets struct {
 	// Members holds the nodes in the order in which answers name them. A member that has
 	// no row any more counts as failed. The rows are shared: nobody writes to them.
 	Members []Member
+	// Phase is what this node is to the group whose list it has. Of one that is no member,
+	// Members may lack some.
+	Phase greppb.Phase
 	// Live says that the list is kept by a membership service, not written by a person.
 	Live bool
 	// Stale says that a live list has had no membership service behind it for StaleFor.

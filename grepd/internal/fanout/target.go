@@ -16,7 +16,7 @@ import (
 
 // target is one node of a query. Its goroutine owns it.
 type target struct {
-	index    uint32 // in QueryBegin.nodes
+	index    uint32 // in QueryBegin.nodes, or of the NodeBegin that told of it
 	addr     string
 	local    bool  // this node itself
 	verdict  error // why it is not asked at all; nil if it is

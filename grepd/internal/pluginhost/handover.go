@@ -172,11 +172,13 @@ func (p *PreparedMembership) Begin(from Handed) (*Membership, error) {
 	if m.host, err = p.Prepared.Begin(from); err != nil {
 		return nil, err
 	}
-	if !from.Retired {
-		select {
-		case <-changed:
-		case <-time.After(rosterTimeout):
-		}
+	if from.Retired {
+		m.roster.markLeft()
+		return m, nil
+	}
+	select {
+	case <-changed:
+	case <-time.After(rosterTimeout):
 	}
 	return m, nil
 }

@@ -78,7 +78,11 @@ func (m *Membership) Leave(ctx context.Context) error {
 	if m.Info().State == Stopped {
 		return errors.New("this node has left the group already")
 	}
-	return m.host.Retire(ctx)
+	if err := m.host.Retire(ctx); err != nil {
+		return err
+	}
+	m.roster.markLeft()
+	return nil
 }
 
 // Stop leaves the group, if that was not done, and ends plugin and host.
@@ -184,7 +188,7 @@ func (s *membershipService) Attend(ctx context.Context) {
 		live := false
 		err := s.Watch(ctx, func(update *pluginpb.MembersUpdate) error {
 			m.roster.apply(update)
-			if list := m.roster.List(); !live && list.holdsSelf() {
+			if list := m.roster.List(); !live && list.Joined {
 				live = true
 				m.logMode("live", slog.String(eventlog.KeyDetail, fmt.Sprintf("%d members known", len(list.Members))))
 			}

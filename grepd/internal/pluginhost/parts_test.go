@@ -27,6 +27,40 @@ func TestBackoffGrowsFromNothingToItsLimit(t *testing.T) {
 	}
 }
 
+func TestRosterKnowsWhetherThisNodeIsInTheGroup(t *testing.T) {
+	row := func(addr string, incarnation uint64, state pluginpb.State) pluginpb.Member {
+		return pluginpb.Member{Addr: addr, Incarnation: incarnation, State: state}
+	}
+	r := newRoster()
+	for _, step := range []struct {
+		what         string
+		do           func()
+		joined, left bool
+	}{
+		{"at first", func() {}, false, false},
+		{"with others' rows", func() {
+			r.apply(&pluginpb.MembersUpdate{Self: "b@2", Members: []pluginpb.Member{row("c", 1, pluginpb.State_ALIVE), row("a", 1, pluginpb.State_ALIVE)}})
+		}, false, false},
+		{"with an earlier life's row", func() {
+			r.apply(&pluginpb.MembersUpdate{Self: "b@2", Members: []pluginpb.Member{row("b", 1, pluginpb.State_LEFT)}})
+		}, false, false},
+		{"admitted", func() {
+			r.apply(&pluginpb.MembersUpdate{Self: "b@2", Members: []pluginpb.Member{row("b", 2, pluginpb.State_ALIVE)}})
+		}, true, false},
+		{"without a plugin", r.markStale, true, false},
+		{"leaving", func() {
+			r.apply(&pluginpb.MembersUpdate{Self: "b@2", Members: []pluginpb.Member{row("b", 2, pluginpb.State_LEFT)}})
+		}, false, true},
+		{"left", r.markLeft, false, true},
+		{"joining again", func() { r.apply(&pluginpb.MembersUpdate{Reset_: true, Self: "b@3"}) }, false, false},
+	} {
+		step.do()
+		if list := r.List(); list.Joined != step.joined || list.Left != step.left {
+			t.Errorf("%s: joined %t, left %t", step.what, list.Joined, list.Left)
+		}
+	}
+}
+
 func TestRosterTakesInChangesAndForgets(t *testing.T) {
 	r := newRoster()
 	if r.List().StaleSince.IsZero() {

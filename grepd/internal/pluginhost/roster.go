@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"fmt"
 	"slices"
+	"strings"
 	"sync"
 	"time"
 
@@ -19,13 +20,23 @@ type List struct {
 	// StaleSince is when the list last had a membership service behind it; zero while it
 	// has one.
 	StaleSince time.Time
+	// Joined reports whether the list is a group's that this node is in. Before, it is what the
+	// node has heard so far, and may lack members.
+	Joined bool
+	// Left reports whether this node has left the group, of which the list was.
+	Left bool
 }
 
-// holdsSelf reports whether this node is a member.
-func (l *List) holdsSelf() bool {
-	return slices.ContainsFunc(l.Members, func(m pluginpb.Member) bool {
-		return m.State == pluginpb.State_ALIVE && idOf(m) == l.Self
+// findSelf says what the list, which is sorted, holds of this node.
+func (l *List) findSelf() {
+	addr, _, _ := strings.Cut(l.Self, "@")
+	i, found := slices.BinarySearchFunc(l.Members, addr, func(m pluginpb.Member, addr string) int {
+		return cmp.Compare(m.Addr, addr)
 	})
+	if found && idOf(l.Members[i]) == l.Self {
+		l.Joined = l.Members[i].State == pluginpb.State_ALIVE
+		l.Left = l.Members[i].State == pluginpb.State_LEFT
+	}
 }
 
 // idOf is how a member is called in the logs.
@@ -70,6 +81,7 @@ func (r *Roster) apply(update *pluginpb.MembersUpdate) {
 		list.Members = merge(r.List().Members, update)
 	}
 	slices.SortFunc(list.Members, func(a, b pluginpb.Member) int { return cmp.Compare(a.Addr, b.Addr) })
+	list.findSelf()
 	r.replace(list)
 }
 
@@ -95,6 +107,13 @@ func merge(rows []pluginpb.Member, update *pluginpb.MembersUpdate) []pluginpb.Me
 func (r *Roster) markStale() {
 	list := *r.List()
 	list.StaleSince = time.Now()
+	r.replace(&list)
+}
+
+// markLeft says that this node is in no group any more, and is not to be in one.
+func (r *Roster) markLeft() {
+	list := *r.List()
+	list.Joined, list.Left = false, true
 	r.replace(&list)
 }
 

@@ -108,6 +108,7 @@ type summaryData struct {
 
 type coverage struct {
 	Live         bool           `json:"live"`
+	Phase        string         `json:"phase,omitempty"` // joining or left: of the grepd that chose whom to ask
 	StaleSeconds float64        `json:"stale_seconds,omitempty"`
 	Asked        int            `json:"asked"`
 	Answered     int            `json:"answered"`
@@ -338,7 +339,7 @@ func (p *JSON) summary() summaryData {
 	s := summaryData{
 		Stats: stats{Files: o.Files, MatchedLines: o.Matches, Bytes: o.Bytes},
 		Coverage: coverage{
-			Live: o.live, StaleSeconds: o.staleFor.Seconds(),
+			Live: o.live, Phase: phaseNames[o.phase], StaleSeconds: o.staleFor.Seconds(),
 			Asked: len(o.nodes), Answered: o.answered, Complete: o.Complete(),
 			Required: o.Require.String(), Sufficient: o.Sufficient(), Nodes: []nodeCoverage{},
 		},
@@ -370,6 +371,9 @@ func (p *JSON) summary() summaryData {
 	}
 	return s
 }
+
+// phaseNames are the words for phases in JSON, as grepd status has them. That of a member is left out.
+var phaseNames = map[greppb.Phase]string{greppb.Phase_JOINING: "joining", greppb.Phase_LEFT: "left"}
 
 // outcomeNames are the words for outcomes in JSON.
 var outcomeNames = map[greppb.NodeEnd_Outcome]string{

@@ -19,8 +19,8 @@ const (
 type Require uint8
 
 const (
-	RequireAll    Require = iota // all, chosen from a fresh list
-	RequireQuorum                // more than half of them, chosen from a fresh list
+	RequireAll    Require = iota // all, chosen from a whole and fresh list
+	RequireQuorum                // more than half of them, chosen from a whole and fresh list
 	RequireAny                   // one
 )
 
@@ -50,6 +50,7 @@ type Outcome struct {
 	Bytes   uint64
 
 	live     bool
+	phase    greppb.Phase // of the node that chose the targets
 	staleFor time.Duration
 	nodes    []node
 	answered int
@@ -81,7 +82,7 @@ type node struct {
 func (o *Outcome) Observe(reply *greppb.QueryReply) {
 	switch step := reply.Step.(type) {
 	case *greppb.QueryReply_Begin:
-		o.live = step.Begin.Live
+		o.live, o.phase = step.Begin.Live, step.Begin.Phase
 		if step.Begin.Stale {
 			o.staleFor = time.Duration(step.Begin.StaleNanos)
 		}
@@ -99,6 +100,8 @@ func (o *Outcome) Observe(reply *greppb.QueryReply) {
 		}
 	case *greppb.QueryReply_NodeBegin:
 		o.beginNode(step.NodeBegin)
+	case *greppb.QueryReply_Phase:
+		o.phase = step.Phase.Phase
 	case *greppb.QueryReply_Progress:
 		if o.Follow {
 			o.Bytes = step.Progress.Bytes
@@ -235,21 +238,26 @@ func (l *lack) text(multiple bool) string {
 // Local reports whether the answer is not a cluster's: standard input was searched.
 func (o *Outcome) Local() bool { return len(o.nodes) == 1 && o.nodes[0].addr == "" }
 
-// Complete reports whether every target answered in full, and the list of targets was
-// fresh.
+// Complete reports whether every target answered in full, and the list of targets was that of
+// the whole group, and fresh.
 func (o *Outcome) Complete() bool {
-	return o.Ended && len(o.nodes) > 0 && o.answered == len(o.nodes) && o.staleFor < staleMax
+	return o.Ended && len(o.nodes) > 0 && o.answered == len(o.nodes) && o.listed()
+}
+
+// listed reports whether the targets are all the members that there are. A node that is in no
+// group knows only some of them, or none.
+func (o *Outcome) listed() bool {
+	return o.phase == greppb.Phase_MEMBER && o.staleFor < staleMax
 }
 
 // Sufficient reports whether as many targets answered in full as Require asks for. What an incomplete answer
 // did not find may be there all the same, with those who did not answer.
 func (o *Outcome) Sufficient() bool {
-	fresh := o.staleFor < staleMax
 	switch {
 	case !o.Ended:
 		return false
 	case o.Require == RequireQuorum:
-		return fresh && o.answered > len(o.nodes)/2
+		return o.listed() && o.answered > len(o.nodes)/2
 	case o.Require == RequireAny:
 		return o.answered > 0
 	}
@@ -276,6 +284,7 @@ func (o *Outcome) ExitStatus(quiet bool) int {
 //	5 of 5 members answered
 //	4 of 5 members answered; 127.0.0.1:7121 failed during the query
 //	1 of 2 nodes answered; 10.0.0.3:7117 is unreachable: connection refused
+//	1 of 1 member answered; the grepd that was asked is still joining: there may be members that it does not know
 //
 // Members are those of a live list, nodes those of a static one.
 func (o *Outcome) Coverage() string {
@@ -298,10 +307,18 @@ func (o *Outcome) Coverage() string {
 	if unnamed > namedMax {
 		fmt.Fprintf(&b, "; and %d more did not", unnamed-namedMax)
 	}
+	if text, outside := phaseTexts[o.phase]; outside {
+		fmt.Fprintf(&b, "; the grepd that was asked %s: there may be members that it does not know", text)
+	}
 	if o.staleFor >= staleMax {
 		fmt.Fprintf(&b, "; the member list is stale: no membership service for %v", o.staleFor.Round(time.Second))
 	}
 	return b.String()
+}
+
+// phaseTexts say of a node why it may not know all members.
+var phaseTexts = map[greppb.Phase]string{
+	greppb.Phase_JOINING: "is still joining", greppb.Phase_LEFT: "has left the group",
 }
 
 func (o *Outcome) noun(count int) string {

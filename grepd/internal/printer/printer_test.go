@@ -201,6 +201,12 @@ func TestExitStatusAndCoverage(t *testing.T) {
 		reply.GetBegin().Stale, reply.GetBegin().StaleNanos = true, int64(d)
 		return reply
 	}
+	outside := func(phase greppb.Phase) *greppb.QueryReply {
+		reply := begin("n1", "n2")
+		reply.GetBegin().Phase = phase
+		return reply
+	}
+	joined := &greppb.QueryReply{Step: &greppb.QueryReply_Phase{Phase: &greppb.QueryPhase{Phase: greppb.Phase_MEMBER}}}
 	first := begin("n1", "n2")
 	all := func(parts ...any) (replies []*greppb.QueryReply) {
 		for _, part := range parts {
@@ -232,6 +238,13 @@ func TestExitStatusAndCoverage(t *testing.T) {
 		{"stale for a moment", all(stale(time.Second), complete), 1, 1, "2 of 2 members answered"},
 		{"stale", all(stale(12300*time.Millisecond), complete), 2, 2,
 			"2 of 2 members answered; the member list is stale: no membership service for 12s"},
+		{"joining", all(outside(greppb.Phase_JOINING), complete), 2, 2,
+			"2 of 2 members answered; the grepd that was asked is still joining: there may be members that it does not know"},
+		{"a match, joining", all(outside(greppb.Phase_JOINING), match, complete), 2, 0,
+			"2 of 2 members answered; the grepd that was asked is still joining: there may be members that it does not know"},
+		{"not a member any more", all(outside(greppb.Phase_LEFT), complete), 2, 2,
+			"2 of 2 members answered; the grepd that was asked has left the group: there may be members that it does not know"},
+		{"joined meanwhile", all(outside(greppb.Phase_JOINING), joined, complete), 1, 1, "2 of 2 members answered"},
 		{"others", all(first, nodeEnd(0, greppb.NodeEnd_UNREACHABLE, "connection refused"), nodeEnd(1, greppb.NodeEnd_TIMED_OUT, "silent for 10s"), end()),
 			2, 2, "0 of 2 members answered; n1 is unreachable: connection refused; n2 timed out: silent for 10s"},
 		{"more", all(first, nodeEnd(0, greppb.NodeEnd_REFUSED, "busy"), nodeEnd(1, greppb.NodeEnd_NOT_MEMBER, ""), end()),
@@ -248,6 +261,31 @@ func TestExitStatusAndCoverage(t *testing.T) {
 		}
 		if got := outcome.Coverage(); got != test.coverage {
 			t.Errorf("%s: coverage %q, want %q", test.name, got, test.coverage)
+		}
+	}
+}
+
+// Of a group that a node does not know the half is not known either; but any one node is one.
+func TestAJoiningNodeIsNoQuorum(t *testing.T) {
+	first := begin("n1")
+	first.GetBegin().Phase = greppb.Phase_JOINING
+	for require, want := range map[printer.Require]int{printer.RequireAll: 2, printer.RequireQuorum: 2, printer.RequireAny: 1} {
+		var out bytes.Buffer
+		p := printer.NewJSON(&out, false)
+		p.Outcome().Require = require
+		for _, reply := range []*greppb.QueryReply{first, nodeEnd(0, greppb.NodeEnd_ANSWERED, ""), end()} {
+			if err := p.Print(reply); err != nil {
+				t.Fatal(err)
+			}
+		}
+		if err := p.Flush(); err != nil {
+			t.Fatal(err)
+		}
+		if got := p.Outcome().ExitStatus(false); got != want {
+			t.Errorf("require %v: exit status %d, want %d", require, got, want)
+		}
+		if text := out.String(); !strings.Contains(text, `"phase":"joining"`) || !strings.Contains(text, `"complete":false`) {
+			t.Errorf("require %v: the summary is %s", require, text)
 		}
 	}
 }

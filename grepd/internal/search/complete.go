@@ -41,7 +41,11 @@ func (m *Mounts) Complete(ctx context.Context, prefix string) (paths []string, t
 	if mt == nil || !fs.ValidPath(name) {
 		return nil, false, ctx.Err()
 	}
-	opened, err := openDir(mt.root, name)
+	current, err := mt.current()
+	if err != nil {
+		return nil, false, ctx.Err()
+	}
+	opened, err := openDir(current.root, name)
 	if err != nil {
 		return nil, false, ctx.Err()
 	}

@@ -45,7 +45,7 @@ func deepFinder(t *testing.T, depth int) (*finder, *mount) {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { m.Close() })
-	return &finder{mounts: m, o: &Options{Progress: &Progress{}}}, &m.mounts[0]
+	return &finder{mounts: m, o: &Options{Progress: &Progress{}}}, m.mounts[0].now.Load()
 }
 
 func TestGlobEndsWhenNobodyWaitsForIt(t *testing.T) {

@@ -37,7 +37,7 @@ func TestALogThatIsCompressedMeanwhileIsFound(t *testing.T) {
 	for _, names := range [][]string{{"a", "b", "c", "d"}, {"b", "b.gz"}} {
 		found := origin{given: true, listed: newListing(names)}
 		for _, name := range names {
-			if err := f.visit(context.Background(), &m.mounts[0], name, found, []fs.FileInfo(nil)); err != nil {
+			if err := f.visit(context.Background(), m.mounts[0].now.Load(), name, found, []fs.FileInfo(nil)); err != nil {
 				t.Fatal(err)
 			}
 		}

@@ -8,19 +8,16 @@ import (
 	"slices"
 	"sort"
 	"strings"
+	"sync/atomic"
 	"syscall"
 )
 
 // Mounts are the directories that may be searched, each under a name: with logs=/var/log/grepd,
 // the path logs/a.log is the file /var/log/grepd/a.log. No path leads outside them, neither by ".." nor
-// by a symbolic link.
+// by a symbolic link. A directory that was replaced is opened again, see mountPoint.
 type Mounts struct {
-	mounts []mount // sorted by name
-}
-
-type mount struct {
-	name, dir string
-	root      *os.Root
+	mounts  []*mountPoint // sorted by name
+	changed atomic.Pointer[func(MountChange)]
 }
 
 // OpenMounts opens the directories of name=dir pairs. The error names the pair that is wrong.
@@ -46,27 +43,56 @@ func (m *Mounts) open(pair string) error {
 	case m.find(name) != nil:
 		return fmt.Errorf("the name %q is given twice", name)
 	}
-	root, err := os.OpenRoot(dir)
+	p, err := openMountPoint(name, dir, &m.changed)
 	if err != nil {
 		return err
 	}
-	m.mounts = append(m.mounts, mount{name: name, dir: dir, root: root})
+	m.mounts = append(m.mounts, p)
 	return nil
 }
 
-func (m *Mounts) find(name string) *mount {
-	for i := range m.mounts {
-		if m.mounts[i].name == name {
-			return &m.mounts[i]
+func (m *Mounts) find(name string) *mountPoint {
+	for _, p := range m.mounts {
+		if p.name == name {
+			return p
 		}
 	}
 	return nil
 }
 
-// locate gives the mount of a path, and its name there; nil if there is none.
+// locate gives the mount of a path, and its name there; nil if there is none that can be searched.
 func (m *Mounts) locate(path string) (*mount, string) {
 	first, name, _ := strings.Cut(path, "/")
-	return m.find(first), name
+	point := m.find(first)
+	if point == nil {
+		return nil, name
+	}
+	mount, err := point.current()
+	if err != nil {
+		return nil, name
+	}
+	return mount, name
+}
+
+// OnChange has changed called whenever something new is found out about a mount. It is called from many goroutines, one at
+// a time for each mount, and must not block.
+func (m *Mounts) OnChange(changed func(MountChange)) { m.changed.Store(&changed) }
+
+// Check looks what is mounted now, as each search does. It may take as long as a disk that hangs.
+func (m *Mounts) Check() {
+	for _, p := range m.mounts {
+		_, _ = p.current() // of which OnChange tells
+	}
+}
+
+// Troubles says why mounts cannot be searched, as it was found last.
+func (m *Mounts) Troubles() (troubles []string) {
+	for _, p := range m.mounts {
+		if trouble := p.troubled(); trouble != "" {
+			troubles = append(troubles, fmt.Sprintf("mount %q: %s", p.name, trouble))
+		}
+	}
+	return troubles
 }
 
 // Pairs are the mounts as name=dir, sorted by name.
@@ -81,8 +107,8 @@ func (m *Mounts) Pairs() []string {
 // Close closes the directories. No search may be running.
 func (m *Mounts) Close() error {
 	var errs []error
-	for _, mt := range m.mounts {
-		errs = append(errs, mt.root.Close())
+	for _, p := range m.mounts {
+		errs = append(errs, p.now.Load().root.Close())
 	}
 	return errors.Join(errs...)
 }

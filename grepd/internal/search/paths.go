@@ -51,13 +51,19 @@ func (f *finder) find(ctx context.Context, p string) error {
 	}
 	first, rest, _ := strings.Cut(clean, "/")
 	found := false
-	for i := range f.mounts.mounts {
-		m := &f.mounts.mounts[i]
-		if ok, _ := doublestar.Match(first, m.name); ok {
-			found = true
-			if err := f.inMount(ctx, m, p, rest); err != nil {
-				return err
-			}
+	for _, point := range f.mounts.mounts {
+		if ok, _ := doublestar.Match(first, point.name); !ok {
+			continue
+		}
+		found = true
+		m, err := point.current()
+		if err != nil {
+			err = f.fail(FileError{Path: p, Message: fmt.Sprintf("the mount %q cannot be searched: %v", point.name, err)})
+		} else {
+			err = f.inMount(ctx, m, p, rest)
+		}
+		if err != nil {
+			return err
 		}
 	}
 	if !found {

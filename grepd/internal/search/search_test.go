@@ -72,6 +72,64 @@ func tree(t *testing.T, files map[string]string) (*search.Mounts, string) {
 	return m, dir
 }
 
+// A directory that took the place of a mount's is searched; one that is gone, or behind a new link, is named.
+func TestMountsThatAreReplacedAreNoticed(t *testing.T) {
+	base := t.TempDir()
+	dir, old, other := filepath.Join(base, "m"), filepath.Join(base, "old"), filepath.Join(base, "other")
+	fill := func(dir, text string) {
+		t.Helper()
+		if err := errors.Join(os.Mkdir(dir, 0o700), os.WriteFile(filepath.Join(dir, "a"), []byte(text), 0o600)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	fill(dir, "first\n")
+	fill(other, "secret\n")
+	m, err := search.OpenMounts([]string{"logs=" + dir})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer m.Close()
+	var changes []search.MountChange
+	m.OnChange(func(c search.MountChange) { changes = append(changes, c) })
+	for _, step := range []struct {
+		what    string
+		do      func() error
+		line    string // that is found
+		trouble string // that is said instead, and remembered
+		news    int
+	}{
+		{"at first", func() error { return nil }, "first\n", "", 0},
+		{"removed", func() error { return os.Rename(dir, old) }, "", "the directory is gone", 1},
+		{"replaced", func() error { fill(dir, "second\n"); return nil }, "second\n", "", 1},
+		{"replaced by a link", func() error { return errors.Join(os.RemoveAll(dir), os.Symlink(other, dir)) }, "",
+			"leads to " + other + " now, through a symbolic link", 1},
+		{"still a link", func() error { return nil }, "", "leads to " + other, 0},
+		{"a link to what was open", func() error {
+			return errors.Join(os.Remove(dir), os.Rename(other, dir), os.Symlink(dir, other))
+		}, "secret\n", "", 1}, // it is the path's own directory now
+		{"no directory", func() error { return errors.Join(os.RemoveAll(dir), os.WriteFile(dir, nil, 0o600)) }, "", "not a directory", 1},
+	} {
+		if err := step.do(); err != nil {
+			t.Fatal(err)
+		}
+		changes = nil
+		got := &recorder{}
+		if _, err := search.Run(t.Context(), m, []string{"logs/a"}, options(t, "."), got); err != nil {
+			t.Fatal(err)
+		}
+		steps, troubles := strings.Join(got.steps, "; "), strings.Join(m.Troubles(), "; ")
+		if want := fmt.Sprintf("chunk %q", step.line); (step.line != "") != strings.Contains(steps, "chunk") || step.line != "" && !strings.Contains(steps, want) {
+			t.Errorf("%s: %s, want a line %q", step.what, steps, step.line)
+		}
+		if (step.trouble == "") != (troubles == "") || !strings.Contains(steps, step.trouble) || !strings.Contains(troubles, step.trouble) {
+			t.Errorf("%s: %s, troubles %q, want %q", step.what, steps, troubles, step.trouble)
+		}
+		if len(changes) != step.news {
+			t.Errorf("%s: told %v", step.what, changes)
+		}
+	}
+}
+
 func options(t testing.TB, pattern string) search.Options {
 	t.Helper()
 	m, err := match.Compile([]string{pattern}, match.Options{})

@@ -87,14 +87,16 @@ var eventLines = map[membership.EventKind]struct {
 	event eventlog.Event
 	level slog.Level
 }{
-	membership.EventJoin:    {eventlog.Join, slog.LevelInfo},
-	membership.EventLeave:   {eventlog.Leave, slog.LevelInfo},
-	membership.EventFail:    {eventlog.Fail, slog.LevelWarn},
-	membership.EventSuspect: {eventlog.Suspect, slog.LevelInfo},
-	membership.EventTrust:   {eventlog.Trust, slog.LevelInfo},
-	membership.EventRejoin:  {eventlog.Rejoin, slog.LevelWarn},
-	membership.EventGateway: {eventlog.Gateway, slog.LevelInfo},
-	membership.EventWaiting: {eventlog.Waiting, slog.LevelWarn},
+	membership.EventJoin:     {eventlog.Join, slog.LevelInfo},
+	membership.EventLeave:    {eventlog.Leave, slog.LevelInfo},
+	membership.EventFail:     {eventlog.Fail, slog.LevelWarn},
+	membership.EventSuspect:  {eventlog.Suspect, slog.LevelInfo},
+	membership.EventTrust:    {eventlog.Trust, slog.LevelInfo},
+	membership.EventRejoin:   {eventlog.Rejoin, slog.LevelWarn},
+	membership.EventGateway:  {eventlog.Gateway, slog.LevelInfo},
+	membership.EventWaiting:  {eventlog.Waiting, slog.LevelWarn},
+	membership.EventGateways: {eventlog.Gateways, slog.LevelWarn},
+	membership.EventConflict: {eventlog.Conflict, slog.LevelError},
 }
 
 // Event writes the line of an event.

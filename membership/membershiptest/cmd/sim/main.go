@@ -4,6 +4,7 @@
 // With -curve or -gray it measures, and no figure is wrong: it exits with 0. With -replay it runs
 // the core over a recording of a live member, and exits with 1 if that did something else, 2 if
 // the file cannot be used.
+// With -explore it follows every way that a small group can take.
 package main
 
 import (
@@ -45,6 +46,9 @@ const (
 )
 
 func run(args []string, stdout, stderr io.Writer) int {
+	if i := slices.Index(args, "-explore"); i >= 0 {
+		return runExplore(slices.Delete(slices.Clone(args), i, i+1), stdout, stderr)
+	}
 	f, err := parse(args, stderr)
 	switch {
 	case errors.Is(err, flag.ErrHelp):
@@ -89,6 +93,7 @@ const usage = `usage: sim.sh [-seed S] [-trials T] [-n N|MIN-MAX] [-crashes K] [
        sim.sh -curve [-seed S] [-n N] [-hours H] [-loss PERCENT] [-pauses DURATION] [-v [-packets]]
        sim.sh -gray in|out|both [-seed S] [-n N] [-loss PERCENT] [-hours H | -trials T [-crashes K]] [-v [-packets]]
        sim.sh -replay FILE
+       sim.sh -explore ...    every way that a small group can take; see sim.sh -explore -h
 
 The first form runs trials in which members crash, and checks that each crash is in some
 list within 2 s and in all within 6 s, and that nobody else is declared failed. What no

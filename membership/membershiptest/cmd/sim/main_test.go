@@ -102,3 +102,44 @@ func TestCurve(t *testing.T) {
 		t.Errorf("loss %v, %v hours, %v false failures; want 90, nearly 1, more than 0", loss, hours, fails)
 	}
 }
+
+// TestExplorationThatBreaksARuleIsStatusOne has a member pause for longer than the protocol allows,
+// and follows the advice on how to see it again.
+func TestExplorationThatBreaksARuleIsStatusOne(t *testing.T) {
+	status, stdout, stderr := runSim("-explore", "-n", "3", "-pauses", "1", "-pause", "3s", "-window", "100ms")
+	if status != exitBroken || !strings.Contains(lastLine(stdout), "a rule broke") {
+		t.Fatalf("exit status %d, want %d: %s\n%s", status, exitBroken, stderr, stdout)
+	}
+	_, advice, ok := strings.Cut(stdout, "replay: scripts/sim.sh ")
+	if !ok {
+		t.Fatalf("no advice how to replay in:\n%s", stdout)
+	}
+	advice, _, _ = strings.Cut(advice, "\n")
+	status, transcript, stderr := runSim(strings.Fields(advice)...)
+	if status != exitBroken || !strings.Contains(transcript, "-- pause") || !strings.Contains(lastLine(transcript), "VIOLATION false-fail") {
+		t.Errorf("sim.sh %s: exit status %d, %s\n%s", advice, status, stderr, transcript)
+	}
+}
+
+func TestExplorationSaysHowMuchItSaw(t *testing.T) {
+	status, stdout, _ := runSim("-explore", "-n", "3", "-faults", "1", "-window", "200ms")
+	if status != exitOK {
+		t.Errorf("exit status %d, want %d", status, exitOK)
+	}
+	for _, want := range []string{"3 members, 1 message within 200ms", "states", "transitions", "depth", "exhaustive, no rule broke"} {
+		if !strings.Contains(stdout, want) {
+			t.Errorf("prints %q, want it to say %q", stdout, want)
+		}
+	}
+}
+
+func TestBadExplorationsAreStatusTwo(t *testing.T) {
+	for _, args := range [][]string{
+		{"-n", "6"}, {"-n", "x"}, {"-window", "1h"}, {"-packets"}, {"3"}, {"-path", "12s:crash"}, {"-path", "12s:crash:n9"}, {"-loss", "3"},
+	} {
+		status, _, stderr := runSim(append([]string{"-explore"}, args...)...)
+		if status != exitUsage || !strings.Contains(stderr, "sim: ") {
+			t.Errorf("-explore %v: exit status %d and %q, want %d and the reason", args, status, stderr, exitUsage)
+		}
+	}
+}

@@ -1,0 +1,87 @@
+package membership
+
+import (
+	"fmt"
+	"net/netip"
+	"slices"
+	"time"
+)
+
+// damper keeps a member that comes and goes from costing all others two updates each time, in the
+// manner of route flap damping (RFC 2439): each return adds one, which is forgotten in flapCalm.
+// The first flapsFree returns are free; each one beyond waits twice as long as the one before.
+type damper struct {
+	returns float64
+	at      time.Duration // of the last return
+}
+
+const (
+	flapsFree   = 4
+	flapCalm    = time.Minute
+	flapWait    = time.Second
+	flapWaitMax = time.Minute
+	// gatewayGap is the least time between the beginnings of two lives of a gateway.
+	gatewayGap = 3 * time.Second
+	// dampedMax bounds the addresses of newcomers that a gateway remembers.
+	dampedMax = 512
+)
+
+// wait is how long after the last return the next one may be.
+func (d *damper) wait() time.Duration {
+	if d.returns < flapsFree {
+		return 0
+	}
+	wait := flapWait
+	for range int(d.returns) - flapsFree {
+		wait = min(2*wait, flapWaitMax)
+	}
+	return wait
+}
+
+// add counts a return.
+func (d *damper) add(now time.Duration) {
+	d.returns = d.level(now) + 1
+	d.at = now
+}
+
+func (d *damper) level(now time.Duration) float64 {
+	return max(0, d.returns-(now-d.at).Seconds()/flapCalm.Seconds())
+}
+
+// why says so for people, where there is something to say.
+func (d *damper) why(wait time.Duration) string {
+	return fmt.Sprintf("it has come back %d times of late, and waits %v", int(d.returns), wait.Round(100*time.Millisecond))
+}
+
+// admissions are a gateway's dampers, of the addresses that it has admitted lately.
+type admissions struct {
+	dampers []addrDamper
+}
+
+type addrDamper struct {
+	addr netip.AddrPort
+	damper
+}
+
+// wait is how long an address has to wait before it is admitted again; 0: not at all.
+func (a *admissions) wait(addr netip.AddrPort, now time.Duration) time.Duration {
+	i := slices.IndexFunc(a.dampers, func(d addrDamper) bool { return d.addr == addr })
+	if i < 0 {
+		return 0
+	}
+	return max(0, a.dampers[i].at+a.dampers[i].wait()-now)
+}
+
+// add counts an admission. Of too many addresses, the one is forgotten that has waited longest.
+func (a *admissions) add(addr netip.AddrPort, now time.Duration) {
+	a.dampers = slices.DeleteFunc(a.dampers, func(d addrDamper) bool { return d.addr != addr && d.level(now) == 0 })
+	i := slices.IndexFunc(a.dampers, func(d addrDamper) bool { return d.addr == addr })
+	if i < 0 {
+		if len(a.dampers) >= dampedMax {
+			a.dampers = slices.Delete(a.dampers, 0, 1)
+		}
+		a.dampers = append(a.dampers, addrDamper{addr: addr})
+		i = len(a.dampers) - 1
+	}
+	a.dampers[i].add(now)
+}
