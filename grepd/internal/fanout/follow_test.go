@@ -40,8 +40,9 @@ type listening struct {
 	cancel context.CancelFunc
 	ended  chan error
 
-	mu    sync.Mutex
-	heard []string
+	mu     sync.Mutex
+	heard  []string
+	places fanout.Places // of the nodes together, as a client keeps them
 }
 
 func listen(t *testing.T, f *fanout.Fanout, request *greppb.QueryRequest) *listening {
@@ -66,6 +67,7 @@ func (l *listening) take(reply *greppb.QueryReply) error {
 	case *greppb.QueryReply_NodeClock:
 		l.heard = append(l.heard, fmt.Sprint("clock ", step.NodeClock.Node))
 	case *greppb.QueryReply_NodeStep:
+		l.places.Observe(&step.NodeStep.Reply)
 		if c := step.NodeStep.Reply.GetChunk(); c != nil {
 			l.heard = append(l.heard, fmt.Sprint(step.NodeStep.Node, " ", string(c.Data)))
 		}
@@ -125,6 +127,32 @@ func TestAFollowGoesOnWhereATargetBrokeOff(t *testing.T) {
 	second := <-requests
 	if from := second.Follow.From; !second.Follow.Resume || len(from) != 1 || from[0].Offset != 10 || from[0].Skip != 1 || from[0].Path != "logs/a" {
 		t.Errorf("the second request goes on from %+v", second.Follow)
+	}
+}
+
+// A client that is not told of a node's upgrade ends up with the places of its last stream alone. The numbers of
+// files are those of a stream: under an old one it would go on from an old place, and get all lines since then twice.
+func TestTheClientKeepsNoPlacesOfAnEarlierStream(t *testing.T) {
+	tries := 0
+	node := asked(func(ctx context.Context, _ *greppb.SearchRequest, send func(*greppb.SearchReply) error) error {
+		if tries++; tries == 1 {
+			log := greppb.Place{File: 1, Path: "logs/a", Offset: 10}
+			rotated := greppb.Place{File: 2, Path: "logs/a.1", Offset: 20}
+			return errors.Join(send(places(log, rotated)), send(numbered("line 1\n", 1)),
+				status.Error(codes.Unavailable, "upgraded"))
+		}
+		place := greppb.Place{File: 1, Path: "logs/a.1", Offset: 30}
+		if err := errors.Join(send(places(place)), send(numbered("line 2\n", 1))); err != nil {
+			return err
+		}
+		<-ctx.Done()
+		return ctx.Err()
+	})
+	l := listen(t, newFanout(t, fanout.NewStatic("192.0.2.1:1", []string{"192.0.2.1:1"}), node), timeout(soon))
+	l.want("0 line 1\n", "0 line 2\n")
+	l.end()
+	if got := l.places.List(); len(got) != 1 || got[0].Path != "logs/a.1" || got[0].Offset != 30 || got[0].Skip != 1 {
+		t.Errorf("the client goes on from %+v, want the one place of the second stream", got)
 	}
 }
 

@@ -1,6 +1,8 @@
 package fanout
 
 import (
+	"maps"
+	"slices"
 	"time"
 
 	"github.com/aksinghdce/cluster-membership-service/shared/proto/greppb"
@@ -16,8 +18,9 @@ const (
 	placePathMax = 4_096
 )
 
-// Places keeps how far the files of one node were followed, from what the node says: whoever passes its lines on, or
-// prints them, can have the follow go on where it broke off. The zero value is ready. It serves one goroutine.
+// Places keeps how far the files of one node were followed, from what the node says: whoever passes
+// its lines on, or prints them, can have the follow go on where it broke off. The zero value is
+// ready. It serves one goroutine.
 type Places struct {
 	files map[uint32]*greppb.Place
 	// earlier says that files are those of a stream that is over: the next one will name its own.
@@ -53,6 +56,25 @@ func (p *Places) Observe(reply *greppb.SearchReply) {
 			place.Skip += uint64(len(step.Chunk.Lengths))
 		}
 	}
+}
+
+// Replacing gives the first places of a stream as whoever listens has to hear them: the files of
+// the stream before are forgotten in the same step. The listener is not told that there is another
+// stream where the node was away for a moment only. It would keep those files for ever, under
+// numbers that mean others by now.
+func (p *Places) Replacing(reply *greppb.SearchReply) *greppb.SearchReply {
+	first := reply.GetPlaces()
+	if first == nil || !p.earlier || len(p.files) == 0 {
+		return reply
+	}
+	places := make([]greppb.Place, 0, len(p.files)+len(first.Places))
+	for _, file := range slices.Sorted(maps.Keys(p.files)) {
+		places = append(places, greppb.Place{File: file, Ended: true})
+	}
+	places = append(places, first.Places...)
+	return &greppb.SearchReply{Step: &greppb.SearchReply_Places{
+		Places: &greppb.Places{Places: places, CaughtUp: first.CaughtUp},
+	}}
 }
 
 func (p *Places) set(place *greppb.Place) {

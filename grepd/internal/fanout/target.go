@@ -191,6 +191,7 @@ func (q *query) relay(ctx context.Context, t *target, reply *greppb.SearchReply)
 		if err := q.observeFollowed(ctx, t.followed, reply); err != nil {
 			return err
 		}
+		reply = t.followed.places.Replacing(reply)
 	}
 	if err := t.awaitTurn(ctx); err != nil {
 		return err

@@ -21,7 +21,7 @@ func NewStepper(ctx context.Context, m *Mounts, paths []string, o Options, fo Fo
 	s := &Stepper{clock: at, named: make(chan struct{})}
 	var err error
 	if s.f, err = newFollower(ctx, m, paths, o, fo, sink, s.Clock); err == nil {
-		s.f.named, s.f.batch = s.named, 0
+		s.f.names.changed, s.f.names.batch = s.named, 0
 	}
 	return s, err
 }
@@ -33,10 +33,10 @@ func (s *Stepper) Look() {
 }
 
 // SetHeldBytesMax says how large the files may be together that are held although they have no name.
-func (s *Stepper) SetHeldBytesMax(n int64) { s.f.heldBytesMax = n }
+func (s *Stepper) SetHeldBytesMax(n int64) { s.f.names.keptBytesMax = n }
 
 // Held is how many files are held.
-func (s *Stepper) Held() int { return len(s.f.held) }
+func (s *Stepper) Held() int { return len(s.f.names.kept) }
 
 // Pass looks at all files until there is nothing more to be searched.
 func (s *Stepper) Pass(names bool) error {

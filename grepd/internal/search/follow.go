@@ -4,31 +4,25 @@ import (
 	"cmp"
 	"context"
 	"errors"
-	"fmt"
 	"io/fs"
+	"math"
 	"os"
-	"slices"
-	"strings"
 	"time"
 )
 
 const (
 	// FollowedMax bounds the files that one Follow has open.
 	FollowedMax = 1_000
-	// followContextBytes bounds the lines that are kept of each file as context for lines to come. Of
-	// longer ones there are fewer.
+	// followContextBytes bounds the lines that are kept of each file as context for lines to come.
+	// Of longer ones there are fewer.
 	followContextBytes = 1 << 20
 
 	// pollDefault is how often files are looked at although nothing says that they have changed.
 	pollDefault = time.Second
-	// scanEvery is how often names are looked for then, and scanShare how many times longer than a look takes
-	// it is to the next one.
-	scanEvery = 2 * time.Second
-	scanShare = 10
 	// batchTime is how long lines may gather before they are searched together.
 	batchTime = 20 * time.Millisecond
-	// lingerTime is how long a file without a name is followed after its last line: its writer may not have
-	// noticed yet that it was renamed or removed.
+	// lingerTime is how long a file without a name is followed after its last line: its writer may
+	// not have noticed yet that it was renamed or removed.
 	lingerTime = 30 * time.Second
 	// placesEvery is how often the places of files are told in which nothing was found.
 	placesEvery = time.Second
@@ -38,35 +32,37 @@ const (
 	saidMax = 1_000
 )
 
-// FollowSink takes what Follow finds. Calls come in order, one at a time, from goroutines of the follow's own, and
-// may block: the follow then reads later what is written meanwhile. An error ends the follow, which waits for a call
-// under way whatever becomes of its context.
+// FollowSink takes what Follow finds. Calls come in order, one at a time, from goroutines of the
+// follow's own, and may block: the follow then reads later what is written meanwhile. An error ends
+// the follow, which waits for a call under way whatever becomes of its context.
 type FollowSink interface {
-	// Begin names a file before the first of its lines, and End ends one of which lines were handed out. Lines of
-	// different files alternate.
+	// Begin names a file before the first of its lines, and End ends one of which lines were handed
+	// out. Lines of different files alternate.
 	Begin(file uint32, path string, size int64) error
 	Chunk(file uint32, c *Chunk) error
 	End(file uint32, s FileStats) error
 	Error(e FileError) error
-	// Places says how far files were searched: each file before anything else is said of it, then whenever lines of it were
-	// handed out, and from time to time. caughtUp says that all that was there when the
-	// follow began has been searched.
+	// Places says how far files were searched: each file before anything else is said of it, then
+	// whenever lines of it were handed out, and from time to time. caughtUp says that all that was
+	// there when the follow began has been searched.
 	Places(places []Place, caughtUp bool) error
 }
 
 // FollowOptions say where a follow begins.
 type FollowOptions struct {
-	// Resume says that an earlier Follow of the same paths had come to From. What is not in From is new then.
+	// Resume says that an earlier Follow of the same paths had come to From. What is not in From is
+	// new then.
 	Resume bool
 	From   []Place
 	// Away is for how long nobody has followed them.
 	Away time.Duration
-	// Poll is how often files are looked at although nothing says that they have changed. 0: each second.
+	// Poll is how often files are looked at although nothing says that they have changed. 0: each
+	// second.
 	Poll time.Duration
 }
 
-// Follow searches what is added to the files that paths name, until ctx ends, whose error it returns, or sink has one.
-// See the package's comment.
+// Follow searches what is added to the files that paths name, until ctx ends, whose error it
+// returns, or sink has one. See the package's comment.
 func Follow(ctx context.Context, m *Mounts, paths []string, o Options, fo FollowOptions, sink FollowSink) error {
 	f, err := newFollower(ctx, m, paths, o, fo, sink, time.Now)
 	if err != nil {
@@ -75,12 +71,12 @@ func Follow(ctx context.Context, m *Mounts, paths []string, o Options, fo Follow
 	defer f.close()
 	w := startWatch()
 	defer w.stop()
-	f.named = w.named
+	f.names.changed = w.named
 	poll := time.NewTicker(cmp.Or(fo.Poll, pollDefault))
 	defer poll.Stop()
 	for {
 		began := f.now()
-		names := w.names.Swap(false) || !began.Before(f.scanAt)
+		names := w.names.Swap(false) || !began.Before(f.names.scanAt)
 		more, err := f.pass(names)
 		if err != nil {
 			return err
@@ -89,7 +85,7 @@ func Follow(ctx context.Context, m *Mounts, paths []string, o Options, fo Follow
 			if err := f.watch(w); err != nil {
 				return err
 			}
-			f.scanAt = f.now().Add(max(scanEvery, scanShare*f.now().Sub(began)))
+			f.names.scanAt = f.now().Add(max(scanEvery, scanShare*f.now().Sub(began)))
 		}
 		if err := w.await(ctx, poll.C, more); err != nil {
 			return err
@@ -97,13 +93,19 @@ func Follow(ctx context.Context, m *Mounts, paths []string, o Options, fo Follow
 	}
 }
 
-// follower is a Follow under way. It serves one goroutine.
+// follower is a Follow under way: the loop, which reads what is added to files. What is there, and
+// under which name, it asks names; what became of a file that went away, and what one is that has
+// come, it asks rotation. It serves one goroutine.
 type follower struct {
-	ctx    context.Context
-	mounts *Mounts
-	paths  []string
-	sink   FollowSink
-	now    func() time.Time
+	ctx      context.Context
+	sink     FollowSink
+	now      func() time.Time
+	names    *names
+	rotation *rotation
+	files    openFiles
+	places   placeLog
+	resumed  bool
+	said     map[string]bool // errors, so as not to say them again
 
 	o          Options // of what is new
 	w          *worker
@@ -113,47 +115,15 @@ type follower struct {
 	block      block
 	buffer     []byte
 
-	files   []*followed // in the order in which they were found
-	byID    map[fileID]*followed
-	number  uint32 // of the last one
-	resumed bool
-	away    time.Duration
-	places  map[fileID]Place // of files that are not open, but may be found again
-	lost    []lostPlace
-	// newPlaces are to be told beside those of the files: of what is looked for, or is not any more.
-	newPlaces []Place
-	packed    map[fileID]*packedFile
-	found     []candidate // by the scan under way
-	// held are files that were found while the sink kept the follow waiting, and forgone those that could not be held.
-	held         []candidate
-	forgone      []forgone
-	holds        bool            // what is there at the beginning has been found, so that others are new
-	named        <-chan struct{} // that names may have changed
-	batch        time.Duration   // how long such changes may gather before they are looked at
-	heldBytesMax int64
-	dirs         map[watched]bool
-	scans        int
-	scanAt       time.Time // when the next one is due
-	glanceAt     time.Time // when names are looked for next although other work is not over
-	toldAt       time.Time
+	toldAt       time.Time // when places were told last
 	caughtUp     bool
-	told         bool // that it is
-	said         map[string]bool
+	toldCaughtUp bool
 }
 
-// overfull is the key under which it is said that there are too many files.
-const overfull = ""
-
-// candidate is a file that a scan has found and that is not followed.
-type candidate struct {
-	f    *os.File
-	path string
-	id   fileID
-	info fs.FileInfo
-	held bool // it was found earlier, and has no name any more under which it would be found
-}
-
-func newFollower(ctx context.Context, m *Mounts, paths []string, o Options, fo FollowOptions, sink FollowSink, now func() time.Time) (*follower, error) {
+func newFollower(
+	ctx context.Context, m *Mounts, paths []string, o Options, fo FollowOptions, sink FollowSink,
+	now func() time.Time,
+) (*follower, error) {
 	if err := o.check(); err != nil {
 		return nil, err
 	}
@@ -161,25 +131,28 @@ func newFollower(ctx context.Context, m *Mounts, paths []string, o Options, fo F
 		return nil, errors.New("search: only lines can be followed, without a limit, an end or times")
 	}
 	o.blockBytes = cmp.Or(o.blockBytes, BlockBytes)
-	f := &follower{
-		ctx: ctx, mounts: m, paths: paths, now: now, o: o, resumed: fo.Resume, away: fo.Away + awaySlack,
-		batch: batchTime, heldBytesMax: heldBytesMax,
-		byID: make(map[fileID]*followed), places: make(map[fileID]Place), packed: make(map[fileID]*packedFile), said: make(map[string]bool),
-	}
-	f.sink = &patientSink{f: f, to: sink}
+	f := &follower{ctx: ctx, now: now, o: o, resumed: fo.Resume, said: make(map[string]bool)}
+	f.files.byID = make(map[fileID]*followed)
 	f.o.Since = 0
 	f.w = newWorker(ctx, &f.o)
 	if o.Since != 0 {
 		f.past = &o
 		f.pastWorker = newWorker(ctx, f.past)
 	}
-	// One that was cut short by the end of ctx would look like a damaged file, of which nothing more can be searched.
-	f.expander.ctx, f.expander.progress, f.expander.bytesMax = context.Background(), f.o.Progress, o.ExpandBytesMax
+	// One that was cut short by the end of ctx would look like a damaged file, of which nothing
+	// more can be searched.
+	f.expander.ctx, f.expander.progress = context.Background(), f.o.Progress
+	f.expander.bytesMax = o.ExpandBytesMax
+	f.names = newNames(ctx, m, paths, &f.o, now)
+	f.names.known, f.names.room = f.known, func() int { return FollowedMax - len(f.files.list) }
+	f.sink = &waitingSink{names: f.names, to: sink}
+	f.rotation = newRotation(m, &f.files, &f.places, now)
+	f.rotation.away, f.rotation.expander, f.rotation.skip = fo.Away+awaySlack, &f.expander, skipped{f.names}
 	for _, p := range fo.From[:min(len(fo.From), FollowedMax)] {
 		if p.Lost {
-			f.addLost(lostPlace{Place: p})
+			f.rotation.lose(lostPlace{Place: p})
 		} else {
-			f.places[fileID{p.Device, p.Inode}] = p
+			f.rotation.left[fileID{p.Device, p.Inode}] = p
 		}
 	}
 	return f, nil
@@ -187,14 +160,23 @@ func newFollower(ctx context.Context, m *Mounts, paths []string, o Options, fo F
 
 func (f *follower) close() {
 	f.expander.close()
-	for _, x := range f.files {
+	for _, x := range f.files.list {
 		x.f.Close()
 	}
-	closeAll(f.held)
+	f.names.close()
 }
 
-// pass looks once at all files, after a look for their names if that is asked for. It tells whether there is more to be
-// searched.
+// skipped is a Writer for what is expanded only to be passed over, which may be 10 GiB. Names are
+// looked for meanwhile.
+type skipped struct{ names *names }
+
+func (s skipped) Write(data []byte) (int, error) {
+	s.names.keepNewIfDue()
+	return len(data), s.names.ctx.Err()
+}
+
+// pass looks once at all files, after a look for their names if that is asked for. It reports
+// whether there is more to be searched.
 func (f *follower) pass(names bool) (more bool, err error) {
 	f.o.Progress.work.Add(1)
 	if names {
@@ -202,161 +184,144 @@ func (f *follower) pass(names bool) (more bool, err error) {
 			return false, err
 		}
 	}
-	lost := len(f.lost)
-	for _, x := range f.files {
+	losses := f.rotation.losses
+	for _, x := range f.files.list {
 		m, err := f.grow(x)
 		if err != nil {
 			return false, err
 		}
 		more = more || m
 	}
-	if len(f.lost) > lost { // a copy may have come before that
+	if f.rotation.losses > losses { // a copy may have come before that
 		if err := f.scan(); err != nil {
 			return false, err
 		}
 		more = true
 	}
-	if err := f.forget(); err != nil {
+	if err := f.closeFinished(); err != nil {
 		return false, err
 	}
 	f.caughtUp = f.caughtUp || !more
-	return more, f.tell()
+	return more, f.tellPlaces()
 }
 
-// tell tells the places that have changed: at once if it is told for the first time that the follow has caught up, and else
-// from time to time.
-func (f *follower) tell() error {
-	if f.told == f.caughtUp && len(f.newPlaces) == 0 && f.now().Sub(f.toldAt) < placesEvery {
+// tellPlaces tells the places that have changed: at once if it is told for the first time that the
+// follow has caught up, and else from time to time.
+func (f *follower) tellPlaces() error {
+	if f.toldCaughtUp == f.caughtUp && len(f.places.news) == 0 && f.now().Sub(f.toldAt) < placesEvery {
 		return nil
 	}
 	f.toldAt = f.now()
-	places := f.newPlaces
-	f.newPlaces = nil
-	for _, x := range f.files {
+	places := f.places.take()
+	for _, x := range f.files.list {
 		// One that may be a copy is for another follow to decide about anew.
-		if p := x.place(); p != x.told && !x.fresh {
+		if p := x.place(); p != x.told && x.stage != stageNewcomer {
 			x.told = p
 			places = append(places, p)
 		}
 	}
-	if len(places) == 0 && f.told == f.caughtUp {
+	if len(places) == 0 && f.toldCaughtUp == f.caughtUp {
 		return nil
 	}
-	f.told = f.caughtUp
+	f.toldCaughtUp = f.caughtUp
 	return f.sink.Places(places, f.caughtUp)
 }
 
-// scan looks for names, and takes up the files that are new, those that were written first coming first: so the rest of a
-// file comes before the file that has taken its place.
+// scan looks for names, takes up the files that are new, and looks for the rests of those that are
+// lost.
 func (f *follower) scan() error {
-	f.scans++
-	f.glanceAt = f.now().Add(scanEvery)
-	f.dirs = make(map[watched]bool)
-	for _, x := range f.files {
-		x.named, x.own = false, false
+	for _, x := range f.files.list {
+		x.name = nameGone
 	}
-	names := finder{
-		mounts: f.mounts, o: &f.o, file: f.find, fail: f.fail, unreadable: f.fail,
-		looked: func(m *mount, dir string) { f.dirs[watched{m, dir}] = true },
-		files:  f.o.Files.scanner(), excludeDirs: f.o.ExcludeDirs.scanner(),
+	if err := f.say(f.names.takeDropped()); err != nil {
+		return err
 	}
-	var err error
-	for _, path := range f.paths {
-		if err = names.find(f.ctx, path); err != nil {
-			break
-		}
+	errs, err := f.names.scan(f.wanted)
+	if err != nil {
+		return err
 	}
-	if err == nil {
-		err = f.claim()
-	}
-	found := f.found
-	slices.SortFunc(found, func(a, b candidate) int {
-		return cmp.Or(a.info.ModTime().Compare(b.info.ModTime()), cmp.Compare(b.path, a.path)) // x.1 is older than x
-	})
-	for i, c := range found {
-		f.found = found[i+1:]
-		if err == nil {
-			err = f.take(c)
-		}
-		if err != nil {
-			closeAll(f.found)
-			f.found = nil
+	f.names.takeKept(f.wanted, f.rotation.packedUndecided)
+	f.names.sortPending()
+	f.noteNames()
+	for _, e := range errs {
+		if err := f.fail(e); err != nil {
 			return err
 		}
 	}
-	for _, x := range f.files {
-		if x.named {
+	for c, ok := f.names.next(); ok; c, ok = f.names.next() {
+		if err := f.take(c); err != nil {
+			return err
+		}
+	}
+	f.rotation.forgetPacked(f.names.scans)
+	if f.names.scans == 1 {
+		if err := f.tellFirst(); err != nil {
+			return err
+		}
+	}
+	return f.rotation.besideLost(func(dir watched) { f.names.dirs[dir] = true }, f.takeRest)
+}
+
+// wanted reports whether a file that was found is to be taken up now. Of one that is followed it
+// takes note of the name.
+func (f *follower) wanted(file *os.File, path string, info fs.FileInfo) bool {
+	if x := f.files.byID[idOf(info)]; x != nil {
+		if x.path == path {
+			x.name = nameOwn
+		} else {
+			x.name = max(x.name, nameOther)
+		}
+		return false
+	}
+	return !isPacked(path) || f.beginning() || f.rotation.packedDue(file, path, info, f.names.scans)
+}
+
+// beginning reports whether what is found is what was there before anybody followed it.
+func (f *follower) beginning() bool { return f.names.scans == 1 && !f.resumed }
+
+// known reports whether a file is followed, or was dealt with.
+func (f *follower) known(id fileID, path string, info fs.FileInfo) bool {
+	return f.files.byID[id] != nil || isPacked(path) && f.rotation.knowsPacked(id, info)
+}
+
+// noteNames takes note of since when files have had no name, and of those that rest.
+func (f *follower) noteNames() {
+	now := f.now()
+	for _, x := range f.files.list {
+		if x.name != nameGone {
 			x.gone = time.Time{}
 		} else if x.gone.IsZero() {
-			x.gone = f.now()
+			x.gone = now
 		}
-	}
-	if f.scans == 1 {
-		return f.begun()
-	}
-	return err
-}
-
-func closeAll(found []candidate) {
-	for _, c := range found {
-		c.f.Close()
+		if x.rotated.IsZero() && (x.name != nameOwn || stem(x.path) != x.path) {
+			x.rotated = now
+		}
+		x.rests = x.packed == uncompressed && x.offset == x.size && !x.rotated.IsZero() &&
+			now.Sub(x.rotated) >= lingerTime && now.Sub(x.grew) >= lingerTime
 	}
 }
 
-// begun tells all places, so that whoever listens can go on from here whatever happens.
-func (f *follower) begun() error {
+// tellFirst tells all places, so that whoever listens can go on from here whatever happens.
+func (f *follower) tellFirst() error {
 	if f.resumed {
-		for _, p := range f.places {
-			p.Unread = true
-			f.addLost(lostPlace{Place: p})
-		}
-		for i := range f.lost {
-			f.lost[i].until = f.now().Add(lostTime)
-		}
-		clear(f.places)
+		f.rotation.loseLeft()
 	}
-	places := f.newPlaces
-	f.newPlaces = nil
-	for _, x := range f.files {
-		if !x.fresh {
+	places := f.places.take()
+	for _, x := range f.files.list {
+		if x.stage != stageNewcomer {
 			x.told = x.place()
 			places = append(places, x.told)
 		}
 	}
 	f.toldAt = f.now()
-	f.holds = true
+	f.names.begun = true
 	return f.sink.Places(places, false)
 }
 
-// find takes a file that the scan has found under a name.
-func (f *follower) find(file *os.File, path string, size int64) error {
-	info, err := file.Stat()
-	if err != nil {
-		file.Close()
-		return f.fail(fileError(path, err))
-	}
-	id := idOf(info)
-	if x := f.byID[id]; x != nil {
-		x.named, x.own = true, x.own || x.path == path
-		file.Close()
-		return nil
-	}
-	known := slices.ContainsFunc(f.found, func(c candidate) bool { return c.id == id })
-	if known || f.packedBefore(file, id, path, info) {
-		file.Close()
-		return nil
-	}
-	if len(f.files)+len(f.found) >= FollowedMax {
-		file.Close()
-		return f.sayOnce(overfull, FileError{Path: path, Message: fmt.Sprintf("not followed, and neither are others: more than %d files are to be; name fewer", FollowedMax)})
-	}
-	f.found = append(f.found, candidate{f: file, path: path, id: id, info: info})
-	return nil
-}
-
-// fail says what is wrong with a path, once. That a path does not exist yet is told only at the beginning.
+// fail says what is wrong with a path, once. That a path does not exist yet is told only at the
+// beginning.
 func (f *follower) fail(e FileError) error {
-	if e.Missing && f.scans > 1 {
+	if e.Missing && f.names.scans > 1 {
 		return nil
 	}
 	return f.sayOnce(e.Error(), e)
@@ -370,76 +335,131 @@ func (f *follower) sayOnce(key string, e FileError) error {
 	return f.sink.Error(e)
 }
 
-// gap says that lines are lost.
-func (f *follower) gap(path, message string, lost int64) error {
-	return f.sink.Error(FileError{Path: path, Message: message, Gap: true, Lost: uint64(max(lost, 0))})
-}
-
-// take begins to follow a file.
-func (f *follower) take(c candidate) error {
-	f.number++
-	x := &followed{f: c.f, id: c.id, path: c.path, number: f.number, size: c.info.Size(), named: !c.held, own: !c.held, grew: f.now()}
-	x.sink = fileSink{x: x, to: f.sink}
-	packed := isPacked(c.path)
-	if packed {
-		x.packed = compressionOf(c.f, c.path)
-	}
-	f.start(x, 0)
-	first := f.scans == 1 && !f.resumed
-	var err error
-	switch before := f.placeOf(c.f, c.id, c.path, x.size); {
-	case before != nil:
-		delete(f.places, c.id)
-		if packed {
-			f.packed[c.id] = &packedFile{size: c.info.Size(), modified: c.info.ModTime(), done: true}
+func (f *follower) say(errs []FileError) error {
+	for _, e := range errs {
+		if err := f.sink.Error(e); err != nil {
+			return err
 		}
-		f.resume(x, before)
-		f.recall(x, x.f)
-	case first && packed:
-		return f.takePacked(x, c)
-	case first:
-		err = f.begin(x, c.info)
-	case packed:
-		return f.arrived(x, c)
-	default:
-		x.fresh = true
 	}
-	if err != nil {
-		c.f.Close()
-		return f.fail(fileError(c.path, err))
-	}
-	f.add(x)
 	return nil
 }
 
-// placeOf gives the place where a file was when it was followed before, or nil. Its number alone proves nothing, since
-// numbers are used again.
-func (f *follower) placeOf(file *os.File, id fileID, path string, size int64) *Place {
-	p, known := f.places[id]
-	switch packed := isPacked(path); {
-	case !known:
-		return nil
-	case packed && p.arrives(): // it is examined anyway
-	case packed:
-		known = stem(p.Path) == stem(path)
-	case p.Offset == 0:
-		known = p.Path == path
-	default:
-		known = p.heldBy(file, size)
-	}
-	if !known {
-		return nil
-	}
-	return &p
+// gapError says that lines are lost, so many bytes of them; 0: nobody knows how many.
+func gapError(path, message string, lost int64) FileError {
+	return FileError{Path: path, Message: message, Gap: true, Lost: uint64(max(lost, 0))}
 }
 
-func (f *follower) add(x *followed) {
-	f.files = append(f.files, x)
-	f.byID[x.id] = x
+// open makes a file that was found one that is searched from its beginning.
+func (f *follower) open(c candidate) *followed {
+	x := &followed{
+		f: c.f, id: c.id, path: c.path, number: f.places.next(), size: c.info.Size(),
+		name: nameOwn, grew: f.now(),
+	}
+	if c.kept {
+		x.name, x.gone = nameGone, f.now()
+	}
+	x.sink = fileSink{x: x, to: f.sink}
+	if isPacked(c.path) {
+		x.packed = compressionOf(c.f, c.path)
+	}
+	f.start(x, 0)
+	return x
 }
 
-// begin prepares a file that was there when the follow began: what it holds then is its history.
+// take begins to follow a file that was found by its name.
+func (f *follower) take(c candidate) error {
+	x := f.open(c)
+	switch before := f.rotation.placeOf(c.f, c.id, c.path, x.size); {
+	case before != nil:
+		delete(f.rotation.left, c.id)
+		if isPacked(c.path) {
+			f.rotation.packedDone(c, f.names.scans)
+		}
+		return f.decided(x, decision{verdict: verdictResume, at: before})
+	case f.beginning() && isPacked(c.path):
+		return f.takeHistory(x, c)
+	case f.beginning():
+		return f.begin(x, c.info)
+	case isPacked(c.path):
+		return f.decided(x, f.rotation.compressed(x, c))
+	}
+	x.stage = stageNewcomer
+	f.files.add(x)
+	return nil
+}
+
+// takeRest begins to follow a file that nobody asked for, if it has the rest of one that is lost.
+func (f *follower) takeRest(c candidate) error {
+	if len(f.files.list) >= FollowedMax {
+		return c.f.Close()
+	}
+	x := f.open(c)
+	return f.decided(x, f.rotation.fromBeside(x, c, f.names.scans))
+}
+
+// decided does with a file that is not followed yet what was decided.
+func (f *follower) decided(x *followed, d decision) error {
+	if d.verdict == verdictWait || d.verdict == verdictClose {
+		x.f.Close()
+		switch {
+		case d.say == nil:
+			return nil
+		case d.once != "":
+			return f.sayOnce(d.once, *d.say)
+		}
+		return f.sink.Error(*d.say)
+	}
+	f.apply(x, d)
+	f.files.add(x)
+	return nil
+}
+
+// apply makes a file what was decided about it.
+func (f *follower) apply(x *followed, d decision) {
+	switch d.verdict {
+	case verdictResume:
+		f.resume(x, d.at)
+		f.recall(x, x.f)
+		if info, err := x.f.Stat(); err == nil && info.ModTime().Before(x.grew) {
+			x.grew = info.ModTime()
+		}
+		if d.at.Lost && !d.at.Unread { // it rested already, or is a copy
+			x.rotated = x.grew
+		}
+	case verdictBegin:
+		x.stage, x.original = stageFollowed, nil
+	case verdictPass:
+		x.offset, x.stage = passedOver, stageFinished
+	}
+}
+
+// takeHistory searches a compressed file that was there when the follow began, if what was there is
+// to be searched.
+func (f *follower) takeHistory(x *followed, c candidate) error {
+	f.rotation.packedDone(c, f.names.scans)
+	if f.past == nil || c.info.Size() == 0 || c.info.ModTime().UnixNano() < later(f.past.Since, -TimeSlack) {
+		return c.f.Close()
+	}
+	if x.packed == uncompressed {
+		return f.decided(x, notExpanded(c.path))
+	}
+	x.history = math.MaxInt64
+	f.files.add(x)
+	return nil
+}
+
+// begin takes up a file that was there when the follow began: what it holds then is its history.
 func (f *follower) begin(x *followed, info fs.FileInfo) error {
+	if err := f.beginAt(x, info); err != nil {
+		x.f.Close()
+		return f.fail(fileError(x.path, err))
+	}
+	f.files.add(x)
+	return nil
+}
+
+// beginAt finds out where a file's history ends, and where the part of it begins that is searched.
+func (f *follower) beginAt(x *followed, info fs.FileInfo) error {
 	end, err := f.lastLine(x)
 	if err != nil {
 		return err
@@ -493,66 +513,113 @@ func (f *follower) lastLine(x *followed) (int64, error) {
 	return 0, nil
 }
 
-// lose gives up a file that cannot be read.
-func (f *follower) lose(x *followed, err error) error {
+// stopUnreadable follows a file no further that cannot be read.
+func (f *follower) stopUnreadable(x *followed, err error) error {
 	if f.ctx.Err() != nil {
 		return f.ctx.Err()
 	}
-	x.done = true
+	x.stage = stageFinished
 	return f.fail(fileError(x.path, err))
 }
 
-// forget ends the following of files that have had no name, and no new line, for so long that none is to be expected.
-func (f *follower) forget() error {
+// closeFinished ends the following of files that have had no name, and no new line, for so long
+// that none is to be expected.
+func (f *follower) closeFinished() error {
 	now := f.now()
-	kept := f.files[:0]
-	for i, x := range f.files {
-		over := !x.gone.IsZero() && now.Sub(x.gone) >= lingerTime && now.Sub(x.grew) >= lingerTime
-		if x.packed != uncompressed { // another follow might take it for one that has just come
-			over = x.done && now.Sub(x.grew) >= awaySlack
-		}
-		if !over {
+	kept := f.files.list[:0]
+	for i, x := range f.files.list {
+		if !f.finished(x, now) {
 			kept = append(kept, x)
 			continue
 		}
-		if err := f.drop(x); err != nil {
-			f.files = append(kept, f.files[i+1:]...)
+		if err := f.closeFile(x); err != nil {
+			f.files.list = append(kept, f.files.list[i+1:]...)
 			return err
 		}
 	}
-	clear(f.files[len(kept):])
-	f.files = kept
-	return f.giveUp(now)
+	clear(f.files.list[len(kept):])
+	f.files.list = kept
+	return f.say(f.rotation.giveUp())
 }
 
-// drop closes a file. Where it is comes in handy if it turns up again, or a copy of it. Where it has no name anywhere its
-// number may be that of another file next.
-func (f *follower) drop(x *followed) error {
+// finished reports whether a file need not be open any more.
+func (f *follower) finished(x *followed, now time.Time) bool {
+	if x.packed == uncompressed {
+		return !x.gone.IsZero() && now.Sub(x.gone) >= lingerTime && now.Sub(x.grew) >= lingerTime
+	}
+	if x.stage != stageFinished {
+		return false
+	}
+	// Another follow might take it for one that has just come, if it looks for its name.
+	return f.rotation.packed[x.id].origin == packedBeside || now.Sub(x.grew) >= awaySlack
+}
+
+// closeFile closes a file. Where it is comes in handy if it turns up again, or a copy of it. Where
+// it has no name anywhere its number may be that of another file next.
+func (f *follower) closeFile(x *followed) error {
 	p := x.place()
 	info, statErr := x.f.Stat()
 	removed := statErr == nil && nameless(info)
 	x.f.Close()
-	delete(f.byID, x.id)
-	if x.packed == uncompressed && !removed && len(f.places) < FollowedMax {
-		f.places[x.id] = p
+	delete(f.files.byID, x.id)
+	if packed := f.rotation.packed[x.id]; packed != nil && x.packed != uncompressed && !p.passedOver() {
+		packed.at = &p
 	}
-	for _, y := range f.files {
+	if x.packed == uncompressed && !removed && len(f.rotation.left) < FollowedMax {
+		f.rotation.left[x.id] = p
+	}
+	for _, y := range f.files.list {
 		if y.original == x {
-			f.takeOver(y)
+			f.followCopy(y)
 		}
 	}
 	var err error
-	if left := x.size - x.offset; left > 0 && x.packed == uncompressed && !x.done {
-		err = f.gap(x.path, "it is gone, and its last line has no end", left)
+	if rest := x.size - x.offset; rest > 0 && x.packed == uncompressed && x.stage != stageFinished {
+		err = f.sink.Error(gapError(x.path, "it is gone, and its last line has no end", rest))
 	}
-	p.Ended = true
-	f.newPlaces = append(f.newPlaces, p)
+	f.places.end(p)
 	return errors.Join(err, x.emitter.end())
 }
 
-// packedSuffixes are what the names of compressed files end in, those included that are not searched as what they expand to.
-var packedSuffixes = []string{".gz", ".zst", ".bz2", ".xz", ".lz4", ".zip", ".Z"}
+// followCopy follows a copy whose original is no more what it was: from the end of what they had in
+// common, since that was searched in the original.
+func (f *follower) followCopy(y *followed) {
+	equal := y.equal
+	y.original = nil
+	y.size = equal
+	end, err := f.lastLine(y)
+	if err != nil {
+		end = 0
+	}
+	f.start(y, end)
+	y.head, _ = printAt(y.f, min(end, printBytes)) // what cannot be read is noticed when it is followed
+	y.tail, _ = printAt(y.f, end)
+}
 
-func isPacked(path string) bool {
-	return slices.ContainsFunc(packedSuffixes, func(suffix string) bool { return strings.HasSuffix(path, suffix) })
+// startAgain goes on at the beginning of a file that was truncated.
+func (f *follower) startAgain(x *followed) error {
+	p, seen := x.place(), max(0, x.scanned-x.offset)
+	for _, c := range f.rotation.truncated(x, &p, seen) {
+		if c.at != nil {
+			f.apply(c.copy, decision{verdict: verdictResume, at: c.at})
+		} else {
+			f.followCopy(c.copy)
+		}
+	}
+	var err error
+	if p.Offset == 0 && seen > 0 {
+		err = f.sink.Error(gapError(x.path, "it was truncated before its only line had an end", seen))
+	}
+	if err == nil {
+		err = x.emitter.end()
+	}
+	if err != nil {
+		return err
+	}
+	f.start(x, 0)
+	x.history = 0
+	f.period(x)
+	return f.sink.Error(FileError{
+		Path: x.path, Message: "was truncated: it is followed from its beginning", Warning: true,
+	})
 }

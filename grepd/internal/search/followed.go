@@ -35,17 +35,44 @@ type followed struct {
 	looked   bool
 	grew     time.Time
 
-	named bool      // the last scan found it, under whatever name
-	own   bool      // ... and under the name that it is told under
-	gone  time.Time // when a scan missed it first; zero: it was found
+	name    naming
+	gone    time.Time // when a scan missed it first; zero: it was found
+	rotated time.Time // when it was first seen to be no log that is written to; zero: it may be one
+	rests   bool      // it was rotated long ago, and no line has come since: nobody writes to it
 
-	// A newcomer may be a copy of another file, as copytruncate makes them.
-	fresh    bool
-	original *followed
-	equal    int64 // so much of it is as in the original
+	stage    stage
+	original *followed // of a newcomer that may be a copy
+	equal    int64     // so much of it is as in the original
+	told     Place
+}
 
-	done bool // no more of it is wanted, although it is there
-	told Place
+// stage is how far the follow has come with a file.
+type stage uint8
+
+const (
+	stageFollowed stage = iota // its lines are searched as they come
+	stageNewcomer              // it may be a copy of another file, as copytruncate makes them
+	stageFinished              // no more of it is wanted, although it is there
+)
+
+// naming is under which name the last scan has found a file.
+type naming uint8
+
+const (
+	nameGone  naming = iota // under none
+	nameOther               // under others than it is told under
+	nameOwn                 // under the one that it is told under
+)
+
+// openFiles are the files that are followed, in the order in which they were found.
+type openFiles struct {
+	list []*followed
+	byID map[fileID]*followed
+}
+
+func (o *openFiles) add(x *followed) {
+	o.list = append(o.list, x)
+	o.byID[x.id] = x
 }
 
 // fileSink hands on what is found in one followed file.
@@ -127,6 +154,7 @@ func (x *followed) place() Place {
 		File: x.number, Path: x.path, Device: x.id.device, Inode: x.id.inode,
 		Offset: uint64(x.offset), History: uint64(x.history), Inside: x.emitter.state == inside,
 		Pending: uint32(x.emitter.group.pending), Head: x.head, Tail: x.tail, Skip: x.sink.skip,
+		Lost: x.rests, // for the next follow, if it is not there any more: then nothing is missing
 	}
 	if x.counted {
 		p.Line = x.emitter.line + 1
@@ -141,18 +169,22 @@ func (x *followed) place() Place {
 func (f *follower) start(x *followed, offset int64) {
 	x.emitter = emitter{o: &f.o, w: f.w, sink: &x.sink, following: true}
 	_ = x.emitter.begin(x.path, 0) // which asks the fileSink, which does nothing
-	x.offset, x.scanned, x.counted, x.done = offset, offset, offset == 0, false
+	x.offset, x.scanned, x.counted, x.stage = offset, offset, offset == 0, stageFollowed
 	x.head, x.tail, x.times = Print{}, Print{}, nil
 	x.looked = false
 	f.toldAt = time.Time{} // whoever listens is to know at once
 }
 
-// resume makes it one that is searched from a place on.
+// resume makes it one that is searched from a place on. A compressed file that goes on with another
+// one keeps its name, by which it is known later.
 func (f *follower) resume(x *followed, p *Place) {
 	f.start(x, int64(p.Offset))
-	x.path, x.history, x.head, x.tail = p.Path, int64(p.History), p.Head, p.Tail
+	if x.packed == uncompressed || isPacked(p.Path) {
+		x.path = p.Path
+	}
+	x.history, x.head, x.tail = int64(p.History), p.Head, p.Tail
 	x.sink.skip = p.Skip
-	x.fresh, x.original = false, nil
+	x.original = nil
 	e := &x.emitter
 	if p.Line > 0 {
 		x.counted, e.line = true, p.Line-1
@@ -161,10 +193,12 @@ func (f *follower) resume(x *followed, p *Place) {
 		e.state = inside
 	}
 	e.next = x.offset
-	e.group.any, e.group.shown, e.group.pending = p.Shown > 0, p.Shown, int(min(p.Pending, uint32(f.o.After)))
+	e.group.any, e.group.shown = p.Shown > 0, p.Shown
+	e.group.pending = int(min(p.Pending, uint32(f.o.After)))
 }
 
-// recall reads the lines before the offset that may be wanted as context. What cannot be read is no context.
+// recall reads the lines before the offset that may be wanted as context. What cannot be read is no
+// context.
 func (f *follower) recall(x *followed, r io.ReaderAt) {
 	if f.o.Before == 0 || x.offset == 0 || x.packed != uncompressed {
 		return
@@ -183,7 +217,7 @@ func (f *follower) recall(x *followed, r io.ReaderAt) {
 	f.block.setData(nil, 0)
 }
 
-// grow searches what was added to a file, and tells whether there is more.
+// grow searches what was added to a file, and reports whether there is more.
 func (f *follower) grow(x *followed) (more bool, err error) {
 	if x.packed != uncompressed {
 		return false, f.unpack(x)
@@ -191,21 +225,25 @@ func (f *follower) grow(x *followed) (more bool, err error) {
 	info, err := x.f.Stat()
 	switch {
 	case err != nil:
-		return false, f.lose(x, err)
-	case x.done && info.Size() >= x.offset || x.looked && info.Size() == x.size && info.ModTime().Equal(x.modified):
-		return false, nil // what is truncated may be wanted again
+		return false, f.stopUnreadable(x, err)
+	case x.stage == stageFinished && info.Size() >= x.offset: // what is truncated may be wanted again
+		return false, nil
+	case x.looked && info.Size() == x.size && info.ModTime().Equal(x.modified):
+		return false, nil
 	}
 	if info.Size() != x.size {
-		x.size, x.grew = info.Size(), f.now()
+		x.size, x.grew, x.rests = info.Size(), f.now(), false
 	}
-	if x.fresh {
-		if decided, err := f.decide(x, x.size); !decided || err != nil {
-			return false, err
+	if x.stage == stageNewcomer {
+		d := f.rotation.newcomer(x, x.size)
+		if d.verdict == verdictWait {
+			return false, nil
 		}
+		f.apply(x, d)
 	}
 	x.size, x.modified, x.looked = info.Size(), info.ModTime(), true
 	if x.size < x.offset {
-		return true, f.truncated(x)
+		return true, f.startAgain(x)
 	}
 	for range followBlocks {
 		advanced, err := f.step(x)
@@ -227,7 +265,7 @@ func (x *followed) end() int64 {
 
 // step searches the next whole lines of a file, if there are any.
 func (f *follower) step(x *followed) (advanced bool, err error) {
-	if x.done || x.offset == x.end() && x.tail.matches(x.f, x.offset-int64(x.tail.Length)) {
+	if x.stage == stageFinished || x.offset == x.end() && x.tail.matches(x.f, x.offset-int64(x.tail.Length)) {
 		return false, nil
 	}
 	if found, err := f.lineEnds(x); !found || err != nil {
@@ -236,12 +274,12 @@ func (f *follower) step(x *followed) (advanced bool, err error) {
 	data, err := f.read(x)
 	switch {
 	case errors.Is(err, errReplaced):
-		return true, f.truncated(x)
+		return true, f.startAgain(x)
 	case errors.Is(err, errLineTooLong):
-		x.done = true
-		return false, f.gap(x.path, err.Error()+": the file is not followed any more", 0)
+		x.stage = stageFinished
+		return false, f.sink.Error(gapError(x.path, err.Error()+": the file is not followed any more", 0))
 	case err != nil:
-		return false, f.lose(x, err)
+		return false, f.stopUnreadable(x, err)
 	case len(data) == 0:
 		x.scanned = x.end()
 		return false, nil
@@ -249,8 +287,8 @@ func (f *follower) step(x *followed) (advanced bool, err error) {
 	return true, f.search(x, data)
 }
 
-// lineEnds tells whether a line ends in what was added. Of a line that is written piece by piece each is read once
-// until it ends.
+// lineEnds reports whether a line ends in what was added. Of a line that is written piece by piece
+// each is read once until it ends.
 func (f *follower) lineEnds(x *followed) (bool, error) {
 	if x.scanned <= x.offset {
 		return true, nil
@@ -262,7 +300,7 @@ func (f *follower) lineEnds(x *followed) (bool, error) {
 			return true, nil // and read says what is wrong
 		}
 		if x.scanned += int64(n); err != nil && !errors.Is(err, io.EOF) {
-			return false, f.lose(x, err)
+			return false, f.stopUnreadable(x, err)
 		}
 		if x.scanned-x.offset > LineBytesMax {
 			return true, nil
@@ -273,8 +311,9 @@ func (f *follower) lineEnds(x *followed) (bool, error) {
 
 var errReplaced = errors.New("other content is where the file was searched")
 
-// read reads about a block of whole lines, none if no line ends yet. In the same breath it reads what lies before them:
-// if that is not what it was, the file has been truncated, however large it is now.
+// read reads about a block of whole lines, none if no line ends yet. In the same breath it reads
+// what lies before them: if that is not what it was, the file has been truncated, however large it
+// is now.
 func (f *follower) read(x *followed) ([]byte, error) {
 	tail := int64(x.tail.Length)
 	for size := min(x.end()-x.offset, BlockBytes); ; size = min(x.end()-x.offset, 2*size) {
@@ -311,7 +350,8 @@ func (f *follower) room(size int) []byte {
 	return make([]byte, size)
 }
 
-// search searches whole lines, which begin at the file's offset, and tells the place after them if any were handed out.
+// search searches whole lines, which begin at the file's offset, and tells the place after them if
+// any were handed out.
 func (f *follower) search(x *followed, data []byte) error {
 	if err := f.count(x); err != nil {
 		return err
@@ -320,7 +360,7 @@ func (f *follower) search(x *followed, data []byte) error {
 	tail := printOf(data[max(0, len(data)-printBytes):])
 	head, err := x.headAt(end)
 	if err != nil {
-		return f.lose(x, err)
+		return f.stopUnreadable(x, err)
 	}
 	f.period(x)
 	b := &f.block
@@ -332,11 +372,14 @@ func (f *follower) search(x *followed, data []byte) error {
 	x.times = b.times
 	x.offset, x.scanned, x.tail, x.head = end, end, tail, head
 	f.period(x)
-	x.done = x.done || x.emitter.ended
-	if err := f.spoken(x); err != nil || !x.done || !x.emitter.file.Binary {
+	if x.emitter.ended {
+		x.stage = stageFinished
+	}
+	if err := f.tellSpoken(x); err != nil || !x.emitter.ended || !x.emitter.file.Binary {
 		return err
 	}
-	return f.sink.Error(FileError{Path: x.path, Warning: true, Message: "is followed no further, since it is binary: -a prints its lines all the same"})
+	return f.sink.Error(FileError{Path: x.path, Warning: true,
+		Message: "is followed no further, since it is binary: -a prints its lines all the same"})
 }
 
 func (f *follower) searchBlock(x *followed, b *block) error {
@@ -347,8 +390,8 @@ func (f *follower) searchBlock(x *followed, b *block) error {
 	return x.emitter.add(b, true)
 }
 
-// spoken tells the place of a file of which lines were handed out.
-func (f *follower) spoken(x *followed) error {
+// tellSpoken tells the place of a file of which lines were handed out.
+func (f *follower) tellSpoken(x *followed) error {
 	if !x.sink.spoke {
 		return nil
 	}
@@ -376,10 +419,10 @@ func (f *follower) count(x *followed) error {
 		n, err := x.f.ReadAt(buffer[:min(int64(len(buffer)), x.offset-at)], at)
 		line += uint64(bytes.Count(buffer[:n], []byte{'\n'}))
 		if at += int64(n); err != nil && at < x.offset {
-			return f.lose(x, err)
+			return f.stopUnreadable(x, err)
 		}
 		f.o.Progress.Bytes.Add(uint64(n))
-		f.glance()
+		f.names.keepNewIfDue()
 		if err := f.ctx.Err(); err != nil {
 			return err
 		}
@@ -400,16 +443,16 @@ func (f *follower) period(x *followed) {
 
 // unpack searches a compressed file to its end.
 func (f *follower) unpack(x *followed) error {
-	if x.done {
+	if x.stage == stageFinished {
 		return nil
 	}
 	info, err := x.f.Stat()
 	if err != nil {
-		return f.lose(x, err)
+		return f.stopUnreadable(x, err)
 	}
 	r, err := f.expander.open(x.f, info.Size(), x.packed)
 	if err == nil {
-		_, err = io.CopyN(passing{f}, r, x.offset)
+		_, err = io.CopyN(skipped{f.names}, r, x.offset)
 	}
 	f.period(x)
 	b := &block{file: &file{progress: f.o.Progress}}
@@ -420,12 +463,12 @@ func (f *follower) unpack(x *followed) error {
 			return err
 		}
 		x.offset = s.offset
-		f.glance()
-		if err := f.spoken(x); err != nil {
+		f.names.keepNewIfDue()
+		if err := f.tellSpoken(x); err != nil {
 			return err
 		}
 	}
-	x.done = true
+	x.stage = stageFinished
 	if b.damage != nil {
 		if err := f.sink.Error(fileError(x.path, b.damage)); err != nil {
 			return err

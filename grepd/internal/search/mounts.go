@@ -60,6 +60,20 @@ func (m *Mounts) find(name string) *mountPoint {
 	return nil
 }
 
+// locate gives the mount of a path, and its name there; nil if there is none that can be searched.
+func (m *Mounts) locate(path string) (*mount, string) {
+	first, name, _ := strings.Cut(path, "/")
+	point := m.find(first)
+	if point == nil {
+		return nil, name
+	}
+	mount, err := point.current()
+	if err != nil {
+		return nil, name
+	}
+	return mount, name
+}
+
 // OnChange has changed called whenever something new is found out about a mount. It is called from many goroutines, one at
 // a time for each mount, and must not block.
 func (m *Mounts) OnChange(changed func(MountChange)) { m.changed.Store(&changed) }

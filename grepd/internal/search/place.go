@@ -11,34 +11,35 @@ import (
 // printBytes is how many bytes at most a Print is made of.
 const printBytes = 256
 
-// Place is how far a followed file has been searched, in enough detail for another [Follow], of another process
-// even, to go on there. Its fields are those of greppb.Place.
+// Place is how far a followed file has been searched, in enough detail for another [Follow], of
+// another process even, to go on there. Its fields are those of greppb.Place.
 type Place struct {
 	File uint32 // the number of the file in its Follow
 	// Path is the name under which the file was found, and under which its lines are told.
 	Path          string
 	Device, Inode uint64
 	Offset        uint64 // of the first line that was not searched
-	// Skip is how many lines after that were handed out all the same. Who has received lines since the Place came
-	// says so when another Follow is to go on from it.
+	// Skip is how many lines after that were handed out all the same. Who has received lines since
+	// the Place came says so when another Follow is to go on from it.
 	Skip uint64
 	Line uint64 // the number of the line at Offset, from 1; 0: it was not counted
 	// History is where the part of the file ends of which only lines of Since are searched.
 	History uint64
 	Inside  bool // the line before Offset is of Since, if it is of that part
-	// Shown is the offset after the last line that was handed out with context, 0 where there is none, and
-	// Pending how many lines of context are still to follow.
+	// Shown is the offset after the last line that was handed out with context, 0 where there is
+	// none, and Pending how many lines of context are still to follow.
 	Shown   uint64
 	Pending uint32
 	// Head is of the first bytes of the file, and Tail of those before Offset.
 	Head, Tail Print
-	// Lost says that the file has other content by now, or is gone, and that a copy of it, which has what
-	// follows, is looked for; and Unread that it may have been written to while nobody followed it.
+	// Lost says that the file has other content by now, or is gone, and that a copy of it, which
+	// has what follows, is looked for; and Unread that it may have been written to while nobody
+	// followed it.
 	Lost, Unread bool
 	Ended        bool // there is nothing to go on with any more
 }
 
-// Print tells whether some bytes of a file are still what they were.
+// Print reports whether some bytes of a file are still what they were.
 type Print struct {
 	Length uint32
 	Hash   uint64
@@ -60,7 +61,7 @@ func printAt(r io.ReaderAt, end int64) (Print, error) {
 	return printOf(data), nil
 }
 
-// matches tells whether the bytes at an offset are those that the print was made of.
+// matches reports whether the bytes at an offset are those that the print was made of.
 func (p Print) matches(r io.ReaderAt, offset int64) bool {
 	if p.Length > printBytes || offset < 0 {
 		return false
@@ -70,7 +71,8 @@ func (p Print) matches(r io.ReaderAt, offset int64) bool {
 	return printOf(data[:n]) == p
 }
 
-// heldBy tells whether a file of some size has what was searched up to the place, as far as the prints tell.
+// heldBy reports whether a file of some size has what was searched up to the place, as far as the
+// prints tell.
 func (p *Place) heldBy(r io.ReaderAt, size int64) bool {
 	return size >= int64(p.Offset) && p.Head.matches(r, 0) && p.Tail.matches(r, int64(p.Offset)-int64(p.Tail.Length))
 }
@@ -83,4 +85,32 @@ func idOf(info fs.FileInfo) fileID {
 		return fileID{uint64(stat.Dev), uint64(stat.Ino)}
 	}
 	return fileID{}
+}
+
+// placeLog gives places their numbers, and keeps those that are to be told beside the places of
+// files that are open.
+type placeLog struct {
+	number uint32 // of the last one
+	news   []Place
+}
+
+func (l *placeLog) next() uint32 {
+	l.number++
+	return l.number
+}
+
+// tell has a place told with the next ones.
+func (l *placeLog) tell(p Place) { l.news = append(l.news, p) }
+
+// end has it told that there is nothing to go on with any more.
+func (l *placeLog) end(p Place) {
+	p.Ended = true
+	l.tell(p)
+}
+
+// take gives what is to be told.
+func (l *placeLog) take() []Place {
+	news := l.news
+	l.news = nil
+	return news
 }

@@ -48,37 +48,51 @@
 //
 // # Following
 //
-// [Follow] goes on with what is written to files after it has begun. What was there is searched before only with Since, of which
-// the times of lines decide; what is new is handed out whatever its time, without a
-// line of the two being lost or doubled between them. A line counts when its newline is there. In a binary file none does after
-// the first that is withheld, until it is truncated, which is told.
+// [Follow] goes on with what is written to files after it has begun. What was there is searched
+// before only with Since, of which the times of lines decide; what is new is handed out whatever
+// its time, without a line of the two being lost or doubled between them. A line counts when its
+// newline is there. In a binary file none does after the first that is withheld, until it is
+// truncated, which is told.
 //
-// A file is who it is by device and inode, whatever its names, and is open for as long as it is followed. So
-// nothing is handed out twice when it is renamed, and what is written to it after that comes too: under the
-// name that it had, in no order with that of its successor. Without a name it is followed until
-// no line has come for 30 s. Files that come later are read from their beginning, with these exceptions. One that has the
-// same content as another file, of a related name or with 4 KiB or more of it, may be the copy that copytruncate makes: it
-// waits for 2 s, or for good if it is that large, and when the other one is truncated it is read on from where that
-// was. A compressed one has to stay as it is for 1 s; it is passed over if it expands to what was followed,
-// and else searched wholly. One of a kind that cannot be expanded, as .xz, is passed over, which is told once for each kind.
+// A file is who it is by device and inode, whatever its names, and is open for as long as it is
+// followed. So nothing is handed out twice when it is renamed, and what is written to it after that
+// comes too: under the name that it had, in no order with that of its successor. Without a name it
+// is followed until no line has come for 30 s. Files that come later are read from their beginning,
+// with these exceptions. One that has the same content as another file, of a related name or with 4
+// KiB or more of it, may be the copy that copytruncate makes: it waits for 2 s, or for good if it
+// is that large, and when the other one is truncated it is read on from where that was. A
+// compressed one has to stay as it is for 1 s; it is passed over if it expands to what was
+// followed. Otherwise it is searched wholly, unless it may still be being written, since it is cut
+// short or the file of its name without the suffix is there: then not before it has stayed as it is
+// for 30 s, or, if both are so, as long as they are. Of one that grows later only what is new is
+// searched. One of a kind that cannot be expanded, as .xz, is passed over, which is told once for
+// each kind.
 //
-// That a file was truncated shows in its size, or in the 256 bytes before the place where it is read, which are read again with
-// what follows. It is told, and the file is read from its beginning; what was appended before that and is in no copy is lost, and
-// nobody can say how much it was. What is known to be lost is a [FileError] with Gap: the line without an end of a file that is
-// truncated or gone, and the rest of a file that another Follow has left and that is found nowhere, under no name and in
-// no copy, compressed or not, or that may be in a copy that cannot be expanded.
+// That a file was truncated shows in its size, or in the 256 bytes before the place where it is
+// read, which are read again with what follows. It is told, and the file is read from its
+// beginning. What was appended before that is in a copy, which is looked for also under names that
+// nobody asked for, beside the file: those that differ from its own in nothing but what rotation
+// appends, or puts before the extension. The same goes for the rest of a file that another Follow
+// has left. What is found nowhere within 10 s, compressed or not, is a [FileError] with Gap,
+// although nobody can say whether there was anything: so is what may be in a copy that cannot be
+// expanded, and the line without an end of a file that is truncated or gone. A log that is followed
+// under its exact name and rotated twice while nobody follows it is searched in the file that was
+// followed, and in the one that has its name then; what lies between is not looked for.
 //
-// A [Place] says how far a file was searched. The sink hears of it before and after lines, so that it can
-// have another Follow go on with exactly the next line, in another process too: it counts the lines that it has received since in
-// Place.Skip. The same search from the same place gives the same lines.
+// A [Place] says how far a file was searched. The sink hears of it before and after lines, so that
+// it can have another Follow go on with exactly the next line, in another process too: it counts
+// the lines that it has received since in Place.Skip. The same search from the same place gives the
+// same lines.
 //
-// The system tells of changes in the directories in which names were looked for (fsnotify). It tells of none on
-// network file systems, and forgets some when there are many, so files are looked at in any case each second, and names
-// every two. A file that comes and goes between two looks is never seen.
+// The system tells of changes in the directories in which names were looked for (fsnotify). It
+// tells of none on network file systems, and forgets some when there are many, so files are looked
+// at in any case each second, and names every two. A file that comes and goes between two looks is
+// never seen.
 //
-// A follow that is held up by its sink reads later: no line is kept for it. It goes on looking for names meanwhile, and has open
-// what it finds, up to FollowedMax files, so that what is rotated away before it is read is not lost. Of files that were removed
-// it keeps no more than 1 GiB, since their disk space is not free before that. What it cannot keep is a Gap.
+// A follow that is held up by its sink reads later: no line is kept for it. It goes on looking for
+// names meanwhile, and has open what it finds, up to FollowedMax files, so that what is rotated
+// away before it is read is not lost. Of files that were removed it keeps no more than 1 GiB, since
+// their disk space is not free before that. What it cannot keep is a Gap.
 //
 // # Memory
 //

@@ -15,8 +15,8 @@ import (
 	"github.com/fsnotify/fsnotify"
 )
 
-// watchesMax bounds the directories of which one Follow has the system tell the changes. Those beyond are
-// looked at from time to time.
+// watchesMax bounds the directories of which one Follow has the system tell the changes. Those
+// beyond are looked at from time to time.
 const watchesMax = 1_000
 
 // watched is a directory in a mount.
@@ -25,8 +25,9 @@ type watched struct {
 	dir   string
 }
 
-// watch wakes a follow when something changes in some directories. It only ever makes a follow quicker: what is not
-// noticed here, on a network's file system or because the system has lost count, is found by looking.
+// watch wakes a follow when something changes in some directories. It only ever makes a follow
+// quicker: what is not noticed here, on a network's file system or because the system has lost
+// count, is found by looking.
 type watch struct {
 	watcher *fsnotify.Watcher // nil: the system has none to give
 	err     error             // why
@@ -52,7 +53,8 @@ func (w *watch) stop() {
 	w.group.Wait()
 }
 
-// listen takes the events as fast as they come, however slow the follow is: it is enough to know that there were any.
+// listen takes the events as fast as they come, however slow the follow is: it is enough to know
+// that there were any.
 func (w *watch) listen() {
 	for {
 		select {
@@ -109,14 +111,14 @@ func (w *watch) await(ctx context.Context, poll <-chan time.Time, more bool) err
 	}
 }
 
-// watch watches the directories in which the last scan has looked for names, and no others. It says where
-// that cannot be done, once: there files are found by looking.
+// watch watches the directories in which the last scan has looked for names, and no others. It says
+// where that cannot be done, once: there files are found by looking.
 func (f *follower) watch(w *watch) error {
 	if w.watcher == nil {
-		return f.sayUnwatched(f.paths[0], w.err)
+		return f.sayUnwatched(f.names.paths[0], w.err)
 	}
 	wanted := make(map[string]bool)
-	dirs := slices.SortedFunc(maps.Keys(f.dirs), func(a, b watched) int {
+	dirs := slices.SortedFunc(maps.Keys(f.names.dirs), func(a, b watched) int {
 		return cmp.Or(cmp.Compare(a.mount.name, b.mount.name), cmp.Compare(a.dir, b.dir))
 	})
 	for _, dir := range dirs {
@@ -145,7 +147,8 @@ func (f *follower) watch(w *watch) error {
 	}
 	for dir := range w.dirs {
 		if !wanted[dir] {
-			// It may be gone, and its watch with it; and one that stays only wakes the follow in vain.
+			// It may be gone, and its watch with it; and one that stays only wakes the follow in
+			// vain.
 			_ = w.watcher.Remove(dir)
 			delete(w.dirs, dir)
 		}
@@ -153,7 +156,7 @@ func (f *follower) watch(w *watch) error {
 	return nil
 }
 
-// exists tells whether the directory is there, inside its mount.
+// exists reports whether the directory is there, inside its mount.
 func (d watched) exists() bool {
 	info, err := d.mount.root.Stat(d.dir)
 	return err == nil && info.IsDir()
