@@ -70,6 +70,8 @@ type Event struct {
 	// to the peer, and co-monitors that answered a query without a newer stamp. EventGray:
 	// Answers of so many Questions came lately.
 	Probes, Answers, Questions int
+	// Gray reports whether the node is gray from now on: EventGray.
+	Gray bool
 	// Previous is the identity given up: EventRejoin.
 	Previous ID
 	// Detail is for people: EventWaiting, EventGateways, EventRejoin, EventGray, EventConflict.

@@ -17,6 +17,7 @@ import (
 // It ends by itself: a gray node asks on, and knows by the answers when its links are well again.
 type gray struct {
 	is      bool
+	since   time.Time     // the wall clock's, of a gray node
 	listen  time.Duration // Mono of the next look at how this node hears
 	tell    time.Duration // Mono at which a gray node tells those that it watches that do not know yet
 	tellAll time.Duration // ... and all of them
@@ -92,11 +93,15 @@ func (n *Node) howItHears() share {
 
 func (n *Node) turnGray(is bool, s share, detail string) {
 	g := &n.gray
+	g.since = n.now.Wall
 	g.is, g.tell, g.tellAll = is, n.now.Mono+tellEvery, n.now.Mono
 	for i := range n.detector.monitors {
 		n.detector.monitors[i].knowsGray = -grayFor
 	}
-	n.emit(Event{Kind: EventGray, Peer: n.self, Answers: s.answered, Questions: s.asked, Detail: detail})
+	n.emit(Event{
+		Kind: EventGray, Peer: n.self, Gray: is,
+		Answers: s.answered, Questions: s.asked, Detail: detail,
+	})
 	n.tellGray()
 }
 
@@ -192,16 +197,22 @@ func (n *Node) forgetGray() {
 	}
 }
 
-// Gray reports whether this node hears so little that it must not be relied on, and how many
-// of the questions that say so were answered.
-func (n *Node) Gray() (is bool, answers, questions int) {
+// Gray reports whether this node hears so little that it must not be relied on, since when,
+// and how many of the questions that say so were answered.
+func (n *Node) Gray() (is bool, since time.Time, answers, questions int) {
+	if !n.gray.is {
+		return false, time.Time{}, 0, 0
+	}
 	s := n.howItHears()
-	return n.gray.is, s.answered, s.asked
+	return true, n.gray.since, s.answered, s.asked
 }
 
-// GrayMembers are the other members that have told this node lately that they are gray. Those
-// that a gray member watches know of it first, and not everybody does.
+// GrayMembers are the members that are gray as far as this node knows: itself, and others that
+// have told it lately. Those that a gray member watches know of it first, and not everybody does.
 func (n *Node) GrayMembers() (addrs []netip.AddrPort) {
+	if n.gray.is {
+		addrs = append(addrs, n.self.Addr)
+	}
 	for _, o := range n.gray.others {
 		addrs = append(addrs, o.addr)
 	}

@@ -65,6 +65,7 @@ type View struct {
 	Version uint64
 	Digest  uint64
 	Rows    []*membership.Member // in ring order, terminal ones included
+	Gray    []netip.AddrPort     // of the members that are gray, as far as this node knows
 }
 
 // Status is what the driver counts, and how the node is.
@@ -74,8 +75,15 @@ type Status struct {
 	Leader   netip.AddrPort
 	Waiting  string // what a node that joins is doing, or why it cannot; empty in a group
 	Conflict string // says that another machine has this one's address; empty: none was heard of lately
+	Gray     *Gray  // how little a node hears that is gray; nil: it is not
 	Alive    int
 	Counters []Counter // in a fixed order
+}
+
+// Gray is how many of its latest questions a gray node has had an answer to.
+type Gray struct {
+	Since              time.Time
+	Answers, Questions int
 }
 
 // Counter is one named count.

@@ -44,6 +44,7 @@ type loop struct {
 	out     []byte
 	message membership.Message // of the packet in hand
 	phase   membership.Phase   // that the observer was told last
+	gray    []netip.AddrPort   // ... likewise
 }
 
 // counts is what Status reports.
@@ -213,7 +214,8 @@ func (l *loop) act(ready membership.Ready) {
 		l.note(e)
 		l.observer.Event(self, e)
 	}
-	if ready.Changed || l.node.Phase() != l.phase || len(ready.Events) > 0 {
+	if ready.Changed || l.node.Phase() != l.phase || len(ready.Events) > 0 ||
+		!slices.Equal(l.node.GrayMembers(), l.gray) {
 		l.changed()
 	}
 }
@@ -261,10 +263,11 @@ func (l *loop) send(to netip.AddrPort, m *membership.Message) {
 
 // changed tells the observer, and keeps the addresses for the next life.
 func (l *loop) changed() {
-	l.phase = l.node.Phase()
+	l.phase, l.gray = l.node.Phase(), l.node.GrayMembers()
 	view := View{
 		Self: l.node.Self(), Phase: l.phase, Leader: l.node.Leader(),
 		Version: l.node.Version(), Digest: l.node.Digest(), Rows: l.node.Members(),
+		Gray: l.gray,
 	}
 	l.observer.Changed(view)
 	if l.phase == membership.InGroup {
@@ -307,8 +310,8 @@ func (l *loop) status() Status {
 		l.conflict = ""
 	}
 	return Status{
-		Conflict: l.conflict,
-		Self:     l.node.Self(), Phase: l.node.Phase(), Leader: l.node.Leader(),
+		Conflict: l.conflict, Gray: l.grayness(),
+		Self: l.node.Self(), Phase: l.node.Phase(), Leader: l.node.Leader(),
 		Waiting: l.detail(), Alive: l.node.Alive(),
 		Counters: []Counter{
 			{"packets_sent", c.packetsSent}, {"packets_received", c.packetsReceived},
@@ -317,6 +320,14 @@ func (l *loop) status() Status {
 			{"read_errors", c.readError}, {"list_version", l.node.Version()},
 		},
 	}
+}
+
+func (l *loop) grayness() *Gray {
+	is, since, answers, questions := l.node.Gray()
+	if !is {
+		return nil
+	}
+	return &Gray{Since: since, Answers: answers, Questions: questions}
 }
 
 // deaf is the observer of a driver that has none.

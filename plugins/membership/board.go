@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"net/netip"
+	"slices"
 	"sync"
 
 	"github.com/aksinghdce/cluster-membership-service/membership"
@@ -104,7 +105,7 @@ func (t *teller) difference(view udp.View) *pluginpb.MembersUpdate {
 		update.Forgotten = t.forget(view)
 	}
 	same := len(update.Members) == 0 && len(update.Forgotten) == 0 &&
-		view.Self == t.view.Self && view.Version == t.view.Version && view.Digest == t.view.Digest
+		view.Self == t.view.Self && view.Version == t.view.Version && view.Digest == t.view.Digest && slices.Equal(view.Gray, t.view.Gray)
 	t.view = view
 	if same {
 		return nil
@@ -128,7 +129,11 @@ func (t *teller) forget(view udp.View) (addrs []string) {
 }
 
 func header(view udp.View) *pluginpb.MembersUpdate {
-	return &pluginpb.MembersUpdate{Version: view.Version, Digest: view.Digest, Self: view.Self.String()}
+	update := &pluginpb.MembersUpdate{Version: view.Version, Digest: view.Digest, Self: view.Self.String()}
+	for _, addr := range view.Gray {
+		update.Gray = append(update.Gray, addr.String())
+	}
+	return update
 }
 
 var protoStates = map[membership.State]pluginpb.State{

@@ -150,3 +150,23 @@ func viewOf(rows ...*membership.Member) udp.View {
 	slices.SortFunc(rows, func(a, b *membership.Member) int { return cmp.Compare(a.Position(), b.Position()) })
 	return udp.View{Self: self, Rows: rows}
 }
+
+// Who is gray is news, though no row of the list has changed.
+func TestWhoIsGrayIsTold(t *testing.T) {
+	told := new(teller)
+	view := udp.View{Version: 1, Rows: []*membership.Member{row(1, 1, membership.Alive)}}
+	if update := told.whole(view); len(update.Gray) != 0 {
+		t.Errorf("nobody is gray, and told is %q", update.Gray)
+	}
+	view.Gray = []netip.AddrPort{addr(1)}
+	if update := told.difference(view); update == nil || !slices.Equal(update.Gray, []string{addr(1).String()}) {
+		t.Errorf("a member is gray, and told is %v", update)
+	}
+	if update := told.difference(view); update != nil {
+		t.Errorf("nothing has changed, and told is %v", update)
+	}
+	view.Gray = nil
+	if update := told.difference(view); update == nil || len(update.Gray) != 0 {
+		t.Errorf("nobody is gray any more, and told is %v", update)
+	}
+}

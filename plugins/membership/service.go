@@ -162,6 +162,11 @@ func (s *service) Status(ctx context.Context) (*pluginpb.StatusReply, error) {
 	if status.Conflict != "" {
 		reply.Warnings = append(reply.Warnings, status.Conflict)
 	}
+	if g := status.Gray; g != nil {
+		reply.Gray = &pluginpb.Gray{
+			SinceUnixNanos: g.Since.UnixNano(), Answers: uint32(g.Answers), Questions: uint32(g.Questions),
+		}
+	}
 	if status.Leader.IsValid() {
 		reply.Leader = status.Leader.String()
 	}

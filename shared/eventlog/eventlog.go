@@ -67,6 +67,7 @@ const (
 	Rejoin     Event = "REJOIN"     // this node goes on under a new incarnation
 	Gateway    Event = "GATEWAY"    // peer leads the gateways now
 	Waiting    Event = "WAITING"    // this node cannot join yet
+	Gray       Event = "GRAY"       // this node, peer, hears too little to judge others; or well again
 	Conflict   Event = "CONFLICT"   // another machine has this node's address too, as peer
 	Gateways   Event = "GATEWAYS"   // the gateways' names stand for other addresses now, or for none
 	Plugin     Event = "PLUGIN"     // a plugin was started, reloaded, ended
@@ -96,10 +97,12 @@ const (
 	KeyVia      = "via"       // how a change was learnt: self, monitor, update, sync
 	KeySilentMS = "silent_ms" // since the freshest send stamp
 	KeyProbes   = "probes"    // sent in the doubt that ended so
-	KeyAnswers  = "answers"   // of co-monitors that had nothing newer
+	KeyAnswers  = "answers"   // of co-monitors that had nothing newer; Gray: to so many questions
 	KeyPrevious = "previous"  // the id given up
-	KeyDetail   = "detail"    // in words, for people
-	KeyError    = "error"     // in words, for people
+	// KeyGray says whether Gray begins or ends, and KeyQuestions how many were asked lately.
+	KeyGray, KeyQuestions = "gray", "questions"
+	KeyDetail             = "detail" // in words, for people
+	KeyError              = "error"  // in words, for people
 
 	KeyMode   = "mode"   // Membership: joining, live, stale, left
 	KeyPlugin = "plugin" // Plugin: which one

@@ -8,6 +8,7 @@ import (
 	"net"
 	"os"
 	"runtime"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -51,6 +52,7 @@ func (a *admin) Members(context.Context, *greppb.MembersRequest) (*greppb.Member
 	for _, m := range list.Members {
 		reply.Members = append(reply.Members, greppb.Member{
 			Addr: m.Addr, Incarnation: m.Incarnation, State: stateNames[m.State], SinceUnixNanos: m.SinceUnixNanos,
+			Gray: slices.Contains(list.Gray, m.Addr),
 		})
 	}
 	return reply, nil
@@ -99,6 +101,9 @@ func (a *admin) Status(ctx context.Context, _ *greppb.StatusRequest) (*greppb.St
 		reply.Id = plugin.Id
 	}
 	reply.Phase, reply.Leader, reply.Detail = plugin.Phase, plugin.Leader, plugin.Detail
+	if g := plugin.Gray; g != nil {
+		reply.Gray = &greppb.Gray{SinceUnixNanos: g.SinceUnixNanos, Answers: g.Answers, Questions: g.Questions}
+	}
 	reply.Warnings = append(reply.Warnings, plugin.Warnings...)
 	for _, c := range plugin.Counters {
 		reply.Counters = append(reply.Counters, greppb.Counter{Name: c.Name, Value: c.Value})

@@ -166,6 +166,7 @@ type memberJSON struct {
 	Incarnation uint64 `json:"incarnation"`
 	State       string `json:"state"`
 	Since       string `json:"since"`
+	Gray        bool   `json:"gray"`
 }
 
 // phaseNames are the words for phases in JSON. That of a member is left out.
@@ -201,8 +202,16 @@ func runMembers(c *cli.Context) error {
 	}
 	return printTable(c.App.Writer, "MEMBER\tSTATE\tSINCE\tINCARNATION", len(reply.Members), func(i int) []any {
 		m := reply.Members[i]
-		return []any{m.Addr, m.State, formatNanos(m.SinceUnixNanos), m.Incarnation}
+		return []any{m.Addr, markGray(m), formatNanos(m.SinceUnixNanos), m.Incarnation}
 	})
+}
+
+// markGray is a member's state in the table.
+func markGray(m greppb.Member) string {
+	if m.Gray {
+		return m.State + ",gray"
+	}
+	return m.State
 }
 
 // listWarning says why a list may not be right; "" where it is.
@@ -238,7 +247,9 @@ func membersToJSON(reply *greppb.MembersReply) membersJSON {
 		if m.Incarnation != 0 {
 			id = fmt.Sprintf("%s@%d", m.Addr, m.Incarnation)
 		}
-		out.Members = append(out.Members, memberJSON{id, m.Addr, m.Incarnation, m.State, formatNanos(m.SinceUnixNanos)})
+		out.Members = append(out.Members, memberJSON{
+			id, m.Addr, m.Incarnation, m.State, formatNanos(m.SinceUnixNanos), m.Gray,
+		})
 	}
 	return out
 }
@@ -256,6 +267,19 @@ type pluginJSON struct {
 	State      string `json:"state"`
 }
 
+// grayJSON says of a gray member how many of its latest questions were answered.
+type grayJSON struct {
+	Since     string `json:"since"`
+	Answers   uint32 `json:"answers"`
+	Questions uint32 `json:"questions"`
+}
+
+// String is the value of the line in grepd status.
+func (g *grayJSON) String() string {
+	return fmt.Sprintf("since %s; %d of %d questions answered lately, too few to judge others",
+		g.Since, g.Answers, g.Questions)
+}
+
 // statusJSON is what grepd status --json prints.
 type statusJSON struct {
 	ID         string            `json:"id"`
@@ -270,6 +294,7 @@ type statusJSON struct {
 	Leader     string            `json:"leader,omitempty"`
 	Detail     string            `json:"detail,omitempty"`
 	Warnings   []string          `json:"warnings,omitempty"`
+	Gray       *grayJSON         `json:"gray,omitempty"`
 	Counters   map[string]uint64 `json:"counters,omitempty"`
 	Plugins    []pluginJSON      `json:"plugins"`
 }
@@ -289,6 +314,9 @@ func askStatus(c *cli.Context) (*statusJSON, error) {
 		PID: reply.Pid, Upgrades: reply.Upgrades, Since: formatNanos(reply.SinceUnixNanos),
 		Membership: reply.Membership, Phase: reply.Phase, Leader: reply.Leader, Detail: reply.Detail, Warnings: reply.Warnings,
 		Counters: make(map[string]uint64), Plugins: []pluginJSON{},
+	}
+	if g := reply.Gray; g != nil {
+		s.Gray = &grayJSON{formatNanos(g.SinceUnixNanos), g.Answers, g.Questions}
 	}
 	for _, counter := range reply.Counters {
 		s.Counters[counter.Name] = counter.Value
@@ -339,6 +367,9 @@ func printStatus(w io.Writer, s *statusJSON) error {
 	line("phase", s.Phase)
 	line("leader", s.Leader)
 	line("detail", s.Detail)
+	if s.Gray != nil {
+		line("gray", s.Gray.String())
+	}
 	for _, warning := range s.Warnings {
 		line("warning", warning)
 	}

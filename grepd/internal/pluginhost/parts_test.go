@@ -27,6 +27,17 @@ func TestBackoffGrowsFromNothingToItsLimit(t *testing.T) {
 	}
 }
 
+// A plugin says with each update which members are gray. One that is older says nothing, and none is.
+func TestRosterKnowsTheGrayMembersOfTheLatestUpdate(t *testing.T) {
+	r := newRoster()
+	for _, gray := range [][]string{{"a"}, {"a", "b"}, {"b"}, nil} {
+		r.apply(&pluginpb.MembersUpdate{Gray: gray})
+		if got := r.List().Gray; !slices.Equal(got, gray) {
+			t.Errorf("gray are %q, want %q", got, gray)
+		}
+	}
+}
+
 func TestRosterKnowsWhetherThisNodeIsInTheGroup(t *testing.T) {
 	row := func(addr string, incarnation uint64, state pluginpb.State) pluginpb.Member {
 		return pluginpb.Member{Addr: addr, Incarnation: incarnation, State: state}

@@ -17,6 +17,7 @@ type List struct {
 	Digest  uint64 // equal on members that hold the same members to be alive
 	Self    string // this node's id; empty before the first join
 	Members []pluginpb.Member
+	Gray    []string // the addresses of those that are gray, as far as this node knows
 	// StaleSince is when the list last had a membership service behind it; zero while it
 	// has one.
 	StaleSince time.Time
@@ -74,7 +75,7 @@ func (r *Roster) Changed() <-chan struct{} {
 // apply takes in what a plugin tells. Only the plugin at work tells anything, so updates
 // come one after the other.
 func (r *Roster) apply(update *pluginpb.MembersUpdate) {
-	list := &List{Version: update.Version, Digest: update.Digest, Self: update.Self}
+	list := &List{Version: update.Version, Digest: update.Digest, Self: update.Self, Gray: update.Gray}
 	if update.Reset_ {
 		list.Members = update.Members
 	} else {

@@ -96,12 +96,14 @@ var eventLines = map[membership.EventKind]struct {
 	membership.EventGateway:  {eventlog.Gateway, slog.LevelInfo},
 	membership.EventWaiting:  {eventlog.Waiting, slog.LevelWarn},
 	membership.EventGateways: {eventlog.Gateways, slog.LevelWarn},
+	membership.EventGray:     {eventlog.Gray, slog.LevelWarn},
 	membership.EventConflict: {eventlog.Conflict, slog.LevelError},
 }
 
 // Event writes the line of an event.
 func (r *Recorder) Event(self membership.ID, e membership.Event) {
 	line := eventLines[e.Kind]
+	level := line.level
 	var attrs []slog.Attr
 	if e.Via != membership.ViaNone {
 		attrs = append(attrs, slog.String(eventlog.KeyVia, e.Via.String()))
@@ -112,13 +114,20 @@ func (r *Recorder) Event(self membership.ID, e membership.Event) {
 	if e.Kind == membership.EventFail && e.Via == membership.ViaMonitor {
 		attrs = append(attrs, slog.Int(eventlog.KeyProbes, e.Probes), slog.Int(eventlog.KeyAnswers, e.Answers))
 	}
+	if e.Kind == membership.EventGray {
+		attrs = append(attrs, slog.Bool(eventlog.KeyGray, e.Gray),
+			slog.Int(eventlog.KeyAnswers, e.Answers), slog.Int(eventlog.KeyQuestions, e.Questions))
+		if !e.Gray {
+			level = slog.LevelInfo // there is nothing to look at any more
+		}
+	}
 	if !e.Previous.IsZero() {
 		attrs = append(attrs, slog.String(eventlog.KeyPrevious, e.Previous.String()))
 	}
 	if e.Detail != "" {
 		attrs = append(attrs, slog.String(eventlog.KeyDetail, e.Detail))
 	}
-	r.log.Write(line.level, line.event, r.text(self), r.text(e.Peer), attrs...)
+	r.log.Write(level, line.event, r.text(self), r.text(e.Peer), attrs...)
 }
 
 // Changed takes the names of members from the view, and hands it on.
