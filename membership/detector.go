@@ -148,25 +148,27 @@ func (d *detector) monitor(id ID) *monitor {
 	return nil
 }
 
+// restoreSuccessors takes up the successors of a snapshot. Which of them are to be relied on
+// decides how many this node has.
+func (d *detector) restoreSuccessors(beats []Beat, l list) {
+	for _, b := range beats {
+		if m := l.get(b.Addr); m != nil && m.Live() {
+			d.successors = append(d.successors, successor{
+				Member: m, last: b.At, since: b.Unheard, heard: b.Unheard == 0,
+			})
+		}
+	}
+}
+
 // restore takes in what a snapshot knows. Where the node may have worked on since, a doubt
 // begins anew: it may have been about to end.
 func (d *detector) restore(s Snapshot, crashed bool) {
 	if len(d.successors) > 0 {
 		d.nextBeat = s.Beat
 	}
-	for i := range d.successors {
-		d.successors[i].heard = true // by the earlier process
-	}
-	for _, b := range s.Beats {
-		for i := range d.successors {
-			if d.successors[i].Addr == b.Addr {
-				d.successors[i].last = b.At
-			}
-		}
-	}
 	for _, w := range s.Watched {
 		if m := d.monitor(w.ID); m != nil {
-			m.stamp, m.fresh, m.wronged = w.Stamp, w.Fresh, w.Wronged
+			m.stamp, m.fresh, m.trip, m.wronged = w.Stamp, w.Fresh, w.Trip, w.Wronged
 			m.began = w.Fresh - familiarAfter
 			if w.HasBase {
 				m.base.restore(w.Base, w.Fresh)
@@ -174,6 +176,7 @@ func (d *detector) restore(s Snapshot, crashed bool) {
 			if w.Doubt.Probes > 0 && !crashed {
 				m.doubting, m.suspected, m.probes = true, true, w.Doubt.Probes
 				m.rounds, m.since, m.nextProbe, m.ripe = w.Doubt.Rounds, w.Doubt.Since, w.Doubt.NextProbe, w.Doubt.Ripe
+				m.inVain, m.underway = w.Doubt.InVain, w.Doubt.Underway
 			}
 		}
 	}

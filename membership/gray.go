@@ -25,12 +25,18 @@ type gray struct {
 	// doubtedLeak a second. A node whose heartbeats do not arrive has no other way to know.
 	doubted   float64
 	doubtedAt time.Duration
-	askers    []grayMember // that have asked a moment ago
-	others    []grayMember
+	askers    []asker
+	others    []GrayMember
 }
 
-// grayMember is a member that has said that it is gray.
-type grayMember struct {
+// GrayMember is a member that has said that it is gray.
+type GrayMember struct {
+	Addr  netip.AddrPort
+	Until time.Duration // Mono at which it is trusted again, if it does not say so once more
+}
+
+// asker is a member that has asked a moment ago whether this node is there.
+type asker struct {
 	addr  netip.AddrPort
 	until time.Duration
 }
@@ -61,7 +67,7 @@ func (g *gray) due() time.Duration {
 
 // holds reports whether a member has said that it is gray.
 func (g *gray) holds(addr netip.AddrPort) bool {
-	return slices.ContainsFunc(g.others, func(o grayMember) bool { return o.addr == addr })
+	return slices.ContainsFunc(g.others, func(o GrayMember) bool { return o.Addr == addr })
 }
 
 // listen finds out whether this node is gray. It costs a look at all recent questions.
@@ -107,13 +113,13 @@ func (n *Node) turnGray(is bool, s share, detail string) {
 
 // stepDoubted takes note that somebody doubts that this node is there. Questions of one asker that
 // come at once, as they do after a pause of this node, are one.
-func (n *Node) stepDoubted(asker netip.AddrPort) {
+func (n *Node) stepDoubted(from netip.AddrPort) {
 	g, now := &n.gray, n.now.Mono
-	g.askers = slices.DeleteFunc(g.askers, func(a grayMember) bool { return now >= a.until })
-	if len(g.askers) == doubtedMax || slices.ContainsFunc(g.askers, func(a grayMember) bool { return a.addr == asker }) {
+	g.askers = slices.DeleteFunc(g.askers, func(a asker) bool { return now >= a.until })
+	if len(g.askers) == doubtedMax || slices.ContainsFunc(g.askers, func(a asker) bool { return a.addr == from }) {
 		return
 	}
-	g.askers = append(g.askers, grayMember{asker, now + probeEvery/2})
+	g.askers = append(g.askers, asker{from, now + probeEvery/2})
 	g.leak(now)
 	g.doubted = min(g.doubted+1, doubtedMax+doubtedLeak)
 }
@@ -174,15 +180,15 @@ func (n *Node) noteGray(m *Message) {
 	if !m.Gray && len(g.others) == 0 {
 		return
 	}
-	i := slices.IndexFunc(g.others, func(o grayMember) bool { return o.addr == m.Sender.Addr })
+	i := slices.IndexFunc(g.others, func(o GrayMember) bool { return o.Addr == m.Sender.Addr })
 	switch {
 	case i >= 0 && m.Gray:
-		g.others[i].until = n.now.Mono + grayFor
+		g.others[i].Until = n.now.Mono + grayFor
 	case i >= 0:
 		g.others = slices.Delete(g.others, i, i+1)
 		n.followList()
 	case m.Gray && len(g.others) < grayOthersMax:
-		g.others = append(g.others, grayMember{m.Sender.Addr, n.now.Mono + grayFor})
+		g.others = append(g.others, GrayMember{m.Sender.Addr, n.now.Mono + grayFor})
 		n.followList()
 	}
 }
@@ -191,7 +197,7 @@ func (n *Node) noteGray(m *Message) {
 func (n *Node) forgetGray() {
 	g := &n.gray
 	before := len(g.others)
-	g.others = slices.DeleteFunc(g.others, func(o grayMember) bool { return n.now.Mono >= o.until })
+	g.others = slices.DeleteFunc(g.others, func(o GrayMember) bool { return n.now.Mono >= o.Until })
 	if len(g.others) < before {
 		n.followList()
 	}
@@ -214,7 +220,25 @@ func (n *Node) GrayMembers() (addrs []netip.AddrPort) {
 		addrs = append(addrs, n.self.Addr)
 	}
 	for _, o := range n.gray.others {
-		addrs = append(addrs, o.addr)
+		addrs = append(addrs, o.Addr)
 	}
 	return addrs
+}
+
+func (n *Node) snapshotGray(s *Snapshot) {
+	if n.gray.is {
+		s.GraySince = n.gray.since
+	}
+	s.GrayMembers = slices.Clone(n.gray.others)
+	s.Questions = n.hearing.snapshot(n.now.Mono)
+}
+
+// restoreGray has a node go on as gray as it was. It goes by the answers to the earlier process's
+// questions: without them a gray node would seem to have nothing to judge itself by.
+func (n *Node) restoreGray(s Snapshot, crashed bool) {
+	g := &n.gray
+	g.is, g.since = !s.GraySince.IsZero(), s.GraySince
+	g.tell, g.tellAll = n.now.Mono+tellEvery, n.now.Mono
+	g.others = slices.Clone(s.GrayMembers[:min(len(s.GrayMembers), grayOthersMax)])
+	n.hearing.restore(s.Questions, crashed)
 }

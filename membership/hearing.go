@@ -141,3 +141,35 @@ func (s share) proves(inVain int) bool {
 	lost := float64(s.asked-s.answered+1) / float64(s.asked+1)
 	return float64(inVain)*math.Log(lost) <= doubtless
 }
+
+// Question is a question that this node has asked another member, for a Snapshot.
+type Question struct {
+	Seq      uint64
+	To       ring.Position
+	Sent     time.Duration // Mono
+	Answered bool
+}
+
+// snapshot is the questions that still count.
+func (h *hearing) snapshot(now time.Duration) (questions []Question) {
+	for i := range h.questions {
+		q := h.at(i)
+		if !q.void && now-q.sent <= hearingBefore+hearingWindow+answerWithin {
+			questions = append(questions, Question{q.seq, q.to, q.sent, q.answered})
+		}
+	}
+	return questions
+}
+
+// restore takes up the questions of a snapshot. Where the earlier process has gone on, the last
+// of them may have been answered since.
+func (h *hearing) restore(questions []Question, crashed bool) {
+	questions = questions[max(0, len(questions)-questionsMax):]
+	for _, q := range questions {
+		last := questions[len(questions)-1].Sent-q.Sent < answerWithin
+		h.questions = append(h.questions, question{
+			seq: q.Seq, to: q.To, sent: q.Sent, answered: q.Answered,
+			void: crashed && last && !q.Answered,
+		})
+	}
+}

@@ -61,12 +61,15 @@ func (n *Node) takeUp(target *Member) monitor {
 }
 
 func (m *monitor) watched() Watched {
-	w := Watched{ID: m.target.ID, Stamp: m.stamp, Fresh: m.fresh, Wronged: m.wronged, HasBase: m.base.sampled}
+	w := Watched{ID: m.target.ID, Stamp: m.stamp, Fresh: m.fresh, Trip: m.trip, Wronged: m.wronged, HasBase: m.base.sampled}
 	if w.HasBase {
 		w.Base = m.base.min(m.fresh)
 	}
 	if m.doubting {
-		w.Doubt = Doubt{Probes: m.probes, Rounds: m.rounds, Since: m.since, NextProbe: m.nextProbe, Ripe: m.ripe}
+		w.Doubt = Doubt{
+			Probes: m.probes, Rounds: m.rounds, InVain: m.inVain, Underway: m.underway,
+			Since: m.since, NextProbe: m.nextProbe, Ripe: m.ripe,
+		}
 	}
 	return w
 }

@@ -114,19 +114,24 @@ type Snapshot struct {
 	Seq     uint64        // of the last message that asked for an answer
 	BeatSeq uint64        // of the last heartbeat
 	Beat    time.Duration // Mono of the next heartbeat
-	Beats   []Beat        // when each successor was sent its last heartbeat
+	Beats   []Beat        // the successors
 	Heard   time.Duration // Mono of the last message from a live member; 0: not known
 	Held    bool          // a verdict is held back, because the node may be cut off
 	Version uint64        // of the list
 	Rows    []*Member     // in ring order; shared, not copied
 	Watched []Watched     // the members this node monitors
-	Pending Pending
+	// GraySince is when this node turned gray; zero: it is not.
+	GraySince   time.Time
+	GrayMembers []GrayMember // the others that are
+	Questions   []Question   // that count for how well this node hears, in the order of their numbers
+	Pending     Pending
 }
 
-// Beat is when a successor was sent its last heartbeat.
+// Beat is what a node knows of a successor.
 type Beat struct {
-	Addr netip.AddrPort
-	At   time.Duration // Mono
+	Addr    netip.AddrPort
+	At      time.Duration // Mono of the last heartbeat to it
+	Unheard time.Duration // Mono since which nothing has been heard of it; 0: it has been heard of
 }
 
 // Watched is what a monitor knows of a member.
@@ -137,6 +142,7 @@ type Watched struct {
 	Base  time.Duration // smallest (receive - send) difference; with HasBase
 	// HasBase is false until a stamp has come from the member itself.
 	HasBase bool
+	Trip    time.Duration // the shortest round trip; 0: not known
 	Wronged time.Duration // Mono at which a doubt ended last that was for nothing; 0: none has
 	Doubt   Doubt         // zero: there is none
 }
@@ -144,6 +150,7 @@ type Watched struct {
 // Doubt is how far a monitor has come with a member that it doubts. Times are Mono.
 type Doubt struct {
 	Probes, Rounds         int // that have been in vain
+	InVain, Underway       int // questions to the member and to helpers: without an answer, and asked last
 	Since, NextProbe, Ripe time.Duration
 }
 
@@ -173,6 +180,8 @@ func RestoreNode(cfg Config, s Snapshot, crashed bool, now Now) (*Node, error) {
 		n.seq += seqSkip
 		n.detector.beatSeq += seqSkip
 	}
+	n.restoreGray(s, crashed)
+	n.detector.restoreSuccessors(s.Beats, n.list)
 	n.followList()
 	n.detector.restore(s, crashed)
 	if s.Heard != 0 { // else a node that is cut off would seem to have just heard from others
@@ -195,8 +204,13 @@ func (n *Node) Snapshot() Snapshot {
 		Rows: slices.Clone(n.list.ring.Points()), Pending: n.spreader.pending(),
 	}
 	for _, x := range n.detector.successors {
-		s.Beats = append(s.Beats, Beat{Addr: x.Addr, At: x.last})
+		beat := Beat{Addr: x.Addr, At: x.last}
+		if !x.heard {
+			beat.Unheard = x.since
+		}
+		s.Beats = append(s.Beats, beat)
 	}
+	n.snapshotGray(&s)
 	for i := range n.detector.monitors {
 		s.Watched = append(s.Watched, n.detector.monitors[i].watched())
 	}

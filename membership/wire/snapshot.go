@@ -32,23 +32,43 @@ func AppendSnapshot(buf []byte, s membership.Snapshot) []byte {
 		})
 	}
 	for _, b := range s.Beats {
-		p.Beats = append(p.Beats, wirepb.Beat{Addr: addr(b.Addr), AtNanos: int64(b.At)})
+		p.Beats = append(p.Beats, wirepb.Beat{
+			Addr: addr(b.Addr), AtNanos: int64(b.At), UnheardNanos: int64(b.Unheard),
+		})
 	}
 	for _, w := range s.Watched {
 		p.Watched = append(p.Watched, wirepb.Watched{
 			Id: id(w.ID), StampNanos: int64(w.Stamp), FreshNanos: int64(w.Fresh),
 			BaseNanos: int64(w.Base), HasBase: w.HasBase,
-			WrongedNanos: int64(w.Wronged),
-			Probes:       uint32(w.Doubt.Rounds), LoneProbes: uint32(w.Doubt.Probes - w.Doubt.Rounds), SinceNanos: int64(w.Doubt.Since),
+			TripNanos: int64(w.Trip), WrongedNanos: int64(w.Wronged),
+			InVain: uint32(w.Doubt.InVain), Underway: uint32(w.Doubt.Underway),
+			Probes: uint32(w.Doubt.Rounds), LoneProbes: uint32(w.Doubt.Probes - w.Doubt.Rounds), SinceNanos: int64(w.Doubt.Since),
 			NextProbeNanos: int64(w.Doubt.NextProbe), RipeNanos: int64(w.Doubt.Ripe),
 		})
 	}
+	appendGray(&p, &s)
 	appendPending(&p, s.Pending)
 	out, err := p.Marshal()
 	if err != nil {
 		panic(fmt.Sprintf("wire: encode a snapshot: %v", err)) // it has no field that could fail
 	}
 	return append(buf, out...)
+}
+
+func appendGray(p *wirepb.Snapshot, s *membership.Snapshot) {
+	if !s.GraySince.IsZero() {
+		p.GraySinceUnixNanos = s.GraySince.UnixNano()
+	}
+	for _, g := range s.GrayMembers {
+		p.GrayMembers = append(p.GrayMembers, wirepb.GrayMember{
+			Addr: addr(g.Addr), UntilNanos: int64(g.Until),
+		})
+	}
+	for _, q := range s.Questions {
+		p.Questions = append(p.Questions, wirepb.Question{
+			Seq: q.Seq, To: uint64(q.To), SentNanos: int64(q.Sent), Answered: q.Answered,
+		})
+	}
 }
 
 func appendPending(p *wirepb.Snapshot, pending membership.Pending) {
@@ -86,24 +106,47 @@ func DecodeSnapshot(data []byte) (membership.Snapshot, error) {
 		s.Rows = append(s.Rows, membership.NewMember(d.entry(&r.Entry), time.Unix(0, r.SinceUnixNanos).UTC()))
 	}
 	for _, b := range p.Beats {
-		s.Beats = append(s.Beats, membership.Beat{Addr: d.addr(b.Addr), At: time.Duration(b.AtNanos)})
+		s.Beats = append(s.Beats, membership.Beat{
+			Addr: d.addr(b.Addr), At: time.Duration(b.AtNanos), Unheard: time.Duration(b.UnheardNanos),
+		})
 	}
 	for _, w := range p.Watched {
 		s.Watched = append(s.Watched, membership.Watched{
 			ID: d.id(w.Id), Stamp: time.Duration(w.StampNanos), Fresh: time.Duration(w.FreshNanos),
 			Base: time.Duration(w.BaseNanos), HasBase: w.HasBase,
-			Wronged: time.Duration(w.WrongedNanos),
+			Trip: time.Duration(w.TripNanos), Wronged: time.Duration(w.WrongedNanos),
 			Doubt: membership.Doubt{
 				Probes: int(min(uint64(w.Probes)+uint64(w.LoneProbes), math.MaxUint16)), Rounds: int(min(w.Probes, math.MaxUint16)), Since: time.Duration(w.SinceNanos),
+				InVain: int(min(w.InVain, math.MaxUint16)), Underway: int(min(w.Underway, math.MaxUint16)),
 				NextProbe: time.Duration(w.NextProbeNanos), Ripe: time.Duration(w.RipeNanos),
 			},
 		})
 	}
+	d.gray(&s, &p)
 	s.Pending = d.pending(&p)
 	if d.problem != nil {
 		return membership.Snapshot{}, fmt.Errorf("%w: %v", ErrSnapshot, d.problem)
 	}
+	if !slices.IsSortedFunc(s.Questions, func(a, b membership.Question) int { return cmp.Compare(a.Seq, b.Seq) }) {
+		return membership.Snapshot{}, fmt.Errorf("%w: its questions are not in order", ErrSnapshot)
+	}
 	return s, sorted(s.Rows)
+}
+
+func (d *decoder) gray(s *membership.Snapshot, p *wirepb.Snapshot) {
+	if p.GraySinceUnixNanos != 0 {
+		s.GraySince = time.Unix(0, p.GraySinceUnixNanos).UTC()
+	}
+	for _, g := range p.GrayMembers {
+		s.GrayMembers = append(s.GrayMembers, membership.GrayMember{
+			Addr: d.addr(g.Addr), Until: time.Duration(g.UntilNanos),
+		})
+	}
+	for _, q := range p.Questions {
+		s.Questions = append(s.Questions, membership.Question{
+			Seq: q.Seq, To: ring.Position(q.To), Sent: time.Duration(q.SentNanos), Answered: q.Answered,
+		})
+	}
 }
 
 func (d *decoder) pending(p *wirepb.Snapshot) (pending membership.Pending) {

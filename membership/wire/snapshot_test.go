@@ -51,10 +51,23 @@ var layouts = []struct {
 		w.Wronged, w.Doubt.Rounds = 0, w.Doubt.Probes // all of them were
 	}},
 	{"1.4", lackHearing},
-	{"1.5", func(*membership.Snapshot) {}},
+	{"1.5", lackGray},
+	{"1.6", func(*membership.Snapshot) {}},
 }
 
-func lackHearing(s *membership.Snapshot) { s.Heard, s.Held, s.Version = 0, false, 0 }
+func lackHearing(s *membership.Snapshot) {
+	s.Heard, s.Held, s.Version = 0, false, 0
+	lackGray(s)
+}
+
+func lackGray(s *membership.Snapshot) {
+	s.GraySince, s.GrayMembers, s.Questions = time.Time{}, nil, nil
+	for i := range s.Beats {
+		s.Beats[i].Unheard = 0
+	}
+	w := &s.Watched[0]
+	w.Trip, w.Doubt.InVain, w.Doubt.Underway = 0, 0, 0
+}
 
 const sampleAt = 5 * time.Hour // Mono
 
@@ -71,15 +84,21 @@ func sample() membership.Snapshot {
 		Self: self, Phase: membership.InGroup, Epoch: time.Hour, Seq: 4711, BeatSeq: 815,
 		Beat:  sampleAt + 400*time.Millisecond,
 		Heard: sampleAt - time.Second, Held: true, Version: 42,
-		Beats: []membership.Beat{{Addr: peer.Addr, At: sampleAt - time.Second}},
+		Beats: []membership.Beat{{Addr: peer.Addr, At: sampleAt - time.Second, Unheard: sampleAt - time.Minute}},
 		Watched: []membership.Watched{{
 			ID: peer, Stamp: time.Minute, Fresh: sampleAt - 2*time.Second, Base: -time.Millisecond, HasBase: true,
-			Wronged: sampleAt - time.Minute,
+			Trip: time.Millisecond, Wronged: sampleAt - time.Minute,
 			Doubt: membership.Doubt{
-				Probes: 3, Rounds: 2, Since: sampleAt - 700*time.Millisecond,
+				Probes: 3, Rounds: 2, InVain: 5, Underway: 3, Since: sampleAt - 700*time.Millisecond,
 				NextProbe: sampleAt + 50*time.Millisecond, Ripe: sampleAt + 50*time.Millisecond,
 			},
 		}},
+	}
+	s.GraySince = since.Add(time.Hour)
+	s.GrayMembers = []membership.GrayMember{{Addr: peer.Addr, Until: sampleAt + time.Second}}
+	s.Questions = []membership.Question{
+		{Seq: 4709, To: ring.PositionOf(peer.Addr), Sent: sampleAt - time.Second, Answered: true},
+		{Seq: 4711, To: ring.PositionOf(peer.Addr), Sent: sampleAt - 100*time.Millisecond},
 	}
 	for _, e := range []membership.Entry{
 		{ID: self}, {ID: peer}, {ID: dead, State: membership.Failed},
@@ -190,6 +209,11 @@ func checkRestored(t *testing.T, s membership.Snapshot) {
 	if !reflect.DeepEqual(again.Pending, s.Pending) {
 		t.Errorf("it has pending %+v, want %+v", again.Pending, s.Pending)
 	}
+	if again.GraySince != s.GraySince || !reflect.DeepEqual(again.GrayMembers, s.GrayMembers) ||
+		!reflect.DeepEqual(again.Questions, s.Questions) {
+		t.Errorf("it is gray since %v, others are %v, it has asked %v; want %v, %v, %v",
+			again.GraySince, again.GrayMembers, again.Questions, s.GraySince, s.GrayMembers, s.Questions)
+	}
 	for _, f := range s.Pending.Flights {
 		node.Step(now, f.Head.Addr, &membership.Message{Kind: membership.Ack, Sender: f.Head, Seq: f.Seq})
 	}
@@ -206,6 +230,8 @@ func TestUnknownAndDamagedSnapshotsAreRefused(t *testing.T) {
 	}
 	outOfOrder := sample()
 	slices.Reverse(outOfOrder.Rows)
+	disorderly := sample()
+	slices.Reverse(disorderly.Questions)
 	noState := sample()
 	noState.Pending.Batch[0].State = membership.Left + 1
 	for name, test := range map[string]struct {
@@ -217,6 +243,7 @@ func TestUnknownAndDamagedSnapshotsAreRefused(t *testing.T) {
 		"cut short":        {whole[:len(whole)-1], "unexpected EOF"},
 		"garbage":          {[]byte("not a snapshot"), ErrSnapshot.Error()},
 		"not in order":     {AppendSnapshot(nil, outOfOrder), "ring order"},
+		"questions":        {AppendSnapshot(nil, disorderly), "questions are not in order"},
 		"no such state":    {AppendSnapshot(nil, noState), "state 3"},
 		"another's header": {append([]byte{0xff}, whole...), ErrSnapshot.Error()},
 	} {
