@@ -166,6 +166,12 @@ func (d *detector) restore(s Snapshot, crashed bool) {
 	if len(d.successors) > 0 {
 		d.nextBeat = s.Beat
 	}
+	for i := range d.successors {
+		x := &d.successors[i]
+		if !slices.ContainsFunc(s.Beats, func(b Beat) bool { return b.Addr == x.Addr }) {
+			x.heard = true // as far as a snapshot of an earlier layout knows
+		}
+	}
 	for _, w := range s.Watched {
 		if m := d.monitor(w.ID); m != nil {
 			m.stamp, m.fresh, m.trip, m.wronged = w.Stamp, w.Fresh, w.Trip, w.Wronged

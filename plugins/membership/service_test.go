@@ -10,11 +10,13 @@ import (
 	"net/netip"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"time"
 
 	"github.com/aksinghdce/cluster-membership-service/membership"
+	"github.com/aksinghdce/cluster-membership-service/membership/wire"
 	"github.com/aksinghdce/cluster-membership-service/plugins/membership/recorder"
 	"github.com/aksinghdce/cluster-membership-service/shared/eventlog"
 	"github.com/aksinghdce/cluster-membership-service/shared/proto/pluginpb"
@@ -174,6 +176,48 @@ func TestFreezeAndStartGoOnAsTheSameMember(t *testing.T) {
 	}
 	if _, err := n.Start(context.Background(), &pluginpb.StartRequest{Config: n.config}); !errors.Is(err, errAtWork) {
 		t.Errorf("Start while at work: %v", err)
+	}
+}
+
+// TestAGrayServiceSaysSo: a member that goes on from the snapshot of a gray one shows it, and who
+// else is gray, in its status and in its list.
+func TestAGrayServiceSaysSo(t *testing.T) {
+	n := newNode(t, "")
+	n.start(t, nil)
+	eventually(t, "it is a member", func() bool { return n.phase(t) == "member" })
+	if status, err := n.Status(context.Background()); err != nil || status.Gray != nil {
+		t.Errorf("before: gray %v, error %v", status.Gray, err)
+	}
+	frozen, err := n.Freeze(context.Background())
+	if err != nil {
+		t.Fatal(err)
+	}
+	snapshot, err := wire.DecodeSnapshot(frozen)
+	if err != nil {
+		t.Fatal(err)
+	}
+	snapshot.GraySince = time.Unix(1763793600, 0)
+	other := netip.MustParseAddrPort("10.0.0.9:7117")
+	snapshot.GrayMembers = []membership.GrayMember{{Addr: other, Until: 1 << 62}}
+	snapshot.Questions = make([]membership.Question, 40) // in vain
+	for i := range snapshot.Questions {
+		// So few members may all be dead; what counts is how they answered some seconds ago.
+		snapshot.Questions[i] = membership.Question{Seq: uint64(i), Sent: snapshot.Heard - 5*time.Second}
+	}
+	n.start(t, wire.AppendSnapshot(nil, snapshot))
+	status, err := n.Status(context.Background())
+	if err != nil || status.Gray == nil || status.Gray.SinceUnixNanos != snapshot.GraySince.UnixNano() ||
+		status.Gray.Answers != 0 || status.Gray.Questions == 0 {
+		t.Fatalf("gray %v, error %v; want it gray since %v", status.Gray, err, snapshot.GraySince)
+	}
+	stop := errors.New("that is enough")
+	var gray []string
+	err = n.Watch(context.Background(), func(update *pluginpb.MembersUpdate) error {
+		gray = update.Gray
+		return stop
+	})
+	if want := []string{n.config.Advertise, other.String()}; !errors.Is(err, stop) || !slices.Equal(gray, want) {
+		t.Errorf("gray are %q, want %q (%v)", gray, want, err)
 	}
 }
 
