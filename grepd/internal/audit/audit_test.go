@@ -280,3 +280,19 @@ func TestSinceLongAgoLeavesOutNothing(t *testing.T) {
 		}
 	}
 }
+
+// TestGrayLinesChangeNoVerdict: a member that says that it is gray, or well again, is in no list
+// for it and out of none.
+func TestGrayLinesChangeNoVerdict(t *testing.T) {
+	const before, after = "0 a1 JOIN a1 self\n1 a1 JOIN b1 self\n1.2 b1 JOIN b1 self\n", "9 a1 LEAVE b1 update\n"
+	const gray = "5 b1 GRAY b1 answers=17 questions=60\n7 b1 GRAY b1 answers=40 questions=60\n"
+	var reports []string
+	for _, log := range []string{before + after, before + gray + after} {
+		a := New(Config{DetectWithin: 2 * time.Second, SpreadWithin: 6 * time.Second, Asked: clock("100")})
+		addAll(t, a, longLog([]byte(log)))
+		reports = append(reports, printed(t, a.Report(), false))
+	}
+	if reports[0] != reports[1] {
+		t.Errorf("with lines GRAY the report is\n%s\nand without\n%s", reports[1], reports[0])
+	}
+}
