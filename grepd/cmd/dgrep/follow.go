@@ -399,30 +399,35 @@ type countdown struct {
 	line       uint64
 }
 
-// cut shortens a chunk to the lines that are wanted still, and tells whether no more are.
+// cut shortens a chunk to the lines that are wanted still, and reports whether no more are. A
+// malformed chunk is left to the printer, which says so.
 func (c *countdown) cut(node uint32, chunk *greppb.Chunk, parts bool) (over bool) {
-	if c.left < 0 {
+	if c.left < 0 || chunk.Validate() != nil {
 		return false
 	}
-	data := 0
-	for i, length := range chunk.Lengths {
-		if len(chunk.Kinds) <= i || chunk.Kinds[i]&1 == 0 {
-			same := parts && i < len(chunk.LineNumbers) && c.node == node && c.file == chunk.File && c.line == chunk.LineNumbers[i]
-			if !same {
-				if c.left == 0 {
-					chunk.Data, chunk.Lengths = chunk.Data[:min(data, len(chunk.Data))], chunk.Lengths[:i]
-					return true
-				}
-				c.left--
-			}
-			if c.node, c.file = node, chunk.File; i < len(chunk.LineNumbers) {
-				c.line = chunk.LineNumbers[i]
-			}
-		} else if c.left == 0 {
-			chunk.Data, chunk.Lengths = chunk.Data[:min(data, len(chunk.Data))], chunk.Lengths[:i]
-			return true
-		}
-		data += int(length)
+	wanted := 0
+	for w := chunk.Walk(); w.Next() && c.take(node, chunk.File, &w.Line, parts); {
+		wanted++
+	}
+	if wanted < len(chunk.Lengths) {
+		*chunk = chunk.Cut(0, wanted)
+		return true
 	}
 	return c.left == 0
+}
+
+// take counts a line, and reports whether it is wanted. Parts of one line count once.
+func (c *countdown) take(node, file uint32, line *greppb.Line, parts bool) bool {
+	if line.IsContext() {
+		return c.left > 0
+	}
+	same := parts && line.Number > 0 && c.node == node && c.file == file && c.line == line.Number
+	if !same {
+		if c.left == 0 {
+			return false
+		}
+		c.left--
+	}
+	c.node, c.file, c.line = node, file, line.Number
+	return true
 }

@@ -208,15 +208,14 @@ func (q *query) begin(addrs []string) {
 func (n *node) step(reply *greppb.SearchReply, take func(*node, []byte) error) error {
 	switch step := reply.Step.(type) {
 	case *greppb.SearchReply_Chunk:
-		data := step.Chunk.Data
-		for _, length := range step.Chunk.Lengths {
-			if uint64(length) > uint64(len(data)) {
-				return errors.New("an answer that makes no sense: lines longer than the text")
-			}
-			if err := take(n, data[:length]); err != nil {
+		lines := step.Chunk.Walk()
+		for lines.Next() {
+			if err := take(n, lines.Text); err != nil {
 				return err
 			}
-			data = data[length:]
+		}
+		if err := lines.Err(); err != nil {
+			return fmt.Errorf("an answer that makes no sense: %w", err)
 		}
 	case *greppb.SearchReply_FileError:
 		// Most logs have not been rotated yet.

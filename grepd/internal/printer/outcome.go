@@ -138,7 +138,7 @@ func (o *Outcome) node(number uint32) *node {
 func (o *Outcome) observeNode(n *node, reply *greppb.SearchReply) {
 	switch step := reply.Step.(type) {
 	case *greppb.SearchReply_Chunk:
-		selected := selected(step.Chunk)
+		selected := step.Chunk.Selected()
 		o.Matched = o.Matched || selected > 0
 		if o.Follow {
 			o.Matches += selected
@@ -178,20 +178,6 @@ func (o *Outcome) lack(e *greppb.FileError) *lack {
 		l.message = ""
 	}
 	return l
-}
-
-// selected is how many lines, or parts of lines, of a chunk are selected.
-func selected(c *greppb.Chunk) uint64 {
-	if len(c.Kinds) == 0 {
-		return uint64(len(c.Lengths))
-	}
-	n := uint64(0)
-	for _, kind := range c.Kinds[:min(len(c.Kinds), len(c.Lengths))] {
-		if kind&kindContext == 0 {
-			n++
-		}
-	}
-	return n
 }
 
 // endNode counts the paths that a node lacks only if it answered in full: of the others

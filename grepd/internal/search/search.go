@@ -146,6 +146,7 @@ import (
 
 	"github.com/aksinghdce/cluster-membership-service/grepd/internal/fields"
 	"github.com/aksinghdce/cluster-membership-service/grepd/internal/match"
+	"github.com/aksinghdce/cluster-membership-service/shared/proto/greppb"
 )
 
 const (
@@ -256,34 +257,12 @@ type Progress struct {
 // Work is a number that is a higher one whenever the search has got on.
 func (p *Progress) Work() uint64 { return p.Bytes.Load() + p.Matches.Load() + p.work.Load() }
 
-// Kinds of lines in Chunk.Kinds.
-const (
-	KindSelected byte = 0
-	KindContext  byte = 1
-	// KindGap is added to the first line of each group of lines when context is
-	// asked for, the first group of a file included: a printer puts "--" before it unless it has
-	// printed nothing yet.
-	KindGap byte = 2
-)
-
-// Chunk holds selected lines of the file that was begun last, and lines of context. Its
-// fields are those of greppb.Chunk.
-type Chunk struct {
-	// Data is the lines, or with Parts the matched parts, each ended by a newline, or by a zero
-	// byte with NullData.
-	Data        []byte
-	Lengths     []uint32 // of each line in Data, its newline included
-	LineNumbers []uint64 // of each line, from 1, where wanted
-	ByteOffsets []uint64 // of each line or part, from the start of the file, where wanted
-	Kinds       []byte   // of each line; empty: all are KindSelected
-	// Times is, where wanted, the time of each line in Unix nanoseconds: if it has none, that of the line
-	// before it that has one; and math.MinInt64 if there is none either.
-	Times []int64
-	// Spans is, where wanted with Lines, for each line that is not context: how many parts of it match, then
-	// start and length of each.
-	Spans []uint32
-	More  bool // a group of context goes on in the next chunk
-}
+// Chunk holds selected lines of the file that was begun last, and lines of context, as a node sends
+// them. Its columns are there where Options ask for them; File is not set.
+//
+// A line that has no time of its own has in Times that of the line before it that has one; and
+// math.MinInt64 if there is none either.
+type Chunk = greppb.Chunk
 
 // FileStats says how the search of one file went.
 type FileStats struct {

@@ -84,9 +84,9 @@ func (s *followSink) Begin(file uint32, path string, size int64) error {
 }
 
 func (s *followSink) Chunk(file uint32, c *search.Chunk) error {
-	chunk := chunkOf(c)
-	chunk.File = file
-	return s.say(&greppb.SearchReply{Step: &greppb.SearchReply_Chunk{Chunk: chunk}})
+	numbered := *c // the search's own is not to be changed
+	numbered.File = file
+	return s.say(&greppb.SearchReply{Step: &greppb.SearchReply_Chunk{Chunk: &numbered}})
 }
 
 func (s *followSink) End(file uint32, f search.FileStats) error {

@@ -355,15 +355,7 @@ func (s *sink) Chunk(c *search.Chunk) error {
 	if err := s.begin(); err != nil {
 		return err
 	}
-	return s.say(&greppb.SearchReply{Step: &greppb.SearchReply_Chunk{Chunk: chunkOf(c)}})
-}
-
-// chunkOf gives a chunk as it is sent, which shares the search's memory.
-func chunkOf(c *search.Chunk) *greppb.Chunk {
-	return &greppb.Chunk{
-		Data: c.Data, Lengths: c.Lengths, LineNumbers: c.LineNumbers, ByteOffsets: c.ByteOffsets,
-		Kinds: c.Kinds, Spans: c.Spans, More: c.More, Times: c.Times,
-	}
+	return s.say(&greppb.SearchReply{Step: &greppb.SearchReply_Chunk{Chunk: c}})
 }
 
 // End finishes the current file.

@@ -38,8 +38,8 @@ func (t *tallySink) Begin(path string, size int64) error {
 
 // Chunk counts lines, of which only the columns were handed out.
 func (t *tallySink) Chunk(c *search.Chunk) error {
-	for line := range bytes.Lines(c.Data) {
-		rest := bytes.TrimSuffix(line, []byte{'\n'})
+	for w := c.Walk(); w.Next(); {
+		rest := bytes.TrimSuffix(w.Text, []byte{'\n'})
 		for i, name := range t.names {
 			switch name {
 			case tally.NodeColumn: // which the node that asks fills in
