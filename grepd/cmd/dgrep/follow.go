@@ -85,7 +85,7 @@ type sessionNode struct {
 	named    bool // it has told its places in the answer under way
 	followed bool
 	settled  bool
-	lacks    map[string]string // paths that it does not have, and what it says of them
+	lacks    map[string]*greppb.FileError // paths that it does not have, and what it says of them
 }
 
 func newSession(o *options) *session {
@@ -211,7 +211,7 @@ func (s *session) node(addr string) (n *sessionNode, added bool) {
 	if n := s.byAddr[addr]; n != nil {
 		return n, false
 	}
-	n = &sessionNode{addr: addr, number: uint32(len(s.nodes)), lacks: make(map[string]string)}
+	n = &sessionNode{addr: addr, number: uint32(len(s.nodes)), lacks: make(map[string]*greppb.FileError)}
 	s.nodes = append(s.nodes, n)
 	s.byAddr[addr] = n
 	return n, true
@@ -293,7 +293,7 @@ func (s *session) nodeStep(n *sessionNode, step *greppb.NodeStep, reply *greppb.
 	}
 	n.places.Observe(&step.Reply)
 	if fileError.GetMissing() && slices.Contains(s.o.search().Paths, fileError.Path) {
-		n.lacks[fileError.Path] = fileError.Message
+		n.lacks[fileError.Path] = fileError
 	}
 	if places != nil {
 		n.followed = true
@@ -345,27 +345,31 @@ func (s *session) settle() error {
 	return s.hand(step{notice: fmt.Sprintf("following %d of %d %s", followed, len(s.nodes), s.noun()), following: true})
 }
 
-// lacked says that nobody who is followed has a path: there may be such a file later, but hardly such a mount. "": somebody has it.
+// lacked says that nobody who is followed has a path: there may be such a file later, but hardly such
+// a mount. "": somebody has it.
 func (s *session) lacked(path string) string {
-	const noFileYet = "No such file or directory yet"
-	said := ""
+	var said *greppb.FileError
+	same := true
 	for _, n := range s.nodes {
 		if !n.followed {
 			continue
 		}
-		switch message, lacks := n.lacks[path]; {
-		case !lacks:
+		switch e := n.lacks[path]; {
+		case e == nil:
 			return ""
-		case said == "":
-			said = message
-		case said != message:
-			said = noFileYet
+		case said == nil:
+			said = e
+		default:
+			same = same && e.Reason == said.Reason && e.Message == said.Message
 		}
 	}
-	if said == "No such file or directory" {
-		return noFileYet
+	switch {
+	case said == nil:
+		return ""
+	case same && said.Reason != greppb.FileError_NOT_FOUND:
+		return said.Message
 	}
-	return said
+	return greppb.FileError_NOT_FOUND.Words() + " yet"
 }
 
 func (s *session) noun() string {

@@ -62,9 +62,10 @@ type Outcome struct {
 // lack is a path that some node does not have.
 type lack struct {
 	path    string
-	message string // what the nodes say of it; "": not the same
-	nodes   int    // that answered
-	last    *node  // ... of them: one may be asked for a path twice
+	reason  greppb.FileError_Reason // NOT_FOUND too where nodes differ
+	message string                  // what the nodes say of it; "": not the same
+	nodes   int                     // that answered
+	last    *node                   // ... of them: one may be asked for a path twice
 }
 
 // node is what the outcome knows of one target.
@@ -168,14 +169,14 @@ func (o *Outcome) lack(e *greppb.FileError) *lack {
 	l := o.lacking[e.Path]
 	switch {
 	case l == nil:
-		l = &lack{path: e.Path, message: e.Message}
+		l = &lack{path: e.Path, reason: e.Reason, message: e.Message}
 		if o.lacking == nil {
 			o.lacking = make(map[string]*lack)
 		}
 		o.lacking[e.Path] = l
 		o.missing = append(o.missing, l)
-	case l.message != e.Message:
-		l.message = ""
+	case l.reason != e.Reason || l.message != e.Message:
+		l.reason, l.message = greppb.FileError_NOT_FOUND, ""
 	}
 	return l
 }
@@ -207,18 +208,15 @@ func (o *Outcome) nowhere() []*lack {
 	return paths
 }
 
-// noSuchFile is grep's message, and that of a node.
-const noSuchFile = "No such file or directory"
-
 // text says that a path exists nowhere: in grep's words, unless the nodes know better, as of a mount.
 func (l *lack) text(multiple bool) string {
 	switch {
-	case l.message != "" && l.message != noSuchFile:
+	case l.reason != greppb.FileError_NOT_FOUND && l.message != "":
 		return l.message
 	case multiple:
-		return noSuchFile + " on any machine that answered"
+		return greppb.FileError_NOT_FOUND.Words() + " on any machine that answered"
 	}
-	return noSuchFile
+	return greppb.FileError_NOT_FOUND.Words()
 }
 
 // Local reports whether the answer is not a cluster's: standard input was searched.

@@ -21,7 +21,7 @@ import (
 // blockSlackBytes is read beyond a block at once, since its last line usually ends there.
 const blockSlackBytes = 8 << 10
 
-var errLineTooLong = fmt.Errorf("a line is longer than %d bytes", LineBytesMax)
+var errLineTooLong = because(greppb.FileError_TOO_LONG, fmt.Errorf("a line is longer than %d bytes", LineBytesMax))
 
 // file is an open file whose blocks are being searched.
 type file struct {

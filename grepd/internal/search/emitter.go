@@ -12,7 +12,8 @@ import (
 // errStop ends a search early, with success.
 var errStop = errors.New("no more is wanted")
 
-var errContextTooLong = errors.New("the lines of context before a selected line are too long together")
+var errContextTooLong = because(greppb.FileError_TOO_LONG,
+	errors.New("the lines of context before a selected line are too long together"))
 
 // emitter turns blocks, in order, into what a Sink is told. It serves one goroutine.
 type emitter struct {

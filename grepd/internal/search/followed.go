@@ -6,6 +6,8 @@ import (
 	"io"
 	"os"
 	"time"
+
+	"github.com/aksinghdce/cluster-membership-service/shared/proto/greppb"
 )
 
 // followBlocks is how many blocks of a file are searched before the others have their turn.
@@ -358,7 +360,7 @@ func (f *follower) search(x *followed, data []byte) error {
 	if err := f.tellSpoken(x); err != nil || !x.emitter.ended || !x.emitter.file.Binary {
 		return err
 	}
-	return f.sink.Error(FileError{Path: x.path, Warning: true,
+	return f.sink.Error(FileError{Path: x.path, Warning: true, Reason: greppb.FileError_BINARY,
 		Message: "is followed no further, since it is binary: -a prints its lines all the same"})
 }
 

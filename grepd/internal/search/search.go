@@ -271,19 +271,6 @@ type FileStats struct {
 	Bytes   uint64 // that were searched
 }
 
-// FileError is a path that could not be searched, or not to its end.
-type FileError struct {
-	Path    string
-	Message string // in grep's words, without the path
-	Missing bool   // the path names no file here, or is a glob that matches none
-	Warning bool   // nothing was left out
-	// Gap says that lines of a followed file are lost, so many bytes of them; 0: nobody knows how many.
-	Gap  bool
-	Lost uint64
-}
-
-func (e FileError) Error() string { return e.Path + ": " + e.Message }
-
 // Stats are the sums over all files.
 type Stats struct {
 	Matches uint64 // selected lines

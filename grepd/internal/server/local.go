@@ -375,9 +375,7 @@ func (s *sink) End(f search.FileStats) error {
 
 // Error says that a path could not be searched.
 func (s *sink) Error(e search.FileError) error {
-	return s.say(&greppb.SearchReply{Step: &greppb.SearchReply_FileError{FileError: &greppb.FileError{
-		Path: e.Path, Message: e.Message, Missing: e.Missing, Warning: e.Warning, Gap: e.Gap, Lost: e.Lost,
-	}}})
+	return s.say(&greppb.SearchReply{Step: &greppb.SearchReply_FileError{FileError: &e}})
 }
 
 // end finishes the answer.
