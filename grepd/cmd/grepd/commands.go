@@ -25,6 +25,7 @@ import (
 	grpcstatus "google.golang.org/grpc/status"
 
 	"github.com/aksinghdce/cluster-membership-service/grepd/internal/fanout"
+	"github.com/aksinghdce/cluster-membership-service/shared/eventlog"
 	"github.com/aksinghdce/cluster-membership-service/shared/gogocodec"
 	"github.com/aksinghdce/cluster-membership-service/shared/proto/greppb"
 )
@@ -236,7 +237,7 @@ func membersToJSON(reply *greppb.MembersReply) membersJSON {
 	for _, m := range reply.Members {
 		id := m.Addr
 		if m.Incarnation != 0 {
-			id = fmt.Sprintf("%s@%d", m.Addr, m.Incarnation)
+			id = eventlog.FormatID(m.Addr, m.Incarnation)
 		}
 		out.Members = append(out.Members, memberJSON{id, m.Addr, m.Incarnation, m.State, formatNanos(m.SinceUnixNanos)})
 	}

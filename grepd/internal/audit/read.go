@@ -85,7 +85,7 @@ func prepare(ctx context.Context, admin greppb.AdminClient, since time.Time) (*A
 		if m.State != "alive" {
 			continue
 		}
-		if err := audit.Alive(fmt.Sprintf("%s@%d", m.Addr, m.Incarnation), time.Unix(0, m.SinceUnixNanos)); err != nil {
+		if err := audit.Alive(eventlog.FormatID(m.Addr, m.Incarnation), time.Unix(0, m.SinceUnixNanos)); err != nil {
 			return nil, err
 		}
 	}
