@@ -39,8 +39,8 @@ func AppendSnapshot(buf []byte, s membership.Snapshot) []byte {
 			Id: id(w.ID), StampNanos: int64(w.Stamp), FreshNanos: int64(w.Fresh),
 			BaseNanos: int64(w.Base), HasBase: w.HasBase,
 			WrongedNanos: int64(w.Wronged),
-			Probes:       uint32(w.Doubt.Rounds), LoneProbes: uint32(w.Doubt.Probes - w.Doubt.Rounds), SinceNanos: int64(w.Doubt.Since),
-			NextProbeNanos: int64(w.Doubt.NextProbe), RipeNanos: int64(w.Doubt.Ripe),
+			Rounds:       uint32(w.Doubt.Rounds), LoneProbes: uint32(w.Doubt.Probes - w.Doubt.Rounds),
+			SinceNanos: int64(w.Doubt.Since), NextProbeNanos: int64(w.Doubt.NextProbe), RipeNanos: int64(w.Doubt.Ripe),
 		})
 	}
 	appendPending(&p, s.Pending)
@@ -94,7 +94,8 @@ func DecodeSnapshot(data []byte) (membership.Snapshot, error) {
 			Base: time.Duration(w.BaseNanos), HasBase: w.HasBase,
 			Wronged: time.Duration(w.WrongedNanos),
 			Doubt: membership.Doubt{
-				Probes: int(min(uint64(w.Probes)+uint64(w.LoneProbes), math.MaxUint16)), Rounds: int(min(w.Probes, math.MaxUint16)), Since: time.Duration(w.SinceNanos),
+				Probes: int(min(uint64(w.Rounds)+uint64(w.LoneProbes), math.MaxUint16)),
+				Rounds: int(min(w.Rounds, math.MaxUint16)), Since: time.Duration(w.SinceNanos),
 				NextProbe: time.Duration(w.NextProbeNanos), Ripe: time.Duration(w.RipeNanos),
 			},
 		})
