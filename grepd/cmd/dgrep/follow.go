@@ -12,6 +12,7 @@ import (
 	"google.golang.org/grpc/status"
 
 	"github.com/aksinghdce/cluster-membership-service/grepd/internal/fanout"
+	"github.com/aksinghdce/cluster-membership-service/grepd/internal/limits"
 	"github.com/aksinghdce/cluster-membership-service/grepd/internal/printer"
 	"github.com/aksinghdce/cluster-membership-service/shared/proto/greppb"
 )
@@ -146,7 +147,7 @@ func (s *session) resume() error {
 			continue
 		}
 		places := greppb.NodePlaces{Node: n.addr, Places: n.places.List()}
-		if size += places.Size(); size > fanout.PlacesBytesMax {
+		if size += places.Size(); size > limits.PlacesBytesMax {
 			return errors.New("too many files are followed to go on with them: name fewer")
 		}
 		s.o.query.Resume = append(s.o.query.Resume, places)

@@ -17,6 +17,7 @@ import (
 	"golang.org/x/term"
 
 	"github.com/aksinghdce/cluster-membership-service/grepd/internal/fanout"
+	"github.com/aksinghdce/cluster-membership-service/grepd/internal/limits"
 	"github.com/aksinghdce/cluster-membership-service/grepd/internal/printer"
 	"github.com/aksinghdce/cluster-membership-service/shared/proto/greppb"
 )
@@ -485,7 +486,7 @@ func (p *parser) assembleCluster(getenv func(string) string) error {
 		}
 		p.query.Nodes = nodes
 	}
-	p.options.timeout = fanout.TimeoutDefault
+	p.options.timeout = limits.TimeoutDefault
 	if p.timeout != "" {
 		timeout, err := parseTime(p.timeout)
 		if err != nil {
@@ -504,8 +505,8 @@ func parseTime(text string) (time.Duration, error) {
 		withUnit += "s"
 	}
 	d, err := time.ParseDuration(withUnit)
-	if err != nil || d <= 0 || d > fanout.TimeoutMax {
-		return 0, fmt.Errorf("--timeout %q: want a time as 500ms, 10s or 1m, at most %v", text, fanout.TimeoutMax)
+	if err != nil || d <= 0 || d > limits.TimeoutMax {
+		return 0, fmt.Errorf("--timeout %q: want a time as 500ms, 10s or 1m, at most %v", text, limits.TimeoutMax)
 	}
 	return d, nil
 }

@@ -18,7 +18,7 @@ import (
 	"google.golang.org/grpc/keepalive"
 	"google.golang.org/grpc/status"
 
-	"github.com/aksinghdce/cluster-membership-service/grepd/internal/fanout"
+	"github.com/aksinghdce/cluster-membership-service/grepd/internal/limits"
 	"github.com/aksinghdce/cluster-membership-service/grepd/internal/printer"
 	"github.com/aksinghdce/cluster-membership-service/grepd/internal/server"
 	"github.com/aksinghdce/cluster-membership-service/shared/gogocodec"
@@ -275,7 +275,7 @@ func dial(via string, dialErr *atomic.Pointer[error]) (*grpc.ClientConn, error) 
 		grpc.WithStaticStreamWindowSize(windowBytes),
 		grpc.WithStaticConnWindowSize(2*windowBytes),
 		grpc.WithReadBufferSize(128<<10),
-		grpc.WithDefaultCallOptions(grpc.MaxCallRecvMsgSize(fanout.ReplyBytesMax), grpc.MaxRetryRPCBufferSize(fanout.RequestBytesMax)),
+		grpc.WithDefaultCallOptions(grpc.MaxCallRecvMsgSize(limits.ReplyBytesMax), grpc.MaxRetryRPCBufferSize(limits.RetryBytesMax)),
 		grpc.WithKeepaliveParams(keepalive.ClientParameters{Time: keepaliveTime, Timeout: keepaliveTimeout}),
 		grpc.WithContextDialer(func(ctx context.Context, addr string) (net.Conn, error) {
 			var dialer net.Dialer

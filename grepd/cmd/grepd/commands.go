@@ -24,7 +24,7 @@ import (
 	"google.golang.org/grpc/credentials/insecure"
 	grpcstatus "google.golang.org/grpc/status"
 
-	"github.com/aksinghdce/cluster-membership-service/grepd/internal/fanout"
+	"github.com/aksinghdce/cluster-membership-service/grepd/internal/limits"
 	"github.com/aksinghdce/cluster-membership-service/shared/eventlog"
 	"github.com/aksinghdce/cluster-membership-service/shared/gogocodec"
 	"github.com/aksinghdce/cluster-membership-service/shared/proto/greppb"
@@ -37,7 +37,7 @@ const (
 	// askTimeout bounds what only asks; what changes something has changeTimeout.
 	askTimeout = 5 * time.Second
 	// replyBytesMax is room for the longest member list.
-	replyBytesMax = fanout.NodesMax * 256
+	replyBytesMax = limits.NodesMax * 256
 )
 
 func commands() []*cli.Command {

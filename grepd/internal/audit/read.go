@@ -11,7 +11,7 @@ import (
 
 	"google.golang.org/grpc"
 
-	"github.com/aksinghdce/cluster-membership-service/grepd/internal/fanout"
+	"github.com/aksinghdce/cluster-membership-service/grepd/internal/limits"
 	"github.com/aksinghdce/cluster-membership-service/grepd/internal/printer"
 	"github.com/aksinghdce/cluster-membership-service/shared/eventlog"
 	"github.com/aksinghdce/cluster-membership-service/shared/proto/greppb"
@@ -26,7 +26,7 @@ const (
 	askTimeout = 5 * time.Second
 	// silenceMax is how long the asked grepd may say nothing: longer than it waits itself
 	// for a node that says nothing.
-	silenceMax = fanout.TimeoutDefault + 5*time.Second
+	silenceMax = limits.TimeoutDefault + 5*time.Second
 )
 
 // ErrSilent says that the asked grepd said nothing any more.
@@ -73,7 +73,7 @@ func prepare(ctx context.Context, admin greppb.AdminClient, since time.Time) (*A
 		return nil, err
 	}
 	asked := time.Now()
-	members, err := admin.Members(ctx, &greppb.MembersRequest{}, grpc.MaxCallRecvMsgSize(fanout.ReplyBytesMax))
+	members, err := admin.Members(ctx, &greppb.MembersRequest{}, grpc.MaxCallRecvMsgSize(limits.ReplyBytesMax))
 	if err != nil {
 		return nil, err
 	}
@@ -154,7 +154,7 @@ func (r *reader) query(ctx context.Context, request *greppb.QueryRequest, outcom
 
 	request.Search.Paths = []string{currentLog, rotatedLogs}
 	request.Search.Binary = greppb.Binary_BINARY_TEXT // a crash may have left zeros
-	stream, err := r.client.Query(ctx, request, grpc.MaxCallRecvMsgSize(fanout.ReplyBytesMax))
+	stream, err := r.client.Query(ctx, request, grpc.MaxCallRecvMsgSize(limits.ReplyBytesMax))
 	q := &query{reader: r, take: take}
 	for err == nil {
 		var reply *greppb.QueryReply

@@ -82,15 +82,12 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/aksinghdce/cluster-membership-service/grepd/internal/limits"
 	"github.com/aksinghdce/cluster-membership-service/grepd/internal/tally"
 	"github.com/aksinghdce/cluster-membership-service/shared/proto/greppb"
 )
 
 const (
-	// TimeoutDefault is how long a silent target is waited for by default.
-	TimeoutDefault = 10 * time.Second
-	// TimeoutMax is the longest timeout that a query may ask for.
-	TimeoutMax = time.Hour
 	// progressTime is how often targets say that they get on, and the client is told of it.
 	progressTime = 500 * time.Millisecond
 	// progressPerTimeout is how often at least they say so while they are waited for.
@@ -136,7 +133,7 @@ func (f *Fanout) Query(ctx context.Context, request *greppb.QueryRequest, send f
 	defer cancel(nil)
 	q := &query{
 		ctx: ctx, cancel: cancel, fanout: f, request: &request.Search,
-		timeout: TimeoutDefault, send: send, floor: make(chan struct{}, 1), done: make(chan struct{}),
+		timeout: limits.TimeoutDefault, send: send, floor: make(chan struct{}, 1), done: make(chan struct{}),
 	}
 	q.sort = request.Sort
 	if request.TimeoutNanos > 0 {

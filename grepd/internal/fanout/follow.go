@@ -10,6 +10,7 @@ import (
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/status"
 
+	"github.com/aksinghdce/cluster-membership-service/grepd/internal/limits"
 	"github.com/aksinghdce/cluster-membership-service/shared/proto/greppb"
 )
 
@@ -82,7 +83,7 @@ func (q *query) followAll(list Targets, changed <-chan struct{}, request *greppb
 			q.tellPhase(phase)
 		}
 		for _, m := range list.Members { // those that have joined
-			if m.State != Alive || all[m.Addr] != nil || len(q.targets) == NodesMax {
+			if m.State != Alive || all[m.Addr] != nil || len(q.targets) == limits.NodesMax {
 				continue
 			}
 			t := &target{addr: m.Addr, local: m.Addr == list.Self}

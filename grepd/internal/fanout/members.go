@@ -13,6 +13,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/aksinghdce/cluster-membership-service/grepd/internal/limits"
 	"github.com/aksinghdce/cluster-membership-service/shared/proto/greppb"
 )
 
@@ -83,9 +84,6 @@ func (s *Static) Targets() Targets { return s.targets }
 // Changed returns nil: the list never changes.
 func (s *Static) Changed() <-chan struct{} { return nil }
 
-// NodesMax bounds a list of nodes, from a person or in a request.
-const NodesMax = 20_000
-
 // ParseNodes reads a list of nodes as it stands in a command line: "host:port,host:port",
 // or "@file" with one host:port a line, where blank lines and lines that begin with #
 // do not count. Names are resolved: nodes are compared by address, and one that is listed
@@ -98,8 +96,8 @@ func ParseNodes(ctx context.Context, list string) ([]string, error) {
 			return nil, fmt.Errorf("read list of nodes: %w", err)
 		}
 	}
-	if len(words) > NodesMax {
-		return nil, fmt.Errorf("list of %d nodes, at most %d are possible", len(words), NodesMax)
+	if len(words) > limits.NodesMax {
+		return nil, fmt.Errorf("list of %d nodes, at most %d are possible", len(words), limits.NodesMax)
 	}
 	var nodes []string
 	for _, word := range words {

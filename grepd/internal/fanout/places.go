@@ -5,18 +5,12 @@ import (
 	"slices"
 	"time"
 
+	"github.com/aksinghdce/cluster-membership-service/grepd/internal/limits"
 	"github.com/aksinghdce/cluster-membership-service/shared/proto/greppb"
 )
 
-// PlacesBytesMax bounds the places of all nodes that a query may be asked to go on from.
-const PlacesBytesMax = 8 << 20
-
-const (
-	// placesMax bounds the files of one node whose places are kept.
-	placesMax = 10_000
-	// placePathMax bounds their paths, which are no longer if the node is what it says.
-	placePathMax = 4_096
-)
+// placesMax bounds the files of one node whose places are kept.
+const placesMax = 10_000
 
 // Places keeps how far the files of one node were followed, from what the node says: whoever passes
 // its lines on, or prints them, can have the follow go on where it broke off. The zero value is
@@ -82,7 +76,7 @@ func (p *Places) set(place *greppb.Place) {
 		delete(p.files, place.File)
 		return
 	}
-	if p.files[place.File] == nil && len(p.files) == placesMax || len(place.Path) > placePathMax {
+	if p.files[place.File] == nil && len(p.files) == placesMax || len(place.Path) > limits.PathBytesMax {
 		return
 	}
 	copied := *place

@@ -14,6 +14,7 @@ import (
 	"google.golang.org/grpc/credentials/insecure"
 	"google.golang.org/grpc/keepalive"
 
+	"github.com/aksinghdce/cluster-membership-service/grepd/internal/limits"
 	"github.com/aksinghdce/cluster-membership-service/shared/gogocodec"
 )
 
@@ -32,14 +33,6 @@ const (
 	// turn: this much for each target, and the step in hand, is all the memory that a query
 	// takes. A target a round trip of t away is read at windowBytes/t at most.
 	windowBytes = 128 << 10
-
-	// ReplyBytesMax bounds one step of a search. It has to hold the longest line
-	// (search.LineBytesMax) and what is said about it.
-	ReplyBytesMax = 80 << 20
-	// RequestBytesMax is more than the largest request. gRPC keeps a request for so long as
-	// it may have to be sent again, as when a peer is replaced by a new process and closes
-	// its connections; what is larger than its limit it would not keep.
-	RequestBytesMax = 16 << 20
 
 	keepaliveTime    = 15 * time.Second
 	keepaliveTimeout = 10 * time.Second
@@ -99,11 +92,11 @@ func (p *pool) options(c *conn) []grpc.DialOption {
 		grpc.WithIdleTimeout(idleTime),
 		grpc.WithStaticStreamWindowSize(windowBytes),
 		grpc.WithStaticConnWindowSize(8 * windowBytes),
-		grpc.WithDefaultCallOptions(grpc.MaxCallRecvMsgSize(ReplyBytesMax), grpc.MaxRetryRPCBufferSize(RequestBytesMax)),
+		grpc.WithDefaultCallOptions(grpc.MaxCallRecvMsgSize(limits.ReplyBytesMax), grpc.MaxRetryRPCBufferSize(limits.RetryBytesMax)),
 		grpc.WithKeepaliveParams(keepalive.ClientParameters{Time: keepaliveTime, Timeout: keepaliveTimeout}),
 		grpc.WithConnectParams(grpc.ConnectParams{
 			Backoff:           backoff.Config{BaseDelay: backoffMax / 10, Multiplier: 2, Jitter: 0.2, MaxDelay: backoffMax},
-			MinConnectTimeout: TimeoutDefault,
+			MinConnectTimeout: limits.TimeoutDefault,
 		}),
 	}
 }

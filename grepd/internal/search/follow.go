@@ -9,12 +9,13 @@ import (
 	"os"
 	"time"
 
+	"github.com/aksinghdce/cluster-membership-service/grepd/internal/limits"
 	"github.com/aksinghdce/cluster-membership-service/shared/proto/greppb"
 )
 
 const (
 	// FollowedMax bounds the files that one Follow has open.
-	FollowedMax = 1_000
+	FollowedMax = limits.FollowedMax
 	// followContextBytes bounds the lines that are kept of each file as context for lines to come.
 	// Of longer ones there are fewer.
 	followContextBytes = 1 << 20

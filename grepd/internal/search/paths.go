@@ -13,11 +13,9 @@ import (
 
 	"github.com/bmatcuk/doublestar/v4"
 
+	"github.com/aksinghdce/cluster-membership-service/grepd/internal/limits"
 	"github.com/aksinghdce/cluster-membership-service/shared/proto/greppb"
 )
-
-// pathBytesMax bounds a path or glob that a peer may ask for.
-const pathBytesMax = 4096
 
 // looksMax bounds the names that are looked at below directories with -R: links lead to the same
 // ones in a number of ways that grows with its factorial.
@@ -43,8 +41,8 @@ type finder struct {
 func (f *finder) find(ctx context.Context, p string) error {
 	clean := plain(p)
 	switch {
-	case len(p) > pathBytesMax:
-		return f.fail(FileError{Path: shortened(p), Reason: greppb.FileError_BAD_PATH, Message: fmt.Sprintf("a path may not be longer than %d bytes", pathBytesMax)})
+	case len(p) > limits.PathBytesMax:
+		return f.fail(FileError{Path: shortened(p), Reason: greppb.FileError_BAD_PATH, Message: fmt.Sprintf("a path may not be longer than %d bytes", limits.PathBytesMax)})
 	case CheckGlob(p) != nil:
 		return f.fail(FileError{Path: shortened(p), Reason: greppb.FileError_BAD_PATH, Message: CheckGlob(p).Error()})
 	case clean == "" || !fs.ValidPath(clean):

@@ -10,6 +10,7 @@ import (
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/status"
 
+	"github.com/aksinghdce/cluster-membership-service/grepd/internal/limits"
 	"github.com/aksinghdce/cluster-membership-service/grepd/internal/search"
 	"github.com/aksinghdce/cluster-membership-service/shared/proto/greppb"
 )
@@ -30,12 +31,12 @@ func checkFollow(request *greppb.SearchRequest) error {
 }
 
 func checkPlaces(places []greppb.Place) error {
-	if len(places) > FollowPlacesMax {
-		return fmt.Errorf("%d places to go on from, at most %d are possible", len(places), FollowPlacesMax)
+	if len(places) > limits.FollowPlacesMax {
+		return fmt.Errorf("%d places to go on from, at most %d are possible", len(places), limits.FollowPlacesMax)
 	}
 	for i := range places {
 		p := &places[i]
-		if len(p.Path) > PathBytesMax || p.Offset > math.MaxInt64 || p.History > math.MaxInt64 || p.Shown > p.Offset {
+		if len(p.Path) > limits.PathBytesMax || p.Offset > math.MaxInt64 || p.History > math.MaxInt64 || p.Shown > p.Offset {
 			return errors.New("a place to go on from that is none")
 		}
 	}

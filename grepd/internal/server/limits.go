@@ -8,28 +8,15 @@ import (
 	"strings"
 	"time"
 
-	"github.com/aksinghdce/cluster-membership-service/grepd/internal/fanout"
 	"github.com/aksinghdce/cluster-membership-service/grepd/internal/fields"
+	"github.com/aksinghdce/cluster-membership-service/grepd/internal/limits"
 	"github.com/aksinghdce/cluster-membership-service/grepd/internal/match"
 	"github.com/aksinghdce/cluster-membership-service/grepd/internal/search"
 	"github.com/aksinghdce/cluster-membership-service/shared/proto/greppb"
 )
 
-// What one request may hold.
+// What all requests together may take. What one may hold stands in package limits.
 const (
-	PatternBytesMax = 1 << 20 // all patterns together
-	PathsMax        = 1_000
-	PathBytesMax    = 4_096
-	GlobsMax        = 1_000   // of --include, --exclude and --exclude-dir together
-	GlobBytesMax    = 1 << 16 // of these together
-	// BeforeContextMax bounds -B, whose lines have to be kept in memory. -A has no limit.
-	BeforeContextMax = 100_000
-
-	// FieldsMax bounds the columns that may be asked for.
-	FieldsMax = 100
-	// FollowPlacesMax bounds the places that one node is asked to go on from, fanout.PlacesBytesMax those of all.
-	FollowPlacesMax = 2 * search.FollowedMax
-
 	// matchersBytesMax bounds what the matchers of all searches that run may keep together, as patternCost estimates it, and what
 	// those of all follows may. costBytesMax bounds that of one request; less than costBytesMin is not counted, so that nobody
 	// has to make room for an ordinary pattern.
@@ -39,20 +26,17 @@ const (
 
 	// longLinesBytesMax bounds what lines of more than 1 MiB take in all searches together.
 	longLinesBytesMax = 1 << 30
-
-	requestBytesMax = PatternBytesMax + PathsMax*PathBytesMax + 2*GlobBytesMax +
-		fields.ConditionsMax*fields.ConditionBytesMax + FieldsMax*fields.NameBytesMax + fanout.NodesMax*64 + fanout.PlacesBytesMax
 )
 
 // checkQuery says what is wrong with a query, before anybody is asked.
 func checkQuery(request *greppb.QueryRequest) error {
 	switch {
-	case len(request.Nodes) > fanout.NodesMax:
-		return fmt.Errorf("%d nodes named, at most %d are possible", len(request.Nodes), fanout.NodesMax)
+	case len(request.Nodes) > limits.NodesMax:
+		return fmt.Errorf("%d nodes named, at most %d are possible", len(request.Nodes), limits.NodesMax)
 	case request.TimeoutNanos < 0:
 		return errors.New("negative timeout")
-	case request.TimeoutNanos > int64(fanout.TimeoutMax):
-		return fmt.Errorf("timeout of %v, at most %v is possible", time.Duration(request.TimeoutNanos), fanout.TimeoutMax)
+	case request.TimeoutNanos > int64(limits.TimeoutMax):
+		return fmt.Errorf("timeout of %v, at most %v is possible", time.Duration(request.TimeoutNanos), limits.TimeoutMax)
 	}
 	if len(request.Search.Paths) == 0 {
 		return errors.New("no file named")
@@ -65,8 +49,8 @@ func checkQuery(request *greppb.QueryRequest) error {
 			return err
 		}
 	}
-	if len(request.Resume) > fanout.NodesMax {
-		return fmt.Errorf("%d nodes to go on with, at most %d are possible", len(request.Resume), fanout.NodesMax)
+	if len(request.Resume) > limits.NodesMax {
+		return fmt.Errorf("%d nodes to go on with, at most %d are possible", len(request.Resume), limits.NodesMax)
 	}
 	if _, known := greppb.Sort_name[int32(request.Sort)]; !known {
 		return fmt.Errorf("unknown order %d", request.Sort)
@@ -92,16 +76,16 @@ func checkSearch(request *greppb.SearchRequest) error {
 	}
 	globs := len(request.ExcludeDir) + len(request.Globs)
 	switch {
-	case patternBytes > PatternBytesMax:
-		return fmt.Errorf("patterns of %d bytes, at most %d are possible", patternBytes, PatternBytesMax)
-	case len(request.Paths) > PathsMax:
-		return fmt.Errorf("%d paths named, at most %d are possible; a glob in quotes is one path", len(request.Paths), PathsMax)
-	case globs > GlobsMax:
-		return fmt.Errorf("%d globs to include or exclude, at most %d are possible", globs, GlobsMax)
-	case globBytes > GlobBytesMax:
-		return fmt.Errorf("globs to include or exclude of %d bytes, at most %d are possible", globBytes, GlobBytesMax)
-	case request.BeforeContext > BeforeContextMax:
-		return fmt.Errorf("%d lines of context before each match, at most %d are possible", request.BeforeContext, BeforeContextMax)
+	case patternBytes > limits.PatternBytesMax:
+		return fmt.Errorf("patterns of %d bytes, at most %d are possible", patternBytes, limits.PatternBytesMax)
+	case len(request.Paths) > limits.PathsMax:
+		return fmt.Errorf("%d paths named, at most %d are possible; a glob in quotes is one path", len(request.Paths), limits.PathsMax)
+	case globs > limits.GlobsMax:
+		return fmt.Errorf("%d globs to include or exclude, at most %d are possible", globs, limits.GlobsMax)
+	case globBytes > limits.GlobBytesMax:
+		return fmt.Errorf("globs to include or exclude of %d bytes, at most %d are possible", globBytes, limits.GlobBytesMax)
+	case request.BeforeContext > limits.BeforeContextMax:
+		return fmt.Errorf("%d lines of context before each match, at most %d are possible", request.BeforeContext, limits.BeforeContextMax)
 	}
 	if cost := patternCost(request); cost > costBytesMax {
 		return fmt.Errorf("patterns and conditions that may take %d MB of memory, at most %d are possible", cost>>20, costBytesMax>>20)
@@ -128,8 +112,8 @@ func patternCost(request *greppb.SearchRequest) int64 {
 // checkPaths says which path, or glob, cannot be asked for.
 func checkPaths(paths []string) error {
 	for _, path := range paths {
-		if len(path) > PathBytesMax {
-			return fmt.Errorf("a path of %d bytes, at most %d are possible", len(path), PathBytesMax)
+		if len(path) > limits.PathBytesMax {
+			return fmt.Errorf("a path of %d bytes, at most %d are possible", len(path), limits.PathBytesMax)
 		}
 		if err := search.CheckGlob(path); err != nil {
 			return err
@@ -193,8 +177,8 @@ func fieldOptions(request *greppb.SearchRequest, o *search.Options) error {
 	if request.CountBy {
 		o.Columns = lineColumns(request.Fields)
 	}
-	if len(request.Fields) > FieldsMax {
-		return fmt.Errorf("%d fields to show, at most %d are possible", len(request.Fields), FieldsMax)
+	if len(request.Fields) > limits.FieldsMax {
+		return fmt.Errorf("%d fields to show, at most %d are possible", len(request.Fields), limits.FieldsMax)
 	}
 	for _, name := range request.Fields {
 		if err := fields.CheckName(name); err != nil {

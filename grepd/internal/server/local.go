@@ -13,6 +13,7 @@ import (
 	"google.golang.org/grpc/status"
 
 	"github.com/aksinghdce/cluster-membership-service/grepd/internal/fanout"
+	"github.com/aksinghdce/cluster-membership-service/grepd/internal/limits"
 	"github.com/aksinghdce/cluster-membership-service/grepd/internal/search"
 	"github.com/aksinghdce/cluster-membership-service/shared/proto/greppb"
 )
@@ -193,8 +194,8 @@ func (l *local) work(ctx context.Context, release func(), work func() error) err
 
 // Complete lists paths that begin as the request says.
 func (l *local) Complete(ctx context.Context, request *greppb.CompleteRequest) (*greppb.CompleteReply, error) {
-	if len(request.Prefix) > PathBytesMax {
-		return nil, status.Errorf(codes.InvalidArgument, "a path of %d bytes, at most %d are possible", len(request.Prefix), PathBytesMax)
+	if len(request.Prefix) > limits.PathBytesMax {
+		return nil, status.Errorf(codes.InvalidArgument, "a path of %d bytes, at most %d are possible", len(request.Prefix), limits.PathBytesMax)
 	}
 	replies := make(chan *greppb.CompleteReply, 1)
 	err := l.run(ctx, l.slots, "searches", func() error {

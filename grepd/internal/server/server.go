@@ -40,6 +40,7 @@ import (
 	"google.golang.org/grpc/status"
 
 	"github.com/aksinghdce/cluster-membership-service/grepd/internal/fanout"
+	"github.com/aksinghdce/cluster-membership-service/grepd/internal/limits"
 	"github.com/aksinghdce/cluster-membership-service/grepd/internal/search"
 	"github.com/aksinghdce/cluster-membership-service/shared/gogocodec"
 	"github.com/aksinghdce/cluster-membership-service/shared/proto/greppb"
@@ -118,7 +119,7 @@ func New(c Config) (*Server, error) {
 func grpcOptions() []grpc.ServerOption {
 	return []grpc.ServerOption{
 		gogocodec.ServerOption(),
-		grpc.MaxRecvMsgSize(requestBytesMax),
+		grpc.MaxRecvMsgSize(limits.RequestBytesMax),
 		grpc.WriteBufferSize(writeBufferBytes),
 		grpc.ConnectionTimeout(helloTimeout),
 		grpc.KeepaliveParams(keepalive.ServerParameters{

@@ -21,7 +21,7 @@ import (
 	"google.golang.org/grpc/status"
 
 	"github.com/aksinghdce/cluster-membership-service/grepd/internal/fanout"
-	"github.com/aksinghdce/cluster-membership-service/grepd/internal/fields"
+	"github.com/aksinghdce/cluster-membership-service/grepd/internal/limits"
 	"github.com/aksinghdce/cluster-membership-service/grepd/internal/search"
 	"github.com/aksinghdce/cluster-membership-service/shared/gogocodec"
 	"github.com/aksinghdce/cluster-membership-service/shared/proto/greppb"
@@ -121,43 +121,43 @@ func TestLimits(t *testing.T) {
 		spoil func(*greppb.QueryRequest)
 		want  string
 	}{
-		{func(q *greppb.QueryRequest) { q.Search.Pattern.Patterns = many(PatternBytesMax/2+1, "x") },
+		{func(q *greppb.QueryRequest) { q.Search.Pattern.Patterns = many(limits.PatternBytesMax/2+1, "x") },
 			"patterns of 1048578 bytes, at most 1048576 are possible"},
 		{func(q *greppb.QueryRequest) { q.Search.Where = many(10, "a~"+strings.Repeat("x{1000}", 580)) },
 			"patterns and conditions that may take 4966 MB of memory, at most 256 are possible"},
 		{func(q *greppb.QueryRequest) { q.Search.Paths = nil }, "no file named"},
-		{func(q *greppb.QueryRequest) { q.Search.Paths = many(PathsMax+1, "logs/a") },
+		{func(q *greppb.QueryRequest) { q.Search.Paths = many(limits.PathsMax+1, "logs/a") },
 			"1001 paths named, at most 1000 are possible; a glob in quotes is one path"},
-		{func(q *greppb.QueryRequest) { q.Search.Paths = []string{strings.Repeat("a", PathBytesMax+1)} },
+		{func(q *greppb.QueryRequest) { q.Search.Paths = []string{strings.Repeat("a", limits.PathBytesMax+1)} },
 			"a path of 4097 bytes, at most 4096 are possible"},
 		{func(q *greppb.QueryRequest) { q.Search.Paths = []string{"logs/" + strings.Repeat("{a,b}", 10)} },
 			"a glob whose braces stand for more than 1000 words: logs/{a,b}{a,b}{a,b}{a,b}{a,b}{a,b}{a,b}..."},
 		{func(q *greppb.QueryRequest) {
-			q.Search.Globs = []greppb.Glob{{Pattern: strings.Repeat("a", GlobBytesMax+1)}}
+			q.Search.Globs = []greppb.Glob{{Pattern: strings.Repeat("a", limits.GlobBytesMax+1)}}
 		},
 			"globs to include or exclude of 65537 bytes, at most 65536 are possible"},
 		{func(q *greppb.QueryRequest) { q.Search.Globs = []greppb.Glob{{Pattern: "[z-a]"}} },
 			`--include, --exclude or --exclude-dir, as a regular expression: pattern "[z-a]", at byte 4: Invalid range end`},
 		{func(q *greppb.QueryRequest) { q.Search.Directories = 3 }, "unknown treatment 3 of directories"},
 		{func(q *greppb.QueryRequest) {
-			q.Search.Globs = make([]greppb.Glob, GlobsMax)
+			q.Search.Globs = make([]greppb.Glob, limits.GlobsMax)
 			q.Search.ExcludeDir = many(1, "b")
 		},
 			"1001 globs to include or exclude, at most 1000 are possible"},
-		{func(q *greppb.QueryRequest) { q.Search.BeforeContext = BeforeContextMax + 1 },
+		{func(q *greppb.QueryRequest) { q.Search.BeforeContext = limits.BeforeContextMax + 1 },
 			"100001 lines of context before each match, at most 100000 are possible"},
-		{func(q *greppb.QueryRequest) { q.Nodes = many(fanout.NodesMax+1, "n") }, "20001 nodes named, at most 20000 are possible"},
+		{func(q *greppb.QueryRequest) { q.Nodes = many(limits.NodesMax+1, "n") }, "20001 nodes named, at most 20000 are possible"},
 		{func(q *greppb.QueryRequest) { q.TimeoutNanos = -1 }, "negative timeout"},
 		{func(q *greppb.QueryRequest) { q.TimeoutNanos = int64(2 * time.Hour) }, "timeout of 2h0m0s, at most 1h0m0s is possible"},
 		{func(q *greppb.QueryRequest) { q.Search.Report = 77 }, "unknown report 77"},
 		{func(q *greppb.QueryRequest) { q.Search.Binary = -1 }, "unknown treatment -1 of binary files"},
-		{func(q *greppb.QueryRequest) { q.Search.Where = many(fields.ConditionsMax+1, "a=b") }, "101 conditions, at most 100 are possible"},
+		{func(q *greppb.QueryRequest) { q.Search.Where = many(limits.ConditionsMax+1, "a=b") }, "101 conditions, at most 100 are possible"},
 		{func(q *greppb.QueryRequest) {
-			q.Search.Where = []string{"a=" + strings.Repeat("b", fields.ConditionBytesMax)}
+			q.Search.Where = []string{"a=" + strings.Repeat("b", limits.ConditionBytesMax)}
 		},
 			"a condition of 4098 bytes, at most 4096 are possible"},
 		{func(q *greppb.QueryRequest) { q.Search.Where = []string{"a~["} }, "condition \"a~[\": error parsing regexp: missing closing ]: `[`"},
-		{func(q *greppb.QueryRequest) { q.Search.Fields = many(FieldsMax+1, "a") }, "101 fields to show, at most 100 are possible"},
+		{func(q *greppb.QueryRequest) { q.Search.Fields = many(limits.FieldsMax+1, "a") }, "101 fields to show, at most 100 are possible"},
 		{func(q *greppb.QueryRequest) { q.Search.Fields = []string{""} }, "a field has no name"},
 		{func(q *greppb.QueryRequest) {
 			q.Search.Fields, q.Search.Report = []string{"a"}, greppb.Report_PARTS
@@ -383,7 +383,7 @@ func TestSearchBeyondTheLimitsWaitsForNothing(t *testing.T) {
 		l.compiling <- struct{}{}
 	}
 	q := query()
-	q.Search.Pattern.Patterns = []string{strings.Repeat("x", 10*PatternBytesMax)}
+	q.Search.Pattern.Patterns = []string{strings.Repeat("x", 10*limits.PatternBytesMax)}
 	if err := l.Search(t.Context(), &q.Search, nil); status.Code(err) != codes.InvalidArgument || len(l.slots) != 0 {
 		t.Errorf("%v, %d slots taken; want InvalidArgument and none", err, len(l.slots))
 	}
