@@ -123,8 +123,8 @@ import (
 	"runtime/debug"
 	"syscall"
 
-	"github.com/aksinghdce/cluster-membership-service/grepd/internal/match"
 	"github.com/aksinghdce/cluster-membership-service/grepd/internal/printer"
+	"github.com/aksinghdce/cluster-membership-service/grepd/internal/request"
 	"github.com/aksinghdce/cluster-membership-service/shared/proto/greppb"
 )
 
@@ -207,10 +207,7 @@ func refuse(stderr io.Writer, err error) int {
 // checkPatterns compiles the patterns here too, so that mistakes are told at once, and
 // warnings at all.
 func checkPatterns(o *options, stderr io.Writer) error {
-	pattern := &o.search().Pattern
-	matcher, err := match.Compile(pattern.Patterns, match.Options{
-		Syntax: match.Syntax(pattern.Syntax), IgnoreCase: pattern.IgnoreCase, Word: pattern.Word, Line: pattern.Line, NullData: o.search().NullData,
-	})
+	matcher, err := request.Matcher(o.search())
 	if err != nil {
 		return err
 	}

@@ -78,6 +78,7 @@ package fanout
 import (
 	"context"
 	"errors"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -115,6 +116,19 @@ type Fanout struct {
 // New returns a Fanout that chooses from members and searches local for its own node.
 func New(members Members, local Searcher) *Fanout {
 	return &Fanout{members: members, local: local, pool: newPool(), now: time.Now}
+}
+
+// With gives a Fanout that shares everything with f but searches this node's own files with local.
+// It is for one query, and ends with it.
+func (f *Fanout) With(local Searcher) *Fanout {
+	other := *f
+	other.local = local
+	return &other
+}
+
+// AsksItself reports whether this node's own files are searched in a query, as things stand.
+func (f *Fanout) AsksItself(request *greppb.QueryRequest) bool {
+	return len(request.Nodes) == 0 || slices.Contains(request.Nodes, f.members.Targets().Self)
 }
 
 // Close closes the connections to peers. No query may be running.

@@ -141,7 +141,6 @@
 package search
 
 import (
-	"fmt"
 	"sync/atomic"
 
 	"github.com/aksinghdce/cluster-membership-service/grepd/internal/fields"
@@ -164,44 +163,36 @@ const (
 	chunkLines = 1 << 15
 )
 
-// Report is what is wanted of each file. The values are those of greppb.Report.
+// Report is what is wanted of each file.
 type Report uint8
 
 const (
-	Lines             Report = iota // the selected lines
-	Parts                           // -o: the matched parts of selected lines
-	Count                           // -c: how many lines are selected
-	FilesWithMatches                // -l: whether a line is selected; ends a file at the first
-	FilesWithoutMatch               // -L: the same question
-	Quiet                           // -q: ends the whole search at the first selected line
+	Lines             = Report(greppb.Report_LINES)               // the selected lines
+	Parts             = Report(greppb.Report_PARTS)               // -o: the matched parts of selected lines
+	Count             = Report(greppb.Report_COUNT)               // -c: how many lines are selected
+	FilesWithMatches  = Report(greppb.Report_FILES_WITH_MATCHES)  // -l: whether a line is selected; ends a file at the first
+	FilesWithoutMatch = Report(greppb.Report_FILES_WITHOUT_MATCH) // -L: the same question
+	Quiet             = Report(greppb.Report_QUIET)               // -q: ends the whole search at the first selected line
 )
 
-var reportNames = [...]string{Lines: "lines", Parts: "parts", Count: "count",
-	FilesWithMatches: "files with matches", FilesWithoutMatch: "files without match", Quiet: "quiet"}
+func (r Report) String() string { return greppb.Report(r).String() }
 
-func (r Report) String() string {
-	if int(r) < len(reportNames) {
-		return reportNames[r]
-	}
-	return fmt.Sprintf("report(%d)", uint8(r))
-}
-
-// Binary is what is done with a binary file. The values are those of greppb.Binary.
+// Binary is what is done with a binary file.
 type Binary uint8
 
 const (
-	BinaryReport Binary = iota // say that it has a selected line
-	BinaryText                 // -a: as any other file
-	BinarySkip                 // -I: as if it had no selected line
+	BinaryReport = Binary(greppb.Binary_BINARY_REPORT) // say that it has a selected line
+	BinaryText   = Binary(greppb.Binary_BINARY_TEXT)   // -a: as any other file
+	BinarySkip   = Binary(greppb.Binary_BINARY_SKIP)   // -I: as if it had no selected line
 )
 
-// Directories is what is done with a directory. The values are those of greppb.Directories.
+// Directories is what is done with a directory.
 type Directories uint8
 
 const (
-	DirectoriesRead    Directories = iota // an error, since no directory can be read
-	DirectoriesRecurse                    // -r: the files below it are searched
-	DirectoriesSkip                       // it is passed over
+	DirectoriesRead    = Directories(greppb.Directories_DIRECTORIES_READ)    // an error, since no directory can be read
+	DirectoriesRecurse = Directories(greppb.Directories_DIRECTORIES_RECURSE) // -r: the files below it are searched
+	DirectoriesSkip    = Directories(greppb.Directories_DIRECTORIES_SKIP)    // it is passed over
 )
 
 // Options say what is searched for, where, and what is wanted.

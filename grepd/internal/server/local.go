@@ -14,6 +14,7 @@ import (
 
 	"github.com/aksinghdce/cluster-membership-service/grepd/internal/fanout"
 	"github.com/aksinghdce/cluster-membership-service/grepd/internal/limits"
+	"github.com/aksinghdce/cluster-membership-service/grepd/internal/request"
 	"github.com/aksinghdce/cluster-membership-service/grepd/internal/search"
 	"github.com/aksinghdce/cluster-membership-service/shared/proto/greppb"
 )
@@ -21,6 +22,12 @@ import (
 const (
 	progressTimeDefault = time.Second
 	progressTimeMin     = time.Millisecond
+
+	// matchersBytesMax bounds what the matchers of all searches that run may keep together, as request.Cost
+	// estimates it, and what those of all follows may.
+	matchersBytesMax = 1 << 30
+	// longLinesBytesMax bounds what lines of more than 1 MiB take in all searches together.
+	longLinesBytesMax = 1 << 30
 )
 
 // local searches this node's files, for peers and for this node's own queries.
@@ -39,6 +46,8 @@ type local struct {
 	// expandBytesMax bounds what a compressed file may expand to.
 	expandBytesMax int64
 	now            func() time.Time // the machine's clock, except in tests
+	// compileRequest is request.Compile, except in tests.
+	compileRequest func(*greppb.SearchRequest) (search.Options, error)
 	// searches are those under way, those included that nobody waits for because their disk hangs.
 	searches sync.WaitGroup
 }
@@ -48,7 +57,7 @@ var _ fanout.Searcher = (*local)(nil)
 func newLocal(mounts *search.Mounts, searchesMax, followsMax int, expandBytesMax int64) *local {
 	l := &local{
 		mounts: mounts, slots: make(chan struct{}, searchesMax), follows: make(chan struct{}, followsMax), expandBytesMax: expandBytesMax,
-		compiling: make(chan struct{}, runtime.GOMAXPROCS(0)), now: time.Now,
+		compiling: make(chan struct{}, runtime.GOMAXPROCS(0)), now: time.Now, compileRequest: request.Compile,
 		matchers: semaphore.NewWeighted(matchersBytesMax), followMatchers: semaphore.NewWeighted(matchersBytesMax),
 		longLines: search.NewLongLines(longLinesBytesMax),
 	}
@@ -67,36 +76,43 @@ func (l *local) wait(ctx context.Context) {
 }
 
 // Search hands each step of a search to send. Its errors are gRPC statuses.
-func (l *local) Search(ctx context.Context, request *greppb.SearchRequest, send func(*greppb.SearchReply) error) error {
-	if request.Clock {
+func (l *local) Search(ctx context.Context, r *greppb.SearchRequest, send func(*greppb.SearchReply) error) error {
+	return l.search(ctx, r, nil, send)
+}
+
+// search is Search for a request that q may have compiled; q may be nil.
+func (l *local) search(ctx context.Context, r *greppb.SearchRequest, q *compiledQuery, send func(*greppb.SearchReply) error) error {
+	if r.Clock {
 		if err := l.tellClock(l.now(), send); err != nil {
 			return err
 		}
 	}
-	if request.Follow != nil {
-		return l.follow(ctx, request, send)
+	if r.Follow != nil {
+		return l.follow(ctx, r, q, send)
 	}
-	release, err := take(l.slots, "searches")
+	leave, err := take(l.slots, "searches")
 	if err != nil {
 		return err
 	}
-	o, release, err := l.prepare(ctx, request, l.matchers, release)
+	c, err := l.prepare(ctx, r, q)
 	if err != nil {
+		leave()
 		return err
 	}
+	o := c.options
 	o.Progress, o.ExpandBytesMax, o.LongLines = &search.Progress{}, l.expandBytesMax, l.longLines
 	sink := newSink(o, send)
 	defer sink.close()
-	stopProgress := sink.showProgress(o.Progress, progressTime(request))
+	stopProgress := sink.showProgress(o.Progress, progressTime(r))
 	defer stopProgress()
-	results := sink.results(request)
-	return l.work(ctx, release, func() error {
+	results := sink.results(r)
+	return l.work(ctx, func() { c.release(); leave() }, func() error {
 		var stats search.Stats
 		var err error
-		if request.ByTime {
-			stats, err = runByTime(ctx, l.mounts, request.Paths, o, sink)
+		if r.ByTime {
+			stats, err = runByTime(ctx, l.mounts, r.Paths, o, sink)
 		} else {
-			stats, err = search.Run(ctx, l.mounts, request.Paths, o, results)
+			stats, err = search.Run(ctx, l.mounts, r.Paths, o, results)
 		}
 		if err != nil {
 			return err
@@ -110,47 +126,6 @@ func (l *local) tellClock(received time.Time, send func(*greppb.SearchReply) err
 	return send(&greppb.SearchReply{Step: &greppb.SearchReply_Clock{Clock: &greppb.Clock{
 		ReceivedUnixNanos: received.UnixNano(), SentUnixNanos: l.now().UnixNano(),
 	}}})
-}
-
-// prepare compiles what a request asks for, if there is memory for it among matchers. The request has a slot, which leave
-// gives back; release gives back the memory too, and need not be called after an error, which is a gRPC status.
-func (l *local) prepare(ctx context.Context, request *greppb.SearchRequest, matchers *semaphore.Weighted, leave func()) (
-	o search.Options, release func(), err error,
-) {
-	// searchOptions checks it as well, but only when it has had memory and its turn.
-	if err := checkSearch(request); err != nil {
-		leave()
-		return o, nil, status.Error(codes.InvalidArgument, err.Error())
-	}
-	cost := patternCost(request)
-	if !matchers.TryAcquire(cost) {
-		leave()
-		return o, nil, status.Errorf(codes.ResourceExhausted,
-			"busy with patterns that may take %d MB of memory together, the most that it has for them: try again later, or with fewer patterns",
-			matchersBytesMax>>20)
-	}
-	release = func() { matchers.Release(cost); leave() }
-	if err = l.compile(ctx, cost, func() (err error) { o, err = searchOptions(request); return err }); err != nil {
-		release()
-	}
-	return o, release, err
-}
-
-// compile does work that compiles patterns of a cost, when its turn comes: while it is done it may take twice that. What costs
-// nothing waits for nobody. Its errors are gRPC statuses.
-func (l *local) compile(ctx context.Context, cost int64, work func() error) error {
-	if cost > 0 {
-		select {
-		case l.compiling <- struct{}{}:
-			defer func() { <-l.compiling }()
-		case <-ctx.Done():
-			return status.FromContextError(ctx.Err()).Err()
-		}
-	}
-	if err := work(); err != nil {
-		return status.Error(codes.InvalidArgument, err.Error())
-	}
-	return nil
 }
 
 // take takes one of some slots, or fails with a gRPC status.
@@ -193,13 +168,13 @@ func (l *local) work(ctx context.Context, release func(), work func() error) err
 }
 
 // Complete lists paths that begin as the request says.
-func (l *local) Complete(ctx context.Context, request *greppb.CompleteRequest) (*greppb.CompleteReply, error) {
-	if len(request.Prefix) > limits.PathBytesMax {
-		return nil, status.Errorf(codes.InvalidArgument, "a path of %d bytes, at most %d are possible", len(request.Prefix), limits.PathBytesMax)
+func (l *local) Complete(ctx context.Context, r *greppb.CompleteRequest) (*greppb.CompleteReply, error) {
+	if len(r.Prefix) > limits.PathBytesMax {
+		return nil, status.Errorf(codes.InvalidArgument, "a path of %d bytes, at most %d are possible", len(r.Prefix), limits.PathBytesMax)
 	}
 	replies := make(chan *greppb.CompleteReply, 1)
 	err := l.run(ctx, l.slots, "searches", func() error {
-		paths, truncated, err := l.mounts.Complete(ctx, request.Prefix)
+		paths, truncated, err := l.mounts.Complete(ctx, r.Prefix)
 		replies <- &greppb.CompleteReply{Paths: paths, Truncated: truncated}
 		return err
 	})
@@ -210,18 +185,21 @@ func (l *local) Complete(ctx context.Context, request *greppb.CompleteRequest) (
 }
 
 // progressTime is how often a search shows that it gets on.
-func progressTime(request *greppb.SearchRequest) time.Duration {
-	if request.ProgressNanos <= 0 {
+func progressTime(r *greppb.SearchRequest) time.Duration {
+	if r.ProgressNanos <= 0 {
 		return progressTimeDefault
 	}
-	return max(time.Duration(request.ProgressNanos), progressTimeMin)
+	return max(time.Duration(r.ProgressNanos), progressTimeMin)
 }
 
 // SearchReader searches a stream with a node's engine, and hands the answer to send as if
 // it were a query's to a single node without an address. A reply is valid only until send
 // returns.
-func SearchReader(ctx context.Context, r io.Reader, label string, request *greppb.SearchRequest, send func(*greppb.QueryReply) error) error {
-	o, err := searchOptions(request)
+func SearchReader(ctx context.Context, in io.Reader, label string, r *greppb.SearchRequest, send func(*greppb.QueryReply) error) error {
+	if err := request.Check(r); err != nil {
+		return err
+	}
+	o, err := request.Compile(r)
 	if err != nil {
 		return err
 	}
@@ -234,8 +212,8 @@ func SearchReader(ctx context.Context, r io.Reader, label string, request *grepp
 		}
 		return send(&greppb.QueryReply{Step: &greppb.QueryReply_NodeStep{NodeStep: &greppb.NodeStep{Reply: *reply}}})
 	})
-	results := sink.results(request)
-	stats, err := search.Reader(ctx, r, label, o, results)
+	results := sink.results(r)
+	stats, err := search.Reader(ctx, in, label, o, results)
 	if err != nil {
 		return err
 	}
@@ -276,9 +254,9 @@ type results interface {
 }
 
 // results gives the sink that has the lines sent, or counted.
-func (s *sink) results(request *greppb.SearchRequest) results {
-	if request.CountBy {
-		return newTallySink(s, request.Fields)
+func (s *sink) results(r *greppb.SearchRequest) results {
+	if r.CountBy {
+		return newTallySink(s, r.Fields)
 	}
 	return s
 }

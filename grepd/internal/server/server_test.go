@@ -22,6 +22,7 @@ import (
 
 	"github.com/aksinghdce/cluster-membership-service/grepd/internal/fanout"
 	"github.com/aksinghdce/cluster-membership-service/grepd/internal/limits"
+	"github.com/aksinghdce/cluster-membership-service/grepd/internal/request"
 	"github.com/aksinghdce/cluster-membership-service/grepd/internal/search"
 	"github.com/aksinghdce/cluster-membership-service/shared/gogocodec"
 	"github.com/aksinghdce/cluster-membership-service/shared/proto/greppb"
@@ -329,7 +330,7 @@ func TestPatternsAreCompiledInASlotOnly(t *testing.T) {
 // costly asks with more patterns than cost nothing.
 func costly() *greppb.QueryRequest {
 	q := query()
-	q.Search.Pattern.Patterns = []string{strings.Repeat("x", costBytesMin/100)}
+	q.Search.Pattern.Patterns = []string{strings.Repeat("x", request.CostMin/100)}
 	return q
 }
 
@@ -341,7 +342,7 @@ func TestWhoeverLeavesWaitsNoLongerForTheCompiler(t *testing.T) {
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()
 	compiled := false
-	err := l.compile(ctx, costBytesMin, func() error { compiled = true; return nil })
+	err := l.inTurn(ctx, request.CostMin, func() error { compiled = true; return nil })
 	if status.Code(err) != codes.Canceled || compiled {
 		t.Errorf("%v, compiled %v; want Canceled", err, compiled)
 	}
@@ -386,6 +387,73 @@ func TestSearchBeyondTheLimitsWaitsForNothing(t *testing.T) {
 	q.Search.Pattern.Patterns = []string{strings.Repeat("x", 10*limits.PatternBytesMax)}
 	if err := l.Search(t.Context(), &q.Search, nil); status.Code(err) != codes.InvalidArgument || len(l.slots) != 0 {
 		t.Errorf("%v, %d slots taken; want InvalidArgument and none", err, len(l.slots))
+	}
+}
+
+// A megabyte of patterns takes seconds to compile.
+func TestPatternsAreCompiledOnceOnTheAskedNode(t *testing.T) {
+	n := start(t, nil)
+	n.write(t, "a", "x\n")
+	compiled := 0
+	n.local.compileRequest = func(r *greppb.SearchRequest) (search.Options, error) {
+		compiled++
+		return request.Compile(r)
+	}
+	ask := func(what string, q *greppb.QueryRequest, wantLines bool) {
+		t.Helper()
+		compiled = 0
+		ctx, cancel := context.WithCancel(t.Context())
+		defer cancel()
+		stream := n.open(t, ctx, q)
+		switch {
+		case wantLines && awaitChunk(t, stream) != "x\n":
+			t.Errorf("%s: another line than x", what)
+		case !wantLines:
+			drain(stream)
+		}
+		if cancel(); compiled != 1 {
+			t.Errorf("%s: compiled %d times, want 1", what, compiled)
+		}
+		drain(stream)
+		// What was counted for the patterns is given back, whoever had it.
+		ctx, cancelAcquire := context.WithTimeout(t.Context(), 5*time.Second)
+		defer cancelAcquire()
+		matchers := n.local.memoryFor(&q.Search)
+		if err := matchers.Acquire(ctx, matchersBytesMax); err != nil {
+			t.Fatalf("%s: memory is still taken: %v", what, err)
+		}
+		matchers.Release(matchersBytesMax)
+	}
+	search := costly()
+	search.Search.Pattern.Patterns = append(search.Search.Pattern.Patterns, "x")
+	ask("a search", search, true)
+	elsewhere := costly()
+	elsewhere.Nodes = []string{"127.0.0.1:1"}
+	ask("a query of another node", elsewhere, false)
+	refused := costly()
+	for range cap(n.local.slots) {
+		n.local.slots <- struct{}{}
+	}
+	ask("a search that is refused", refused, false)
+	for range cap(n.local.slots) {
+		<-n.local.slots
+	}
+	follow := costly()
+	follow.Search.Pattern.Patterns = append(follow.Search.Pattern.Patterns, "x")
+	follow.Search.SinceUnixNanos, follow.Search.Follow = 1, &greppb.Follow{}
+	n.write(t, "a", "2026-11-22T06:40:00Z\nx\n")
+	ask("a follow", follow, true)
+	// Without memory for them they are not kept, but checked all the same.
+	n.local.matchers.TryAcquire(matchersBytesMax)
+	compiled = 0
+	wrong := costly()
+	wrong.Search.Pattern.Patterns[0] += `\(`
+	stream, err := greppb.NewGrepClient(n.client).Query(t.Context(), wrong)
+	if err == nil {
+		_, err = stream.Recv()
+	}
+	if status.Code(err) != codes.InvalidArgument || compiled != 1 {
+		t.Errorf("a wrong pattern: %v after %d compilations, want InvalidArgument after 1", err, compiled)
 	}
 }
 

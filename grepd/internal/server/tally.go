@@ -2,7 +2,6 @@ package server
 
 import (
 	"bytes"
-	"slices"
 	"strings"
 
 	"github.com/aksinghdce/cluster-membership-service/grepd/internal/search"
@@ -20,11 +19,6 @@ type tallySink struct {
 }
 
 var _ search.Sink = (*tallySink)(nil)
-
-// lineColumns are those columns that are fields of the lines.
-func lineColumns(names []string) []string {
-	return slices.DeleteFunc(slices.Clone(names), func(name string) bool { return name == tally.NodeColumn || name == tally.FileColumn })
-}
 
 func newTallySink(s *sink, names []string) *tallySink {
 	return &tallySink{sink: s, names: names, values: make([]string, len(names))}
