@@ -145,7 +145,7 @@ func main() { os.Exit(run(os.Args[1:], os.Stdin, os.Stdout, os.Stderr, os.Getenv
 func run(args []string, stdin io.Reader, stdout, stderr io.Writer, getenv func(string) string) int {
 	o, err := parse(args, stdin, stdout, getenv)
 	if err == nil && o.help {
-		return write(stdout, stderr, help)
+		return write(stdout, stderr, help())
 	}
 	if err == nil && o.version {
 		return write(stdout, stderr, "dgrep (grepd) "+version()+"\n")
