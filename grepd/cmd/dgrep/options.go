@@ -16,6 +16,7 @@ import (
 
 	"github.com/aksinghdce/cluster-membership-service/grepd/internal/fanout"
 	"github.com/aksinghdce/cluster-membership-service/grepd/internal/limits"
+	"github.com/aksinghdce/cluster-membership-service/grepd/internal/match"
 	"github.com/aksinghdce/cluster-membership-service/grepd/internal/printer"
 	"github.com/aksinghdce/cluster-membership-service/shared/proto/greppb"
 )
@@ -29,6 +30,7 @@ const unset = -1
 // options are a command line that has been understood.
 type options struct {
 	query        greppb.QueryRequest
+	matcher      *match.Matcher // of its patterns, once they were checked
 	text         printer.TextOptions
 	json         bool
 	lineBuffered bool

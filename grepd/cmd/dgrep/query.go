@@ -18,9 +18,10 @@ import (
 	"google.golang.org/grpc/keepalive"
 	"google.golang.org/grpc/status"
 
+	"github.com/aksinghdce/cluster-membership-service/grepd/internal/answer"
 	"github.com/aksinghdce/cluster-membership-service/grepd/internal/limits"
 	"github.com/aksinghdce/cluster-membership-service/grepd/internal/printer"
-	"github.com/aksinghdce/cluster-membership-service/grepd/internal/server"
+	"github.com/aksinghdce/cluster-membership-service/grepd/internal/request"
 	"github.com/aksinghdce/cluster-membership-service/shared/gogocodec"
 	"github.com/aksinghdce/cluster-membership-service/shared/proto/greppb"
 )
@@ -97,7 +98,14 @@ func fileInfo(stream any) fs.FileInfo {
 // searchInput searches standard input, in process. Each step is written at once.
 func searchInput(ctx context.Context, o *options, stdin io.Reader, p printer.Printer) error {
 	widenPipe(stdin)
-	err := server.SearchReader(ctx, stdin, o.label, o.search(), func(reply *greppb.QueryReply) error {
+	if err := request.Check(o.search()); err != nil {
+		return err
+	}
+	compiled, err := request.CompileWith(o.matcher, o.search())
+	if err != nil {
+		return err
+	}
+	err = answer.Reader(ctx, stdin, o.label, o.search(), compiled, func(reply *greppb.QueryReply) error {
 		if err := show(o, p, reply); err != nil {
 			return err
 		}

@@ -3,7 +3,6 @@ package server
 import (
 	"context"
 	"errors"
-	"io"
 	"runtime"
 	"sync"
 	"time"
@@ -12,6 +11,7 @@ import (
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/status"
 
+	"github.com/aksinghdce/cluster-membership-service/grepd/internal/answer"
 	"github.com/aksinghdce/cluster-membership-service/grepd/internal/fanout"
 	"github.com/aksinghdce/cluster-membership-service/grepd/internal/limits"
 	"github.com/aksinghdce/cluster-membership-service/grepd/internal/request"
@@ -20,9 +20,6 @@ import (
 )
 
 const (
-	progressTimeDefault = time.Second
-	progressTimeMin     = time.Millisecond
-
 	// matchersBytesMax bounds what the matchers of all searches that run may keep together, as request.Cost
 	// estimates it, and what those of all follows may.
 	matchersBytesMax = 1 << 30
@@ -100,25 +97,10 @@ func (l *local) search(ctx context.Context, r *greppb.SearchRequest, q *compiled
 		return err
 	}
 	o := c.options
-	o.Progress, o.ExpandBytesMax, o.LongLines = &search.Progress{}, l.expandBytesMax, l.longLines
-	sink := newSink(o, send)
-	defer sink.close()
-	stopProgress := sink.showProgress(o.Progress, progressTime(r))
-	defer stopProgress()
-	results := sink.results(r)
-	return l.work(ctx, func() { c.release(); leave() }, func() error {
-		var stats search.Stats
-		var err error
-		if r.ByTime {
-			stats, err = runByTime(ctx, l.mounts, r.Paths, o, sink)
-		} else {
-			stats, err = search.Run(ctx, l.mounts, r.Paths, o, results)
-		}
-		if err != nil {
-			return err
-		}
-		return results.end(stats)
-	})
+	o.ExpandBytesMax, o.LongLines = l.expandBytesMax, l.longLines
+	a := answer.New(r, o, send)
+	defer a.Close()
+	return l.work(ctx, func() { c.release(); leave() }, func() error { return a.Search(ctx, l.mounts) })
 }
 
 // tellClock says what the clock shows. It comes before any work, so that the one who asked can tell how long it was under way.
@@ -182,188 +164,4 @@ func (l *local) Complete(ctx context.Context, r *greppb.CompleteRequest) (*grepp
 		return nil, err
 	}
 	return <-replies, nil
-}
-
-// progressTime is how often a search shows that it gets on.
-func progressTime(r *greppb.SearchRequest) time.Duration {
-	if r.ProgressNanos <= 0 {
-		return progressTimeDefault
-	}
-	return max(time.Duration(r.ProgressNanos), progressTimeMin)
-}
-
-// SearchReader searches a stream with a node's engine, and hands the answer to send as if
-// it were a query's to a single node without an address. A reply is valid only until send
-// returns.
-func SearchReader(ctx context.Context, in io.Reader, label string, r *greppb.SearchRequest, send func(*greppb.QueryReply) error) error {
-	if err := request.Check(r); err != nil {
-		return err
-	}
-	o, err := request.Compile(r)
-	if err != nil {
-		return err
-	}
-	if err := send(&greppb.QueryReply{Step: &greppb.QueryReply_Begin{Begin: &greppb.QueryBegin{Nodes: []string{""}}}}); err != nil {
-		return err
-	}
-	sink := newSink(o, func(reply *greppb.SearchReply) error {
-		if groups := reply.GetGroups(); groups != nil { // of the only node, so they are in order
-			return send(&greppb.QueryReply{Step: &greppb.QueryReply_Groups{Groups: groups}})
-		}
-		return send(&greppb.QueryReply{Step: &greppb.QueryReply_NodeStep{NodeStep: &greppb.NodeStep{Reply: *reply}}})
-	})
-	results := sink.results(r)
-	stats, err := search.Reader(ctx, in, label, o, results)
-	if err != nil {
-		return err
-	}
-	if err := results.end(stats); err != nil {
-		return err
-	}
-	if err := send(&greppb.QueryReply{Step: &greppb.QueryReply_NodeEnd{NodeEnd: &greppb.NodeEnd{}}}); err != nil {
-		return err
-	}
-	return send(&greppb.QueryReply{Step: &greppb.QueryReply_End{End: &greppb.QueryEnd{Asked: 1, Answered: 1}}})
-}
-
-// sink turns the results of a search into the steps of an answer. Files with nothing to
-// tell are left out, unless each file is to be counted or listed.
-type sink struct {
-	everyFile bool
-	began     time.Time
-
-	mu     sync.Mutex // held while a step is sent: Progress steps come from elsewhere
-	send   func(*greppb.SearchReply) error
-	closed bool
-
-	path  string // of the current file
-	size  int64  // of the current file
-	begun bool   // the current file was announced
-}
-
-var _ search.Sink = (*sink)(nil)
-
-func newSink(o search.Options, send func(*greppb.SearchReply) error) *sink {
-	return &sink{send: send, began: time.Now(), everyFile: o.Report == search.Count || o.Report == search.FilesWithoutMatch}
-}
-
-// results is a Sink for what a search gives, and can finish the answer.
-type results interface {
-	search.Sink
-	end(sums search.Stats) error
-}
-
-// results gives the sink that has the lines sent, or counted.
-func (s *sink) results(r *greppb.SearchRequest) results {
-	if r.CountBy {
-		return newTallySink(s, r.Fields)
-	}
-	return s
-}
-
-// say sends one step.
-func (s *sink) say(reply *greppb.SearchReply) error {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if s.closed {
-		return context.Canceled
-	}
-	return s.send(reply)
-}
-
-// close ends the sending of steps: when it returns none is being sent any more.
-func (s *sink) close() {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	s.closed = true
-}
-
-// showProgress begins to send Progress steps. The function that it returns ends that.
-func (s *sink) showProgress(p *search.Progress, every time.Duration) (stop func()) {
-	done := make(chan struct{})
-	var group sync.WaitGroup
-	group.Go(func() {
-		ticker := time.NewTicker(every)
-		defer ticker.Stop()
-		work := uint64(0)
-		for {
-			select {
-			case <-ticker.C:
-				work = s.progress(p, work)
-			case <-done:
-				return
-			}
-		}
-	})
-	return func() { close(done); group.Wait() }
-}
-
-// progress sends a Progress step if the search has got on since its work came to so much, and gives what it
-// comes to now: of a search whose disk hangs nothing is heard. An error comes up again at the next step.
-func (s *sink) progress(p *search.Progress, work uint64) uint64 {
-	now := p.Work()
-	if now != work {
-		_ = s.say(&greppb.SearchReply{Step: &greppb.SearchReply_Progress{Progress: &greppb.Progress{
-			Bytes: p.Bytes.Load(), Matches: p.Matches.Load(), Work: now,
-		}}})
-	}
-	return now
-}
-
-// Begin starts a file.
-func (s *sink) Begin(path string, size int64) error {
-	s.path, s.size, s.begun = path, size, false
-	if s.everyFile {
-		return s.begin()
-	}
-	return nil
-}
-
-// begin announces the current file once.
-func (s *sink) begin() error {
-	if s.begun {
-		return nil
-	}
-	s.begun = true
-	return s.say(&greppb.SearchReply{Step: &greppb.SearchReply_FileBegin{FileBegin: &greppb.FileBegin{Path: s.path, Size_: s.size}}})
-}
-
-// Chunk hands out lines. They are encoded, or printed, before send returns, so nothing is
-// copied.
-func (s *sink) Chunk(c *search.Chunk) error {
-	if err := s.begin(); err != nil {
-		return err
-	}
-	return s.say(&greppb.SearchReply{Step: &greppb.SearchReply_Chunk{Chunk: c}})
-}
-
-// End finishes the current file.
-func (s *sink) End(f search.FileStats) error {
-	if f.Matches > 0 || f.Binary {
-		if err := s.begin(); err != nil {
-			return err
-		}
-	}
-	if !s.begun {
-		return nil
-	}
-	return s.say(&greppb.SearchReply{Step: &greppb.SearchReply_FileEnd{FileEnd: &greppb.FileEnd{
-		Matches: f.Matches, Binary: f.Binary, Bytes: f.Bytes,
-	}}})
-}
-
-// Error says that a path could not be searched.
-func (s *sink) Error(e search.FileError) error {
-	return s.say(&greppb.SearchReply{Step: &greppb.SearchReply_FileError{FileError: &e}})
-}
-
-// end finishes the answer.
-func (s *sink) end(sums search.Stats) error {
-	marks := make([]greppb.FileMark, len(sums.Marks))
-	for i, m := range sums.Marks {
-		marks[i] = greppb.FileMark{Path: m.Path, Mark: m.Mark}
-	}
-	return s.say(&greppb.SearchReply{Step: &greppb.SearchReply_SearchEnd{SearchEnd: &greppb.SearchEnd{
-		Marks: marks, Matches: sums.Matches, Files: sums.Files, Bytes: sums.Bytes, ElapsedNanos: int64(time.Since(s.began)),
-	}}})
 }
