@@ -6,9 +6,9 @@ import (
 	"io"
 	"slices"
 	"strings"
-	"sync/atomic"
 	"time"
 
+	"github.com/aksinghdce/cluster-membership-service/grepd/internal/client"
 	"github.com/aksinghdce/cluster-membership-service/shared/proto/greppb"
 )
 
@@ -165,13 +165,12 @@ func (o *option) fishLine() string {
 func completePath(via, prefix string, stdout io.Writer) int {
 	ctx, cancel := context.WithTimeout(context.Background(), completeTime)
 	defer cancel()
-	var dialErr atomic.Pointer[error]
-	conn, err := dial(via, &dialErr)
+	conn, err := client.Dial(via)
 	if err != nil {
 		return 1
 	}
 	defer conn.Close()
-	reply, err := greppb.NewGrepClient(conn).Complete(ctx, &greppb.CompleteRequest{Prefix: prefix})
+	reply, err := greppb.NewGrepClient(conn.ClientConn).Complete(ctx, &greppb.CompleteRequest{Prefix: prefix})
 	if err != nil {
 		return 1
 	}

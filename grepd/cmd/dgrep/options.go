@@ -14,7 +14,7 @@ import (
 
 	"golang.org/x/term"
 
-	"github.com/aksinghdce/cluster-membership-service/grepd/internal/fanout"
+	"github.com/aksinghdce/cluster-membership-service/grepd/internal/client"
 	"github.com/aksinghdce/cluster-membership-service/grepd/internal/limits"
 	"github.com/aksinghdce/cluster-membership-service/grepd/internal/match"
 	"github.com/aksinghdce/cluster-membership-service/grepd/internal/printer"
@@ -361,7 +361,7 @@ func (p *parser) assembleCluster(getenv func(string) string) error {
 		return err
 	}
 	if p.nodes != "" {
-		nodes, err := fanout.ParseNodes(context.Background(), p.nodes)
+		nodes, err := client.ParseNodes(context.Background(), p.nodes)
 		if err != nil {
 			return fmt.Errorf("--nodes: %w", err)
 		}

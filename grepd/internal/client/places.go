@@ -1,4 +1,4 @@
-package fanout
+package client
 
 import (
 	"maps"
@@ -24,6 +24,10 @@ type Places struct {
 
 // Restart says that the next steps are those of another stream.
 func (p *Places) Restart() { p.earlier = true }
+
+// Named reports whether the stream under way has told its places. It does so first of all, unless the node is
+// too old to follow files.
+func (p *Places) Named() bool { return !p.earlier }
 
 // Any tells whether the node ever told its places.
 func (p *Places) Any() bool { return p.files != nil }
