@@ -1,16 +1,22 @@
 package greppb
 
-// What is said of files in the same words everywhere. They are grep's.
-var fileErrorWords = map[FileError_Reason]string{
-	FileError_NOT_FOUND:     "No such file or directory",
-	FileError_PERMISSION:    "Permission denied",
-	FileError_IS_DIRECTORY:  "Is a directory",
-	FileError_NOT_DIRECTORY: "Not a directory",
-	FileError_NOT_REGULAR:   "not a regular file",
+// Words is the message of an error of that reason, where it is always the same; else "". They are
+// grep's.
+func (r FileError_Reason) Words() string {
+	switch r {
+	case FileError_NOT_FOUND:
+		return "No such file or directory"
+	case FileError_PERMISSION:
+		return "Permission denied"
+	case FileError_IS_DIRECTORY:
+		return "Is a directory"
+	case FileError_NOT_DIRECTORY:
+		return "Not a directory"
+	case FileError_NOT_REGULAR:
+		return "not a regular file"
+	}
+	return ""
 }
-
-// Words is the message of an error of that reason, where it is always the same; else "".
-func (r FileError_Reason) Words() string { return fileErrorWords[r] }
 
 // NewFileError makes an error of a reason that has words.
 func NewFileError(path string, reason FileError_Reason) FileError {
