@@ -42,8 +42,8 @@ func AppendSnapshot(buf []byte, s membership.Snapshot) []byte {
 			BaseNanos: int64(w.Base), HasBase: w.HasBase,
 			TripNanos: int64(w.Trip), WrongedNanos: int64(w.Wronged),
 			InVain: uint32(w.Doubt.InVain), Underway: uint32(w.Doubt.Underway),
-			Probes: uint32(w.Doubt.Rounds), LoneProbes: uint32(w.Doubt.Probes - w.Doubt.Rounds), SinceNanos: int64(w.Doubt.Since),
-			NextProbeNanos: int64(w.Doubt.NextProbe), RipeNanos: int64(w.Doubt.Ripe),
+			Rounds: uint32(w.Doubt.Rounds), LoneProbes: uint32(w.Doubt.Probes - w.Doubt.Rounds),
+			SinceNanos: int64(w.Doubt.Since), NextProbeNanos: int64(w.Doubt.NextProbe), RipeNanos: int64(w.Doubt.Ripe),
 		})
 	}
 	appendGray(&p, &s)
@@ -116,7 +116,8 @@ func DecodeSnapshot(data []byte) (membership.Snapshot, error) {
 			Base: time.Duration(w.BaseNanos), HasBase: w.HasBase,
 			Trip: time.Duration(w.TripNanos), Wronged: time.Duration(w.WrongedNanos),
 			Doubt: membership.Doubt{
-				Probes: int(min(uint64(w.Probes)+uint64(w.LoneProbes), math.MaxUint16)), Rounds: int(min(w.Probes, math.MaxUint16)), Since: time.Duration(w.SinceNanos),
+				Probes: int(min(uint64(w.Rounds)+uint64(w.LoneProbes), math.MaxUint16)),
+				Rounds: int(min(w.Rounds, math.MaxUint16)), Since: time.Duration(w.SinceNanos),
 				InVain: int(min(w.InVain, math.MaxUint16)), Underway: int(min(w.Underway, math.MaxUint16)),
 				NextProbe: time.Duration(w.NextProbeNanos), Ripe: time.Duration(w.RipeNanos),
 			},

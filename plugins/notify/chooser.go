@@ -2,7 +2,6 @@ package main
 
 import (
 	"slices"
-	"strings"
 	"time"
 
 	"github.com/cespare/xxhash/v2"
@@ -67,8 +66,8 @@ func (c *chooser) gone(id string, left bool, now time.Time) (due []event) {
 // new incarnation first takes the failure for old news, and never logs it.
 func (c *chooser) joined(id string, now time.Time) (due []event) {
 	c.recent = slices.DeleteFunc(c.recent, func(w waiting) bool {
-		back := w.event.Event == string(eventlog.Fail) && w.event.Via == viaMonitor && w.event.Peer != id &&
-			addrOf(w.event.Peer) == addrOf(id) && now.Sub(w.seen) < heardWithin
+		back := w.event.Event == string(eventlog.Fail) && w.event.Via == eventlog.ViaMonitor && w.event.Peer != id &&
+			eventlog.AddrOf(w.event.Peer) == eventlog.AddrOf(id) && now.Sub(w.seen) < heardWithin
 		if back {
 			due = append(due, w.event)
 		}
@@ -147,12 +146,7 @@ func (c *chooser) young(since, now time.Time) bool {
 
 // scoreOf goes by the address, which outlives a rejoin.
 func scoreOf(id, key string) uint64 {
-	return xxhash.Sum64String(addrOf(id) + " " + key)
-}
-
-func addrOf(id string) string {
-	addr, _, _ := strings.Cut(id, "@")
-	return addr
+	return xxhash.Sum64String(eventlog.AddrOf(id) + " " + key)
 }
 
 // forget drops what no longer matters. Before there is a list, nothing can be decided.

@@ -37,13 +37,6 @@ var scopes = map[eventlog.Event]scope{
 	eventlog.Rejoin: ofNode, eventlog.Waiting: ofNode, eventlog.Plugin: ofNode, eventlog.Membership: ofNode,
 }
 
-const (
-	// viaSelf is how a gateway logs that it admitted a member, and a member that it joined.
-	viaSelf = "self"
-	// viaMonitor is how a member logs a failure that it found out itself.
-	viaMonitor = "monitor"
-)
-
 // eventMark is what an event's name follows, and nameWithin where in a line it has to end:
 // behind the time and the level.
 var eventMark = []byte(`"` + eventlog.KeyEvent + `":"`)

@@ -184,7 +184,7 @@ func (s *session) take(line []byte, now time.Time) {
 	}
 	s.counts.matched++
 	switch {
-	case s.cfg.all, e.scope() == ofNode, e.scope() == ofGateway && e.Via == viaSelf && e.Peer != e.Node:
+	case s.cfg.all, e.scope() == ofNode, e.scope() == ofGateway && e.Via == eventlog.ViaSelf && e.Peer != e.Node:
 		s.enqueue(now, s.keyed(e))
 	case e.scope() == ofGroup:
 		s.enqueue(now, s.chooser.take(e, now)...)

@@ -224,8 +224,8 @@ func TestFailureOfOneThatIsBackIsToldByWhoFoundItOut(t *testing.T) {
 			want      map[string]int
 		}{
 			{"it was found out elsewhere", "update", time.Second, nil},
-			{"the chosen one has long heard of it", viaMonitor, heardWithin + pollEvery, nil},
-			{"soon", viaMonitor, time.Second, map[string]int{failKey(others): 1}},
+			{"the chosen one has long heard of it", eventlog.ViaMonitor, heardWithin + pollEvery, nil},
+			{"soon", eventlog.ViaMonitor, time.Second, map[string]int{failKey(others): 1}},
 		} {
 			r.start(nil)
 			if err := r.session.members(context.Background(), listOf(1, numbers(4)...)); err != nil {

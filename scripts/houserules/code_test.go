@@ -3,6 +3,7 @@ package houserules
 import (
 	"fmt"
 	"go/ast"
+	"go/token"
 	"maps"
 	"slices"
 	"strings"
@@ -154,6 +155,79 @@ func sleepsOutsideLoops(f goFile) []string {
 	}
 	inspect(f.File, false)
 	return found
+}
+
+// TestNothingDecidesByAMessage wants a value, or a field made for that, where a program is to tell one
+// error from another.
+func TestNothingDecidesByAMessage(t *testing.T) {
+	for _, f := range goFiles(t) {
+		if f.isTest() || f.isGenerated() {
+			continue
+		}
+		for _, place := range messagesCompared(f) {
+			t.Errorf("%s: compares a message with words that it knows, so whoever words it better breaks this unawares; compare with errors.Is, a status code, or FileError.reason", place)
+		}
+	}
+}
+
+func TestComparedMessagesAreFound(t *testing.T) {
+	f := parsed(t, "p/bad.go", `package p
+
+import "strings"
+
+const gone = "gone"
+
+func bad(err error, e, f struct{ Message string }) bool {
+	return err.Error() == "gone" ||
+		gone != e.Message ||
+		strings.Contains(err.Error(), "go") ||
+		e.Message == f.Message || e.Message != ""
+}
+`)
+	want := []string{"p/bad.go:8", "p/bad.go:9", "p/bad.go:10"}
+	if got := messagesCompared(f); !slices.Equal(got, want) {
+		t.Errorf("messages are compared at %v, want %v", got, want)
+	}
+}
+
+func messagesCompared(f goFile) (found []string) {
+	ast.Inspect(f.File, func(node ast.Node) bool {
+		switch node := node.(type) {
+		case *ast.BinaryExpr:
+			equality := node.Op == token.EQL || node.Op == token.NEQ
+			if equality && (isMessage(node.X) && isWords(node.Y) || isMessage(node.Y) && isWords(node.X)) {
+				found = append(found, f.at(node))
+			}
+		case *ast.CallExpr:
+			if s, ok := node.Fun.(*ast.SelectorExpr); ok && len(node.Args) == 2 && isMessage(node.Args[0]) {
+				if pkg, _ := selected(s); pkg != "" && pkg == f.localName("strings") && isWords(node.Args[1]) {
+					found = append(found, f.at(node))
+				}
+			}
+		}
+		return true
+	})
+	return found
+}
+
+// isMessage reports whether an expression is x.Error(), x.Message() or x.Message.
+func isMessage(e ast.Expr) bool {
+	if call, ok := e.(*ast.CallExpr); ok && len(call.Args) == 0 {
+		s, ok := call.Fun.(*ast.SelectorExpr)
+		return ok && (s.Sel.Name == "Error" || s.Sel.Name == "Message")
+	}
+	s, ok := e.(*ast.SelectorExpr)
+	return ok && s.Sel.Name == "Message"
+}
+
+// isWords reports whether an expression is a literal that is not empty, or a plain name.
+func isWords(e ast.Expr) bool {
+	literal, ok := e.(*ast.BasicLit)
+	if !ok {
+		_, ok = e.(*ast.Ident)
+		return ok
+	}
+	return len(literal.Value) > len(`""`)
 }
 
 // TestEveryPackageSaysWhatItIs wants one package comment a package, and in a library's

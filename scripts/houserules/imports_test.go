@@ -53,6 +53,20 @@ var importRules = []importRule{
 		why:   "shared is what both sides of the plugin build on, so it depends on neither; pass the value in instead",
 	},
 	{
+		from: []string{"grepd/cmd/dgrep"},
+		never: []string{
+			"grepd/internal/server", "grepd/internal/fanout", "grepd/internal/audit", "grepd/internal/pluginhost",
+			"grepd/internal/handover", "grepd/internal/child", "shared/pluginapi", "github.com/hashicorp/...",
+		},
+		why: "dgrep is what a person starts a hundred times a day: what only a daemon needs makes its start slow, and lets it know how a grepd works; ask through grepd/internal/client, and move what both need to where both can have it",
+	},
+	{
+		from:   []string{"grepd/internal/client"},
+		never:  []string{"grepd/..."},
+		except: []string{"grepd/internal/limits"},
+		why:    "a client knows what may be asked, and nothing of who answers",
+	},
+	{
 		from:  []string{"membership/..."},
 		never: []string{"grepd/...", "plugins/..."},
 		tests: true,
@@ -107,6 +121,10 @@ func TestForbiddenImportsAreFound(t *testing.T) {
 			"shared/b/b.go":        `import "` + module + `/membership"`,
 		}, "grepd/cmd/grepd imports shared/b, which imports membership"},
 		{"printer knows the search", map[string]string{"grepd/internal/printer/a.go": `import "` + module + `/grepd/internal/search"`}, "data goes"},
+		{"dgrep links the server", map[string]string{
+			"grepd/cmd/dgrep/a.go":        `import "` + module + `/grepd/internal/printer"`,
+			"grepd/internal/printer/a.go": `import "` + module + `/grepd/internal/server"`,
+		}, "grepd/cmd/dgrep imports grepd/internal/printer, which imports grepd/internal/server"},
 		{"the wire knows the messages", map[string]string{"membership/wire/a.go": `import "` + module + `/membership"`}, ""},
 	}
 	for _, test := range tests {

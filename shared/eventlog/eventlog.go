@@ -94,7 +94,7 @@ const (
 	KeySeq      = "seq"       // of a message
 	KeyTarget   = "target"    // of a message: the member that it asks or tells about
 	KeyEntries  = "entries"   // of a message: how many rows of a list it holds
-	KeyVia      = "via"       // how a change was learnt: self, monitor, update, sync
+	KeyVia      = "via"       // how a change was learnt: ViaSelf and so on
 	KeySilentMS = "silent_ms" // since the freshest send stamp
 	KeyProbes   = "probes"    // sent in the doubt that ended so
 	KeyAnswers  = "answers"   // of co-monitors that had nothing newer; Gray: to so many questions
@@ -132,6 +132,14 @@ const (
 const (
 	Sent     = "sent"
 	Received = "received"
+)
+
+// The values of KeyVia: how a node learnt of a change. They are those of membership.Via.
+const (
+	ViaSelf    = "self"    // it is about this node, or this gateway admitted it
+	ViaMonitor = "monitor" // this node watched, and concluded it
+	ViaUpdate  = "update"  // another member told it
+	ViaSync    = "sync"    // lists were compared
 )
 
 // Config says where a Log is and how large it may grow.

@@ -52,7 +52,7 @@ func TestCancelledQueryEndsEverySearch(t *testing.T) {
 			t.Fatal(err)
 		}
 		var stdout, stderr bytes.Buffer
-		return answer(ctx, o, strings.NewReader(""), &stdout, &stderr, newProgressLine(o, &stderr, noEnv))
+		return askAndPrint(ctx, o, strings.NewReader(""), &stdout, &stderr, newProgressLine(o, &stderr, noEnv))
 	}
 
 	ctx, cancel := context.WithCancel(t.Context())

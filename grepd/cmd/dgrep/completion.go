@@ -4,27 +4,16 @@ import (
 	"context"
 	"fmt"
 	"io"
+	"slices"
 	"strings"
-	"sync/atomic"
 	"time"
 
-	"github.com/spf13/pflag"
-
+	"github.com/aksinghdce/cluster-membership-service/grepd/internal/client"
 	"github.com/aksinghdce/cluster-membership-service/shared/proto/greppb"
 )
 
 // completeTime is how long a shell waits for paths before it goes on without.
 const completeTime = 2 * time.Second
-
-// optionValues are the words that options take; the options of which localFiles is true take a file of this machine.
-var (
-	optionValues = map[string]string{
-		"binary-files": "binary text without-match", "directories": "read recurse skip", "devices": "read skip",
-		"color": "always never auto", "progress": "always never auto", "require": "all quorum any", "sort": "time node",
-		"generate-completion": "bash zsh fish",
-	}
-	localFiles = map[string]bool{"file": true, "exclude-from": true}
-)
 
 // Scripts that complete dgrep's command line. A FILE is completed by dgrep itself, which asks a grepd. In those of bash and zsh
 // stand the options, and cases that say what some of them take.
@@ -97,22 +86,32 @@ func (p *parser) setCompletion(shell string) error {
 	return usageError{fmt.Sprintf("invalid argument '%s' for '--generate-completion'; want 'bash', 'zsh' or 'fish'", shell)}
 }
 
+// listedOptions are those that are completed, by their names.
+func listedOptions() (listed []option) {
+	for _, g := range optionTable {
+		for _, o := range g.options {
+			if o.long != "" && !o.hidden {
+				listed = append(listed, o)
+			}
+		}
+	}
+	slices.SortFunc(listed, func(a, b option) int { return strings.Compare(a.long, b.long) })
+	return listed
+}
+
 // completionScript is the script for a shell.
-func completionScript(flags *pflag.FlagSet, shell string) string {
+func completionScript(shell string) string {
 	var long []string
 	cases, fish := "", fishCompletion
-	flags.VisitAll(func(f *pflag.Flag) {
-		if f.Hidden {
-			return
-		}
-		long = append(long, "--"+f.Name)
-		fish += fishOption(f)
+	for _, o := range listedOptions() {
+		long = append(long, "--"+o.long)
+		fish += o.fishLine()
 		if shell == "bash" {
-			cases += shellCase(f, bashValues, bashFiles)
+			cases += o.shellCase(bashValues, bashFiles)
 		} else {
-			cases += shellCase(f, zshValues, zshFiles)
+			cases += o.shellCase(zshValues, zshFiles)
 		}
-	})
+	}
 	switch shell {
 	case "bash":
 		return fmt.Sprintf(bashCompletion, cases, strings.Join(long, " "))
@@ -122,39 +121,41 @@ func completionScript(flags *pflag.FlagSet, shell string) string {
 	return fish
 }
 
-// shellCase is the case of an option in a script, if it is known what that takes.
-func shellCase(f *pflag.Flag, values, files string) string {
-	names := "--" + f.Name + "="
-	if f.NoOptDefVal == "" {
-		names += "|--" + f.Name
+// takesNext reports whether the value may be the next argument.
+func (o *option) takesNext() bool { return o.value != "" && o.absent == "" }
+
+// shellCase is the case of the option in a script, if it is known what it takes.
+func (o *option) shellCase(values, files string) string {
+	names := "--" + o.long + "="
+	if o.takesNext() {
+		names += "|--" + o.long
 	}
-	if f.NoOptDefVal == "" && f.Shorthand != "" {
-		names += "|-" + f.Shorthand
+	if o.takesNext() && o.short != "" {
+		names += "|-" + o.short
 	}
-	switch words := optionValues[f.Name]; {
-	case words != "":
-		return fmt.Sprintf(values, names, words)
-	case localFiles[f.Name]:
+	switch {
+	case o.words != "":
+		return fmt.Sprintf(values, names, o.words)
+	case o.file:
 		return fmt.Sprintf(files, names)
 	}
 	return ""
 }
 
-// fishOption is the line of an option in a script.
-func fishOption(f *pflag.Flag) string {
-	line := "complete -c dgrep -l " + f.Name
-	if f.Shorthand != "" {
-		line += " -s " + f.Shorthand
+// fishLine is the line of the option in a script.
+func (o *option) fishLine() string {
+	line := "complete -c dgrep -l " + o.long
+	if o.short != "" {
+		line += " -s " + o.short
 	}
-	words := optionValues[f.Name]
 	switch {
-	case localFiles[f.Name]:
+	case o.file:
 		line += " -r -F"
-	case words != "" && f.NoOptDefVal != "": // which then stands after = only
-		line += " -f -a '" + words + "'"
-	case words != "":
-		line += " -x -a '" + words + "'"
-	case f.NoOptDefVal == "":
+	case o.words != "" && !o.takesNext(): // it stands after = only
+		line += " -f -a '" + o.words + "'"
+	case o.words != "":
+		line += " -x -a '" + o.words + "'"
+	case o.takesNext():
 		line += " -x"
 	}
 	return line + "\n"
@@ -164,13 +165,12 @@ func fishOption(f *pflag.Flag) string {
 func completePath(via, prefix string, stdout io.Writer) int {
 	ctx, cancel := context.WithTimeout(context.Background(), completeTime)
 	defer cancel()
-	var dialErr atomic.Pointer[error]
-	conn, err := dial(via, &dialErr)
+	conn, err := client.Dial(via)
 	if err != nil {
 		return 1
 	}
 	defer conn.Close()
-	reply, err := greppb.NewGrepClient(conn).Complete(ctx, &greppb.CompleteRequest{Prefix: prefix})
+	reply, err := greppb.NewGrepClient(conn.ClientConn).Complete(ctx, &greppb.CompleteRequest{Prefix: prefix})
 	if err != nil {
 		return 1
 	}

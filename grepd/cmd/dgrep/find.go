@@ -5,8 +5,6 @@ import (
 	"strings"
 	"time"
 
-	"github.com/spf13/pflag"
-
 	"github.com/aksinghdce/cluster-membership-service/grepd/internal/fields"
 	"github.com/aksinghdce/cluster-membership-service/grepd/internal/tally"
 	"github.com/aksinghdce/cluster-membership-service/grepd/internal/when"
@@ -18,17 +16,6 @@ type find struct {
 	since, until    string
 	fields, countBy string
 	sort            string
-}
-
-// findFlags binds them.
-func (p *parser) findFlags(f *pflag.FlagSet) {
-	f.StringVar(&p.find.since, "since", "", "")
-	f.StringVar(&p.find.until, "until", "", "")
-	f.StringArrayVar(&p.search().Where, "where", nil, "")
-	f.StringVar(&p.find.fields, "fields", "", "")
-	f.StringVar(&p.find.countBy, "count-by", "", "")
-	f.StringVar(&p.find.sort, "sort", "", "")
-	set(f, "stats", "", &p.options.stats, true)
 }
 
 // byFields tells whether fields are asked for. Then all operands are files, and a pattern stands

@@ -1,31 +1,10 @@
 package main
 
 import (
-	"context"
-	"errors"
-	"fmt"
 	"math"
-	"slices"
-	"time"
 
-	"google.golang.org/grpc/codes"
-	"google.golang.org/grpc/status"
-
-	"github.com/aksinghdce/cluster-membership-service/grepd/internal/fanout"
-	"github.com/aksinghdce/cluster-membership-service/grepd/internal/printer"
 	"github.com/aksinghdce/cluster-membership-service/shared/proto/greppb"
 )
-
-const (
-	// reconnectTime is how long dgrep tries to reach a grepd again with which it was following files.
-	reconnectTime = time.Minute
-	// It waits reconnectMin before the first try, and then longer and longer, up to reconnectMax.
-	reconnectMin = 100 * time.Millisecond
-	reconnectMax = 2 * time.Second
-)
-
-// errTooOld says that a grepd has taken a follow for a search.
-var errTooOld = status.Error(codes.Unimplemented, "it is too old to follow files; name another with --via, or upgrade it")
 
 // assembleFollow refuses what does not go with --follow, and has all lines sent: -m is of all files together then, and
 // counted here.
@@ -61,337 +40,6 @@ func (p *parser) assembleFollow() error {
 	return nil
 }
 
-// session follows files through one grepd after the other: where the connection breaks it goes on with the next one where it
-// was. It gives the nodes numbers of its own, since each answer numbers them anew.
-type session struct {
-	o       *options
-	hand    func(step) error
-	nodes   []*sessionNode
-	byAddr  map[string]*sessionNode
-	numbers []*sessionNode // by the number in the answer under way
-	begun   bool           // any answer has begun
-	live    bool           // the nodes are those of a live list
-	phase   greppb.Phase   // of the grepd that is asked
-	broken  bool           // the last one broke off, and no other has begun
-	settled bool           // all nodes have been followed, or told to be lost
-	heard   time.Time
-}
-
-// sessionNode is a node that is, or was, followed.
-type sessionNode struct {
-	addr     string
-	number   uint32
-	places   fanout.Places
-	named    bool // it has told its places in the answer under way
-	followed bool
-	settled  bool
-	lacks    map[string]string // paths that it does not have, and what it says of them
-}
-
-func newSession(o *options) *session {
-	return &session{o: o, byAddr: make(map[string]*sessionNode)}
-}
-
-// receive follows until ctx ends, or there is no grepd any more.
-func (s *session) receive(ctx context.Context, hand func(step) error) error {
-	s.hand = hand
-	wait, tries := reconnectMin, time.Now()
-	for {
-		begun, dialErr, err := stream(ctx, s.o, s.take)
-		if err == nil || ctx.Err() != nil || !s.begun || !mayComeBack(err) {
-			return explain(ctx, err, s.o, begun, dialErr)
-		}
-		now := time.Now()
-		if begun {
-			wait, tries = reconnectMin, now
-			s.broken = true
-			if err := s.notice("%s; trying to go on for %v", broken(err, s.o), reconnectTime); err != nil {
-				return err
-			}
-		}
-		if now.Sub(tries) > reconnectTime {
-			return explain(ctx, err, s.o, begun, dialErr)
-		}
-		if err := s.resume(); err != nil {
-			return err
-		}
-		select {
-		case <-time.After(wait):
-		case <-ctx.Done():
-			return explain(ctx, ctx.Err(), s.o, begun, nil)
-		}
-		wait = min(2*wait, reconnectMax)
-	}
-}
-
-// mayComeBack tells whether it is worth asking again.
-func mayComeBack(err error) bool {
-	return errors.Is(err, errSilent) || status.Code(err) == codes.Unavailable || status.Code(err) == codes.ResourceExhausted
-}
-
-// broken says why an answer broke off.
-func broken(err error, o *options) string {
-	if errors.Is(err, errSilent) {
-		return fmt.Sprintf("grepd at %s has fallen silent", o.via)
-	}
-	return fmt.Sprintf("the connection to grepd at %s broke: %s", o.via, status.Convert(err).Message())
-}
-
-// resume makes the next question one that goes on with this answer.
-func (s *session) resume() error {
-	s.o.query.Resume = nil
-	size := 0
-	for _, n := range s.nodes {
-		if !n.places.Any() {
-			continue
-		}
-		places := greppb.NodePlaces{Node: n.addr, Places: n.places.List()}
-		if size += places.Size(); size > fanout.PlacesBytesMax {
-			return errors.New("too many files are followed to go on with them: name fewer")
-		}
-		s.o.query.Resume = append(s.o.query.Resume, places)
-	}
-	s.o.query.AwayNanos = int64(time.Since(s.heard))
-	return nil
-}
-
-func (s *session) notice(format string, args ...any) error {
-	return s.hand(step{notice: fmt.Sprintf(format, args...)})
-}
-
-func (s *session) pass(reply *greppb.QueryReply) error { return s.hand(step{reply: reply}) }
-
-// take takes in a step of an answer, and hands it on.
-func (s *session) take(reply *greppb.QueryReply) error {
-	s.heard = time.Now()
-	switch step := reply.Step.(type) {
-	case *greppb.QueryReply_Begin:
-		return s.begin(reply, step.Begin)
-	case *greppb.QueryReply_NodeBegin:
-		return s.nodeBegin(step.NodeBegin)
-	case *greppb.QueryReply_NodeStep:
-		if int(step.NodeStep.Node) < len(s.numbers) {
-			return s.nodeStep(s.numbers[step.NodeStep.Node], step.NodeStep, reply)
-		}
-		return nil
-	case *greppb.QueryReply_NodeEnd:
-		if int(step.NodeEnd.Node) < len(s.numbers) {
-			return s.nodeEnd(s.numbers[step.NodeEnd.Node], step.NodeEnd, reply)
-		}
-		return nil
-	case *greppb.QueryReply_NodeClock:
-		if int(step.NodeClock.Node) >= len(s.numbers) {
-			return nil
-		}
-		step.NodeClock.Node = s.numbers[step.NodeClock.Node].number
-	case *greppb.QueryReply_Phase:
-		s.phase = step.Phase.Phase
-		if err := s.notice("grepd at %s %s", s.o.via, phaseChanges[s.phase]); err != nil {
-			return err
-		}
-	}
-	return s.pass(reply)
-}
-
-// phaseChanges say what has become of the grepd that is asked.
-var phaseChanges = map[greppb.Phase]string{
-	greppb.Phase_MEMBER:  "has joined its group, whose members are all known now",
-	greppb.Phase_JOINING: "is joining its group anew, and may not know all members",
-	greppb.Phase_LEFT:    "has left its group, and hears of no new members",
-}
-
-// phaseWarnings say why the grepd that is asked may not know all members.
-var phaseWarnings = map[greppb.Phase]string{
-	greppb.Phase_JOINING: "is still joining; members are followed as soon as it knows them",
-	greppb.Phase_LEFT:    "has left its group; there may be members that it does not know",
-}
-
-// node gives a node by its address, and whether it is new.
-func (s *session) node(addr string) (n *sessionNode, added bool) {
-	if n := s.byAddr[addr]; n != nil {
-		return n, false
-	}
-	n = &sessionNode{addr: addr, number: uint32(len(s.nodes)), lacks: make(map[string]string)}
-	s.nodes = append(s.nodes, n)
-	s.byAddr[addr] = n
-	return n, true
-}
-
-// begin takes in who is asked. Later answers only add to the first one.
-func (s *session) begin(reply *greppb.QueryReply, begin *greppb.QueryBegin) error {
-	first, known := !s.begun, len(s.nodes)
-	s.begun, s.broken, s.live, s.numbers = true, false, begin.Live, nil
-	before := s.phase
-	s.phase = begin.Phase
-	asked := make(map[string]bool)
-	for _, addr := range begin.Nodes {
-		n, _ := s.node(addr)
-		s.numbers = append(s.numbers, n)
-		n.restart()
-		asked[addr] = true
-	}
-	if first {
-		return s.pass(reply)
-	}
-	if s.phase != before {
-		if err := s.pass(&greppb.QueryReply{Step: &greppb.QueryReply_Phase{Phase: &greppb.QueryPhase{Phase: s.phase}}}); err != nil {
-			return err
-		}
-	}
-	if err := s.notice("connected to grepd at %s again; going on where the lines broke off", s.o.via); err != nil {
-		return err
-	}
-	for _, n := range s.nodes[known:] {
-		if err := s.pass(nodeBegin(n)); err != nil {
-			return err
-		}
-	}
-	for _, n := range s.nodes {
-		if asked[n.addr] || !n.followed {
-			continue
-		}
-		n.followed = false
-		end := &greppb.NodeEnd{Node: n.number, Outcome: greppb.NodeEnd_FAILED}
-		if err := s.pass(&greppb.QueryReply{Step: &greppb.QueryReply_NodeEnd{NodeEnd: end}}); err != nil {
-			return err
-		}
-	}
-	return nil
-}
-
-// restart says that the next steps are those of another follow.
-func (n *sessionNode) restart() {
-	n.named = false
-	n.places.Restart()
-}
-
-func nodeBegin(n *sessionNode) *greppb.QueryReply {
-	return &greppb.QueryReply{Step: &greppb.QueryReply_NodeBegin{NodeBegin: &greppb.NodeBegin{Node: n.number, Addr: n.addr}}}
-}
-
-func (s *session) nodeBegin(begin *greppb.NodeBegin) error {
-	n, _ := s.node(begin.Addr)
-	n.restart()
-	switch {
-	case int(begin.Node) == len(s.numbers):
-		s.numbers = append(s.numbers, n)
-	case int(begin.Node) > len(s.numbers) || s.numbers[begin.Node] != n:
-		return nil // nonsense
-	}
-	if n.followed {
-		return nil
-	}
-	n.followed = true
-	return s.pass(nodeBegin(n))
-}
-
-func (s *session) nodeStep(n *sessionNode, step *greppb.NodeStep, reply *greppb.QueryReply) error {
-	step.Node = n.number
-	places, fileError := step.Reply.GetPlaces(), step.Reply.GetFileError()
-	if n.named = n.named || places != nil; !n.named && fileError == nil {
-		return errTooOld
-	}
-	n.places.Observe(&step.Reply)
-	if fileError.GetMissing() && slices.Contains(s.o.search().Paths, fileError.Path) {
-		n.lacks[fileError.Path] = fileError.Message
-	}
-	if places != nil {
-		n.followed = true
-		n.settled = n.settled || places.CaughtUp
-		return s.settle()
-	}
-	return s.pass(reply)
-}
-
-func (s *session) nodeEnd(n *sessionNode, end *greppb.NodeEnd, reply *greppb.QueryReply) error {
-	if end.Outcome == greppb.NodeEnd_ANSWERED { // of a follow nobody ever does
-		return errTooOld
-	}
-	end.Node = n.number
-	n.followed, n.settled = false, true
-	if err := s.pass(reply); err != nil {
-		return err
-	}
-	return s.settle()
-}
-
-// settle says, once, that lines will be printed from now on as they are written, and what there is none of so far.
-func (s *session) settle() error {
-	if s.settled {
-		return nil
-	}
-	followed := 0
-	for _, n := range s.nodes {
-		if !n.settled {
-			return nil
-		}
-		if n.followed {
-			followed++
-		}
-	}
-	s.settled = true
-	if warning := phaseWarnings[s.phase]; warning != "" {
-		if err := s.notice("grepd at %s %s", s.o.via, warning); err != nil {
-			return err
-		}
-	}
-	for _, path := range s.o.search().Paths {
-		if message := s.lacked(path); message != "" {
-			if err := s.notice("%s: %s", path, message); err != nil {
-				return err
-			}
-		}
-	}
-	return s.hand(step{notice: fmt.Sprintf("following %d of %d %s", followed, len(s.nodes), s.noun()), following: true})
-}
-
-// lacked says that nobody who is followed has a path: there may be such a file later, but hardly such a mount. "": somebody has it.
-func (s *session) lacked(path string) string {
-	const noFileYet = "No such file or directory yet"
-	said := ""
-	for _, n := range s.nodes {
-		if !n.followed {
-			continue
-		}
-		switch message, lacks := n.lacks[path]; {
-		case !lacks:
-			return ""
-		case said == "":
-			said = message
-		case said != message:
-			said = noFileYet
-		}
-	}
-	if said == "No such file or directory" {
-		return noFileYet
-	}
-	return said
-}
-
-func (s *session) noun() string {
-	noun := "node"
-	if s.live {
-		noun = "member"
-	}
-	if len(s.nodes) != 1 {
-		noun += "s"
-	}
-	return noun
-}
-
-// conclude ends an answer that would not end by itself: who is followed now has been to the end.
-func (s *session) conclude(p printer.Printer) error {
-	for _, n := range s.nodes {
-		if !n.followed || s.broken {
-			continue
-		}
-		if err := p.Print(&greppb.QueryReply{Step: &greppb.QueryReply_NodeEnd{NodeEnd: &greppb.NodeEnd{Node: n.number}}}); err != nil {
-			return err
-		}
-	}
-	return p.Print(&greppb.QueryReply{Step: &greppb.QueryReply_End{End: &greppb.QueryEnd{}}})
-}
-
 // countdown ends an answer after a number of selected lines, which may have several parts each.
 type countdown struct {
 	left       int64 // below 0: no end
@@ -399,30 +47,35 @@ type countdown struct {
 	line       uint64
 }
 
-// cut shortens a chunk to the lines that are wanted still, and tells whether no more are.
+// cut shortens a chunk to the lines that are wanted still, and reports whether no more are. A
+// malformed chunk is left to the printer, which says so.
 func (c *countdown) cut(node uint32, chunk *greppb.Chunk, parts bool) (over bool) {
-	if c.left < 0 {
+	if c.left < 0 || chunk.Validate() != nil {
 		return false
 	}
-	data := 0
-	for i, length := range chunk.Lengths {
-		if len(chunk.Kinds) <= i || chunk.Kinds[i]&1 == 0 {
-			same := parts && i < len(chunk.LineNumbers) && c.node == node && c.file == chunk.File && c.line == chunk.LineNumbers[i]
-			if !same {
-				if c.left == 0 {
-					chunk.Data, chunk.Lengths = chunk.Data[:min(data, len(chunk.Data))], chunk.Lengths[:i]
-					return true
-				}
-				c.left--
-			}
-			if c.node, c.file = node, chunk.File; i < len(chunk.LineNumbers) {
-				c.line = chunk.LineNumbers[i]
-			}
-		} else if c.left == 0 {
-			chunk.Data, chunk.Lengths = chunk.Data[:min(data, len(chunk.Data))], chunk.Lengths[:i]
-			return true
-		}
-		data += int(length)
+	wanted := 0
+	for w := chunk.Walk(); w.Next() && c.take(node, chunk.File, &w.Line, parts); {
+		wanted++
+	}
+	if wanted < len(chunk.Lengths) {
+		*chunk = chunk.Cut(0, wanted)
+		return true
 	}
 	return c.left == 0
+}
+
+// take counts a line, and reports whether it is wanted. Parts of one line count once.
+func (c *countdown) take(node, file uint32, line *greppb.Line, parts bool) bool {
+	if line.IsContext() {
+		return c.left > 0
+	}
+	same := parts && line.Number > 0 && c.node == node && c.file == file && c.line == line.Number
+	if !same {
+		if c.left == 0 {
+			return false
+		}
+		c.left--
+	}
+	c.node, c.file, c.line = node, file, line.Number
+	return true
 }

@@ -123,8 +123,8 @@ import (
 	"runtime/debug"
 	"syscall"
 
-	"github.com/aksinghdce/cluster-membership-service/grepd/internal/match"
 	"github.com/aksinghdce/cluster-membership-service/grepd/internal/printer"
+	"github.com/aksinghdce/cluster-membership-service/grepd/internal/request"
 	"github.com/aksinghdce/cluster-membership-service/shared/proto/greppb"
 )
 
@@ -145,7 +145,7 @@ func main() { os.Exit(run(os.Args[1:], os.Stdin, os.Stdout, os.Stderr, os.Getenv
 func run(args []string, stdin io.Reader, stdout, stderr io.Writer, getenv func(string) string) int {
 	o, err := parse(args, stdin, stdout, getenv)
 	if err == nil && o.help {
-		return write(stdout, stderr, help)
+		return write(stdout, stderr, help())
 	}
 	if err == nil && o.version {
 		return write(stdout, stderr, "dgrep (grepd) "+version()+"\n")
@@ -177,7 +177,7 @@ func run(args []string, stdin io.Reader, stdout, stderr io.Writer, getenv func(s
 	defer watchReader(stdout, func() { cancel(errReaderGone) })()
 	line := newProgressLine(o, stderr, getenv)
 	defer line.erase()
-	return answer(ctx, o, stdin, line.before(stdout, getenv), line.before(stderr, getenv), line)
+	return askAndPrint(ctx, o, stdin, line.before(stdout, getenv), line.before(stderr, getenv), line)
 }
 
 // endSignals are those that end the query. For a follow to be ended is the ordinary way, so it ends as a query does that is
@@ -204,24 +204,22 @@ func refuse(stderr io.Writer, err error) int {
 	return printer.ExitTrouble
 }
 
-// checkPatterns compiles the patterns here too, so that mistakes are told at once, and
-// warnings at all.
+// checkPatterns compiles the patterns here too, so that mistakes are told at once, and warnings at
+// all.
 func checkPatterns(o *options, stderr io.Writer) error {
-	pattern := &o.search().Pattern
-	matcher, err := match.Compile(pattern.Patterns, match.Options{
-		Syntax: match.Syntax(pattern.Syntax), IgnoreCase: pattern.IgnoreCase, Word: pattern.Word, Line: pattern.Line, NullData: o.search().NullData,
-	})
+	matcher, err := request.Matcher(o.search())
 	if err != nil {
 		return err
 	}
+	o.matcher = matcher
 	for _, warning := range append(o.warnings, matcher.Warnings()...) {
 		fmt.Fprintf(stderr, "dgrep: warning: %s\n", warning)
 	}
 	return nil
 }
 
-// answer asks, prints, and says what it came to.
-func answer(ctx context.Context, o *options, stdin io.Reader, stdout, stderr io.Writer, line *progressLine) int {
+// askAndPrint asks, prints, and says what it came to.
+func askAndPrint(ctx context.Context, o *options, stdin io.Reader, stdout, stderr io.Writer, line *progressLine) int {
 	var p printer.Printer
 	if o.json {
 		p = printer.NewJSON(stdout, o.stats)

@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"math"
 	"net"
 	"os"
 	"slices"
@@ -13,10 +12,11 @@ import (
 	"strings"
 	"time"
 
-	"github.com/spf13/pflag"
 	"golang.org/x/term"
 
-	"github.com/aksinghdce/cluster-membership-service/grepd/internal/fanout"
+	"github.com/aksinghdce/cluster-membership-service/grepd/internal/client"
+	"github.com/aksinghdce/cluster-membership-service/grepd/internal/limits"
+	"github.com/aksinghdce/cluster-membership-service/grepd/internal/match"
 	"github.com/aksinghdce/cluster-membership-service/grepd/internal/printer"
 	"github.com/aksinghdce/cluster-membership-service/shared/proto/greppb"
 )
@@ -30,6 +30,7 @@ const unset = -1
 // options are a command line that has been understood.
 type options struct {
 	query        greppb.QueryRequest
+	matcher      *match.Matcher // of its patterns, once they were checked
 	text         printer.TextOptions
 	json         bool
 	lineBuffered bool
@@ -73,7 +74,7 @@ type parser struct {
 // parse understands a command line.
 func parse(args []string, stdin io.Reader, stdout io.Writer, getenv func(string) string) (*options, error) {
 	p := &parser{stdin: stdin, before: unset, after: unset, context: unset, color: "never"}
-	p.progress = "auto"
+	p.progress, p.label = "auto", standardInput
 
 	flags := p.flags()
 	interspersed := getenv("POSIXLY_CORRECT") == ""
@@ -89,7 +90,7 @@ func parse(args []string, stdin io.Reader, stdout io.Writer, getenv func(string)
 		return nil, err
 	}
 	if p.completion != "" {
-		p.script = completionScript(flags, p.completion)
+		p.script = completionScript(p.completion)
 	}
 	if p.completing != nil {
 		return &p.options, p.assembleVia(getenv)
@@ -112,133 +113,10 @@ func parse(args []string, stdin io.Reader, stdout io.Writer, getenv func(string)
 	return p.assemble(operands, stdout, getenv)
 }
 
-// flags binds the options to p.
-func (p *parser) flags() *pflag.FlagSet {
-	f := pflag.NewFlagSet("dgrep", pflag.ContinueOnError)
-	f.SetOutput(io.Discard)
-	f.Usage = func() {}
-	f.SetNormalizeFunc(func(_ *pflag.FlagSet, name string) pflag.NormalizedName {
-		if strings.HasPrefix("colour", name) && len(name) > len("colo") {
-			name = "color"
-		}
-		return pflag.NormalizedName(name)
-	})
-	p.patternFlags(f)
-	p.fileFlags(f)
-	p.outputFlags(f)
-	f.VisitAll(func(flag *pflag.Flag) { flag.Annotations = ofGrep })
-	p.clusterFlags(f)
-	p.findFlags(f)
-	return f
-}
-
-// on binds an option without a value to an action.
-func on(f *pflag.FlagSet, name, short string, action func() error) *pflag.Flag {
-	f.BoolFuncP(name, short, "", func(string) error { return action() })
-	return f.Lookup(name)
-}
-
-// set binds an option without a value to a variable.
-func set[T any](f *pflag.FlagSet, name, short string, variable *T, value T) *pflag.Flag {
-	return on(f, name, short, func() error { *variable = value; return nil })
-}
-
-// hide keeps the long form of an option from being completed: grep has only the short one, or has it no more.
-func hide(flag *pflag.Flag) { flag.Hidden = true }
-
-func (p *parser) patternFlags(f *pflag.FlagSet) {
-	pattern := &p.search().Pattern
-	for _, syntax := range []struct {
-		name, short string
-		value       greppb.Syntax
-	}{
-		{"extended-regexp", "E", greppb.Syntax_EXTENDED}, {"fixed-strings", "F", greppb.Syntax_FIXED},
-		{"basic-regexp", "G", greppb.Syntax_BASIC}, {"perl-regexp", "P", greppb.Syntax_PERL},
-		{"fixed-regexp", "", greppb.Syntax_FIXED},
-	} {
-		on(f, syntax.name, syntax.short, func() error { return p.setSyntax(syntax.value) })
-	}
-	hide(f.Lookup("fixed-regexp")) // an old name
-	f.FuncP("regexp", "e", "", func(text string) error {
-		p.patterns, p.patternsGiven = append(p.patterns, text), true
-		return nil
-	})
-	f.FuncP("file", "f", "", p.readPatterns)
-	set(f, "ignore-case", "i", &pattern.IgnoreCase, true)
-	hide(set(f, "obsolete-ignore-case", "y", &pattern.IgnoreCase, true))
-	set(f, "no-ignore-case", "", &pattern.IgnoreCase, false)
-	set(f, "word-regexp", "w", &pattern.Word, true)
-	set(f, "line-regexp", "x", &pattern.Line, true)
-	set(f, "invert-match", "v", &p.search().Invert, true)
-	set(f, "null-data", "z", &p.search().NullData, true)
-}
-
-func (p *parser) fileFlags(f *pflag.FlagSet) {
-	s := p.search()
-	set(f, "text", "a", &s.Binary, greppb.Binary_BINARY_TEXT)
-	hide(set(f, "without-match", "I", &s.Binary, greppb.Binary_BINARY_SKIP))
-	f.Func("binary-files", "", p.setBinary)
-	f.FuncP("directories", "d", "", p.setDirectories)
-	f.FuncP("devices", "D", "", p.setDevices)
-	set(f, "recursive", "r", &s.Directories, greppb.Directories_DIRECTORIES_RECURSE)
-	on(f, "dereference-recursive", "R", func() error {
-		s.Directories, s.Dereference = greppb.Directories_DIRECTORIES_RECURSE, true // -r does not undo it
-		return nil
-	})
-	f.Func("include", "", func(glob string) error { return p.addGlob(glob, true) })
-	f.Func("exclude", "", func(glob string) error { return p.addGlob(glob, false) })
-	f.Func("exclude-from", "", p.readExcluded)
-	f.StringArrayVar(&s.ExcludeDir, "exclude-dir", nil, "")
-	f.StringVar(&p.label, "label", standardInput, "")
-	on(f, "binary", "U", func() error { return nil }) // for systems whose lines end otherwise
-	hide(on(f, "unix-byte-offsets", "u", func() error {
-		p.warnings = append(p.warnings, "--unix-byte-offsets (-u) is obsolete")
-		return nil
-	}))
-}
-
-func (p *parser) outputFlags(f *pflag.FlagSet) {
-	set(f, "no-messages", "s", &p.text.NoMessages, true)
-	set(f, "version", "V", &p.options.version, true)
-	set(f, "help", "", &p.help, true)
-	f.FuncP("max-count", "m", "", p.setMaxCount)
-	set(f, "byte-offset", "b", &p.text.ByteOffsets, true)
-	set(f, "line-number", "n", &p.text.LineNumbers, true)
-	set(f, "line-buffered", "", &p.lineBuffered, true)
-	set(f, "with-filename", "H", &p.text.Names, printer.NamesAlways)
-	set(f, "no-filename", "h", &p.text.Names, printer.NamesNever)
-	set(f, "only-matching", "o", &p.parts, true)
-	set(f, "quiet", "q", &p.quiet, true)
-	set(f, "silent", "", &p.quiet, true)
-	set(f, "files-without-match", "L", &p.list, greppb.Report_FILES_WITHOUT_MATCH)
-	set(f, "files-with-matches", "l", &p.list, greppb.Report_FILES_WITH_MATCHES)
-	set(f, "count", "c", &p.count, true)
-	set(f, "initial-tab", "T", &p.text.InitialTab, true)
-	set(f, "null", "Z", &p.text.Null, true)
-	f.Func("group-separator", "", func(text string) error {
-		p.text.GroupSeparator, p.text.NoGroupSeparator = &text, false
-		return nil
-	})
-	set(f, "no-group-separator", "", &p.text.NoGroupSeparator, true)
-	bindContext(f, "before-context", "B", &p.before)
-	bindContext(f, "after-context", "A", &p.after)
-	bindContext(f, "context", "C", &p.context)
-	f.Func("color", "", func(when string) error { return setWhen(&p.color, "color", when) })
-	f.Lookup("color").NoOptDefVal = "auto"
-}
-
-func (p *parser) clusterFlags(f *pflag.FlagSet) {
-	f.StringVar(&p.via, "via", "", "")
-	f.StringVar(&p.nodes, "nodes", "", "")
-	f.StringVar(&p.timeout, "timeout", "", "")
-	f.Func("require", "", p.setRequire)
-	f.Func("generate-completion", "", p.setCompletion)
-	f.Func("complete-path", "", func(prefix string) error { p.completing = &prefix; return nil })
-	hide(f.Lookup("complete-path"))
-	f.Func("progress", "", func(when string) error { return setWhen(&p.progress, "progress", when) })
-	f.Lookup("progress").NoOptDefVal = "always"
-	set(f, "json", "", &p.json, true)
-	set(f, "follow", "", &p.follow, true)
+// addPattern takes what -e says.
+func (p *parser) addPattern(text string) error {
+	p.patterns, p.patternsGiven = append(p.patterns, text), true
+	return nil
 }
 
 // setSyntax refuses two syntaxes at once, as grep does.
@@ -300,17 +178,21 @@ func (p *parser) setMaxCount(text string) error {
 	return nil
 }
 
-// bindContext binds an option that takes a number of lines. What is more than a request
-// can say is as good as all.
-func bindContext(f *pflag.FlagSet, name, short string, lines *int64) {
-	f.FuncP(name, short, "", func(text string) error {
-		n, err := strconv.ParseInt(text, 10, 64)
-		if n < 0 || err != nil && !errors.Is(err, strconv.ErrRange) {
-			return fmt.Errorf("%s: invalid context length argument", text)
-		}
-		*lines = min(n, math.MaxUint32)
-		return nil
-	})
+func (p *parser) setGroupSeparator(text string) error {
+	p.text.GroupSeparator, p.text.NoGroupSeparator = &text, false
+	return nil
+}
+
+// dereference is -R, which a later -r does not undo.
+func (p *parser) dereference() error {
+	s := p.search()
+	s.Directories, s.Dereference = greppb.Directories_DIRECTORIES_RECURSE, true
+	return nil
+}
+
+func (p *parser) obsoleteOffsets() error {
+	p.warnings = append(p.warnings, "--unix-byte-offsets (-u) is obsolete")
+	return nil
 }
 
 // setWhen reads the argument of an option that says when something is shown.
@@ -479,13 +361,13 @@ func (p *parser) assembleCluster(getenv func(string) string) error {
 		return err
 	}
 	if p.nodes != "" {
-		nodes, err := fanout.ParseNodes(context.Background(), p.nodes)
+		nodes, err := client.ParseNodes(context.Background(), p.nodes)
 		if err != nil {
 			return fmt.Errorf("--nodes: %w", err)
 		}
 		p.query.Nodes = nodes
 	}
-	p.options.timeout = fanout.TimeoutDefault
+	p.options.timeout = limits.TimeoutDefault
 	if p.timeout != "" {
 		timeout, err := parseTime(p.timeout)
 		if err != nil {
@@ -504,8 +386,8 @@ func parseTime(text string) (time.Duration, error) {
 		withUnit += "s"
 	}
 	d, err := time.ParseDuration(withUnit)
-	if err != nil || d <= 0 || d > fanout.TimeoutMax {
-		return 0, fmt.Errorf("--timeout %q: want a time as 500ms, 10s or 1m, at most %v", text, fanout.TimeoutMax)
+	if err != nil || d <= 0 || d > limits.TimeoutMax {
+		return 0, fmt.Errorf("--timeout %q: want a time as 500ms, 10s or 1m, at most %v", text, limits.TimeoutMax)
 	}
 	return d, nil
 }

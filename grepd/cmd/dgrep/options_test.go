@@ -1,6 +1,12 @@
 package main
 
-import "testing"
+import (
+	"io"
+	"os"
+	"regexp"
+	"strings"
+	"testing"
+)
 
 // What abbreviates an option of grep goes on to, whatever options of our own begin so too.
 func TestAbbreviationsOfGrep(t *testing.T) {
@@ -17,5 +23,63 @@ func TestAbbreviationsOfGrep(t *testing.T) {
 		if err != nil || flag.Name != want {
 			t.Errorf("--%s: %v, %v, want --%s", prefix, flag, err, want)
 		}
+	}
+}
+
+// The words that are completed are those that the option takes.
+func TestOptionsTakeTheWordsThatAreCompleted(t *testing.T) {
+	parse := func(o *option, value string) error {
+		args := []string{"--" + o.long + "=" + value, "x", "logs/a"}
+		_, err := parse(args, strings.NewReader(""), io.Discard, func(string) string { return "" })
+		return err
+	}
+	for _, o := range listedOptions() {
+		if o.words == "" {
+			continue
+		}
+		for _, word := range strings.Fields(o.words) {
+			if err := parse(&o, word); err != nil {
+				t.Errorf("--%s=%s: %v", o.long, word, err)
+			}
+			if o.help != "" && !strings.Contains(help(), "'"+word+"'") {
+				t.Errorf("help does not name '%s', which --%s takes", word, o.long)
+			}
+		}
+		if parse(&o, "nonsense") == nil {
+			t.Errorf("--%s takes any word, and not only %s", o.long, o.words)
+		}
+	}
+}
+
+// README's examples and sentences name options as they are; whether they take a value shows by "=" or
+// by the word behind them, and is not looked at here.
+func TestREADMENamesOptionsThatThereAre(t *testing.T) {
+	text, err := os.ReadFile("../../../README.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, section, ok := strings.Cut(string(text), "\n## dgrep\n")
+	if !ok {
+		t.Fatal("README.md has no section dgrep")
+	}
+	section, _, _ = strings.Cut(section, "\n## ")
+	ofGrepd := regexp.MustCompile(`--(mount|log-dir|max-expand)\b`)
+	flags, named := (&parser{}).flags(), 0
+	for _, m := range regexp.MustCompile(`--([a-z][a-z-]*)`).FindAllStringSubmatch(ofGrepd.ReplaceAllString(section, ""), -1) {
+		named++
+		if f := flags.Lookup(m[1]); f == nil || f.Hidden {
+			t.Errorf("README.md names --%s, which dgrep does not have", m[1])
+		}
+	}
+	for _, m := range regexp.MustCompile("dgrep((?: -[A-Za-z0-9]+)+) ").FindAllStringSubmatch(section, -1) {
+		for _, letter := range strings.Trim(regexp.MustCompile(`[-\s]|[ABCm]?[0-9]+`).ReplaceAllString(m[1], ""), " ") {
+			named++
+			if flags.ShorthandLookup(string(letter)) == nil {
+				t.Errorf("README.md names -%c, which dgrep does not have", letter)
+			}
+		}
+	}
+	if named < 30 {
+		t.Errorf("only %d options were found in README.md: the search for them is wrong", named)
 	}
 }

@@ -44,14 +44,14 @@ func runAudit(c *cli.Context) error {
 	if err != nil {
 		return err
 	}
-	r, err := connect(c)
+	conn, err := connect(c)
 	if err != nil {
 		return err
 	}
-	defer r.Close()
-	report, err := audit.Read(c.Context, r.ClientConn, since)
+	defer conn.Close()
+	report, err := audit.Read(c.Context, conn, since)
 	if err != nil {
-		return r.explain(err)
+		return explain(c, conn.Explain(err, false))
 	}
 	if c.Bool(flagJSON) {
 		err = printJSON(c.App.Writer, report)

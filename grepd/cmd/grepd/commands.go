@@ -14,18 +14,15 @@ import (
 	"runtime"
 	"slices"
 	"strings"
-	"sync/atomic"
 	"text/tabwriter"
 	"time"
 
 	"github.com/urfave/cli/v2"
-	"google.golang.org/grpc"
 	"google.golang.org/grpc/codes"
-	"google.golang.org/grpc/credentials/insecure"
 	grpcstatus "google.golang.org/grpc/status"
 
-	"github.com/aksinghdce/cluster-membership-service/grepd/internal/fanout"
-	"github.com/aksinghdce/cluster-membership-service/shared/gogocodec"
+	"github.com/aksinghdce/cluster-membership-service/grepd/internal/client"
+	"github.com/aksinghdce/cluster-membership-service/shared/eventlog"
 	"github.com/aksinghdce/cluster-membership-service/shared/proto/greppb"
 )
 
@@ -35,8 +32,6 @@ const (
 
 	// askTimeout bounds what only asks; what changes something has changeTimeout.
 	askTimeout = 5 * time.Second
-	// replyBytesMax is room for the longest member list.
-	replyBytesMax = fanout.NodesMax * 256
 )
 
 func commands() []*cli.Command {
@@ -94,68 +89,47 @@ func operands(c *cli.Context, most int) error {
 // ask calls the daemon.
 func ask[Reply any](c *cli.Context, timeout time.Duration, call func(context.Context, greppb.AdminClient) (Reply, error)) (Reply, error) {
 	var none Reply
-	r, err := connect(c)
+	conn, err := connect(c)
 	if err != nil {
 		return none, err
 	}
-	defer r.Close()
+	defer conn.Close()
 	ctx, cancel := context.WithTimeout(c.Context, timeout)
 	defer cancel()
-	reply, err := call(ctx, greppb.NewAdminClient(r.ClientConn))
+	reply, err := call(ctx, greppb.NewAdminClient(conn.ClientConn))
 	if err != nil {
-		return none, r.explain(err)
+		return none, explain(c, conn.Explain(err, false))
 	}
 	return reply, nil
 }
 
-// remote is a connection to the grepd that --via names.
-type remote struct {
-	*grpc.ClientConn
-	via     string
-	dialErr atomic.Pointer[error] // of the last dial, where that failed
-}
-
-// connect prepares a connection to the daemon, which opens at the first call.
-func connect(c *cli.Context) (*remote, error) {
-	r := &remote{via: c.String(flagVia)}
-	if _, _, err := net.SplitHostPort(r.via); err != nil {
+// connect prepares a connection to the daemon that --via names, which opens at the first call.
+func connect(c *cli.Context) (*client.Conn, error) {
+	via := c.String(flagVia)
+	if _, _, err := net.SplitHostPort(via); err != nil {
 		from := "--" + flagVia
-		if i := slices.IndexFunc(viaVars, func(name string) bool { return r.via != "" && os.Getenv(name) == r.via }); i >= 0 {
+		if i := slices.IndexFunc(viaVars, func(name string) bool { return via != "" && os.Getenv(name) == via }); i >= 0 {
 			from = viaVars[i]
 		}
-		return nil, fmt.Errorf("%s %q: want host:port", from, r.via)
+		return nil, fmt.Errorf("%s %q: want host:port", from, via)
 	}
-	var err error
-	r.ClientConn, err = grpc.NewClient("passthrough:///"+r.via, gogocodec.DialOption(),
-		grpc.WithContextDialer(r.dial),
-		grpc.WithTransportCredentials(insecure.NewCredentials()),
-		grpc.WithDefaultCallOptions(grpc.MaxCallRecvMsgSize(replyBytesMax)))
+	conn, err := client.Dial(via)
 	if err != nil {
-		return nil, fmt.Errorf("--%s %q: %w", flagVia, r.via, err)
+		return nil, fmt.Errorf("--%s %q: %w", flagVia, via, err)
 	}
-	return r, nil
-}
-
-func (r *remote) dial(ctx context.Context, addr string) (net.Conn, error) {
-	conn, err := new(net.Dialer).DialContext(ctx, "tcp", addr)
-	r.dialErr.Store(nil)
-	if err != nil {
-		r.dialErr.Store(&err)
-	}
-	return conn, err
+	return conn, nil
 }
 
 // explain says in a call's error which daemon was asked, and what to do.
-func (r *remote) explain(err error) error {
-	switch status := grpcstatus.Convert(err); {
-	case r.dialErr.Load() != nil:
-		return fmt.Errorf("cannot reach grepd at %s: %w; start it there, or name another with --%s", r.via, *r.dialErr.Load(), flagVia)
+func explain(c *cli.Context, err error) error {
+	var trouble *client.Trouble
+	switch via, status := c.String(flagVia), grpcstatus.Convert(err); {
+	case errors.As(err, &trouble):
+		return err
 	case status.Code() == codes.Unimplemented:
-		return fmt.Errorf("grepd at %s is too old for that; restart it with the program that this one is from", r.via)
-	case status.Code() == codes.DeadlineExceeded:
-		return fmt.Errorf("grepd at %s did not answer in time; name another with --%s", r.via, flagVia)
+		return fmt.Errorf("grepd at %s is too old for that; restart it with the program that this one is from", via)
 	default:
-		return fmt.Errorf("%s: %s", r.via, status.Message())
+		return fmt.Errorf("%s: %s", via, status.Message())
 	}
 }
 
@@ -245,7 +219,7 @@ func membersToJSON(reply *greppb.MembersReply) membersJSON {
 	for _, m := range reply.Members {
 		id := m.Addr
 		if m.Incarnation != 0 {
-			id = fmt.Sprintf("%s@%d", m.Addr, m.Incarnation)
+			id = eventlog.FormatID(m.Addr, m.Incarnation)
 		}
 		out.Members = append(out.Members, memberJSON{
 			id, m.Addr, m.Incarnation, m.State, formatNanos(m.SinceUnixNanos), m.Gray,

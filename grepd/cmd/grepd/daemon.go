@@ -17,6 +17,7 @@ import (
 
 	systemd "github.com/coreos/go-systemd/v22/daemon"
 
+	"github.com/aksinghdce/cluster-membership-service/grepd/internal/client"
 	"github.com/aksinghdce/cluster-membership-service/grepd/internal/fanout"
 	"github.com/aksinghdce/cluster-membership-service/grepd/internal/handover"
 	"github.com/aksinghdce/cluster-membership-service/grepd/internal/pluginhost"
@@ -322,7 +323,7 @@ func (d *daemon) openMembers(ctx context.Context) error {
 	nodes := []string{d.self.String()}
 	if d.options.nodes != "" {
 		var err error
-		if nodes, err = fanout.ParseNodes(ctx, d.options.nodes); err != nil {
+		if nodes, err = client.ParseNodes(ctx, d.options.nodes); err != nil {
 			return fmt.Errorf("--%s: %w", flagNodes, err)
 		}
 	}

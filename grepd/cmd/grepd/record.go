@@ -14,6 +14,7 @@ import (
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/status"
 
+	"github.com/aksinghdce/cluster-membership-service/grepd/internal/client"
 	"github.com/aksinghdce/cluster-membership-service/shared/proto/greppb"
 	"github.com/aksinghdce/cluster-membership-service/shared/proto/pluginpb"
 )
@@ -55,14 +56,14 @@ func runRecord(c *cli.Context) error {
 	if err != nil {
 		return fmt.Errorf("--%s %w", flagMaxSize, err)
 	}
-	r, err := connect(c)
+	conn, err := connect(c)
 	if err != nil {
 		return err
 	}
-	defer r.Close()
+	defer conn.Close()
 	file := &recordFile{path: path}
 	defer file.Close()
-	end, err := r.record(c.Context, &greppb.RecordRequest{ForNanos: int64(last), BytesMax: size}, file)
+	end, err := record(c, conn, &greppb.RecordRequest{ForNanos: int64(last), BytesMax: size}, file)
 	if err != nil {
 		return file.breaksOff(err)
 	}
@@ -78,17 +79,17 @@ func runRecord(c *cli.Context) error {
 }
 
 // record writes a recording to w, and has it end with the first signal.
-func (r *remote) record(
-	ctx context.Context, request *greppb.RecordRequest, w io.Writer,
+func record(
+	c *cli.Context, conn *client.Conn, request *greppb.RecordRequest, w io.Writer,
 ) (*greppb.RecordEnd, error) {
-	ctx, cancel := context.WithTimeout(ctx, time.Duration(request.ForNanos)+recordSlack)
+	ctx, cancel := context.WithTimeout(c.Context, time.Duration(request.ForNanos)+recordSlack)
 	defer cancel()
 	signals := make(chan os.Signal, 1)
 	signal.Notify(signals, syscall.SIGINT, syscall.SIGTERM)
 	defer signal.Stop(signals)
-	stream, err := greppb.NewAdminClient(r.ClientConn).Record(ctx)
+	stream, err := greppb.NewAdminClient(conn.ClientConn).Record(ctx)
 	if err != nil {
-		return nil, r.explain(err)
+		return nil, explain(c, conn.Explain(err, false))
 	}
 	// A stream that the daemon has ended says why when it is received from.
 	_ = stream.Send(request)
@@ -106,7 +107,7 @@ func (r *remote) record(
 		case errors.Is(err, io.EOF):
 			return nil, errors.New("the daemon has not said how the recording ended")
 		case err != nil:
-			return nil, r.explain(err)
+			return nil, explain(c, conn.Explain(err, true))
 		}
 		if _, err := w.Write(reply.Piece); err != nil {
 			return nil, err

@@ -65,8 +65,6 @@ import (
 	"fmt"
 	"math"
 	"slices"
-	"strconv"
-	"strings"
 	"time"
 
 	"github.com/aksinghdce/cluster-membership-service/shared/eventlog"
@@ -178,7 +176,10 @@ const (
 	vias
 )
 
-var viaNames = [vias]string{"unknown", "self", "monitor", "update", "sync"}
+var viaNames = [vias]string{
+	viaUnknown: "unknown", viaSelf: eventlog.ViaSelf, viaMonitor: eventlog.ViaMonitor,
+	viaUpdate: eventlog.ViaUpdate, viaSync: eventlog.ViaSync,
+}
 
 func parseVia(text string) via {
 	for v := viaSelf; v < vias; v++ {
@@ -321,9 +322,8 @@ func (c *change) declare(d Declaration) {
 
 // life returns the one that has an id, ip:port@incarnation.
 func (a *Audit) life(id string) (*life, *machine, error) {
-	addr, number, ok := strings.Cut(id, "@")
-	incarnation, err := strconv.ParseUint(number, 10, 64)
-	if !ok || addr == "" || err != nil {
+	addr, incarnation, err := eventlog.ParseID(id)
+	if err != nil {
 		return nil, nil, errMalformed
 	}
 	m := a.machine(addr)

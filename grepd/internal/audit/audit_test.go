@@ -156,7 +156,7 @@ func coverAll(d *datadriven.TestData, a *Audit, log []byte) {
 	unread := map[string]bool{}
 	if names, ok := d.Arg("unread"); ok {
 		for _, name := range names.Vals {
-			unread[addrOf(memberID(name+"0"))] = true
+			unread[eventlog.AddrOf(memberID(name+"0"))] = true
 		}
 	}
 	for _, m := range a.machines {
@@ -165,7 +165,7 @@ func coverAll(d *datadriven.TestData, a *Audit, log []byte) {
 		}
 	}
 	if from, ok := d.Arg("from"); ok {
-		a.Covers(addrOf(memberID(from.Vals[0]+"0")), clock(from.Vals[1]))
+		a.Covers(eventlog.AddrOf(memberID(from.Vals[0]+"0")), clock(from.Vals[1]))
 	}
 }
 

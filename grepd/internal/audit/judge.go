@@ -6,6 +6,8 @@ import (
 	"maps"
 	"slices"
 	"time"
+
+	"github.com/aksinghdce/cluster-membership-service/shared/eventlog"
 )
 
 // Report judges what was added. Its coverage is the caller's to fill in.
@@ -265,7 +267,7 @@ func (j *judge) judgeSpreading(out *Change, last sighting, origin, due int64) {
 		out.SpreadMS, out.All = &spread, timeOf(last.at)
 	}
 	if over := time.Duration(last.at - due); out.Lists.Have > 0 && over > 0 {
-		out.broken("in the list of %s %v late", addrOf(out.LastIn), over.Round(time.Millisecond))
+		out.broken("in the list of %s %v late", eventlog.AddrOf(out.LastIn), over.Round(time.Millisecond))
 	}
 }
 

@@ -2,16 +2,13 @@ package audit
 
 import (
 	"context"
-	"errors"
 	"fmt"
-	"io"
 	"slices"
 	"strings"
 	"time"
 
-	"google.golang.org/grpc"
-
-	"github.com/aksinghdce/cluster-membership-service/grepd/internal/fanout"
+	"github.com/aksinghdce/cluster-membership-service/grepd/internal/client"
+	"github.com/aksinghdce/cluster-membership-service/grepd/internal/limits"
 	"github.com/aksinghdce/cluster-membership-service/grepd/internal/printer"
 	"github.com/aksinghdce/cluster-membership-service/shared/eventlog"
 	"github.com/aksinghdce/cluster-membership-service/shared/proto/greppb"
@@ -26,21 +23,18 @@ const (
 	askTimeout = 5 * time.Second
 	// silenceMax is how long the asked grepd may say nothing: longer than it waits itself
 	// for a node that says nothing.
-	silenceMax = fanout.TimeoutDefault + 5*time.Second
+	silenceMax = limits.TimeoutDefault + 5*time.Second
 )
 
-// ErrSilent says that the asked grepd said nothing any more.
-var ErrSilent = fmt.Errorf("no answer for %v", silenceMax)
-
 // Read asks a grepd for the bounds that it is configured with and for its members, reads the
-// logs of all of them through it, and judges. Its errors are gRPC's, ErrTooMuch and
-// ErrSilent; that a node did not answer is no error, and part of the report.
-func Read(ctx context.Context, conn *grpc.ClientConn, since time.Time) (*Report, error) {
-	audit, err := prepare(ctx, greppb.NewAdminClient(conn), since)
+// logs of all of them through it, and judges. Its errors are those of package client, and
+// ErrTooMuch; that a node did not answer is no error, and part of the report.
+func Read(ctx context.Context, conn *client.Conn, since time.Time) (*Report, error) {
+	audit, err := prepare(ctx, greppb.NewAdminClient(conn.ClientConn), since)
 	if err != nil {
 		return nil, err
 	}
-	r := &reader{audit: audit, client: greppb.NewGrepClient(conn), silence: silenceMax, nodes: make(map[string]*node)}
+	r := &reader{audit: audit, conn: conn, silence: silenceMax, nodes: make(map[string]*node)}
 	return r.read(ctx)
 }
 
@@ -73,7 +67,7 @@ func prepare(ctx context.Context, admin greppb.AdminClient, since time.Time) (*A
 		return nil, err
 	}
 	asked := time.Now()
-	members, err := admin.Members(ctx, &greppb.MembersRequest{}, grpc.MaxCallRecvMsgSize(fanout.ReplyBytesMax))
+	members, err := admin.Members(ctx, &greppb.MembersRequest{})
 	if err != nil {
 		return nil, err
 	}
@@ -85,7 +79,7 @@ func prepare(ctx context.Context, admin greppb.AdminClient, since time.Time) (*A
 		if m.State != "alive" {
 			continue
 		}
-		if err := audit.Alive(fmt.Sprintf("%s@%d", m.Addr, m.Incarnation), time.Unix(0, m.SinceUnixNanos)); err != nil {
+		if err := audit.Alive(eventlog.FormatID(m.Addr, m.Incarnation), time.Unix(0, m.SinceUnixNanos)); err != nil {
 			return nil, err
 		}
 	}
@@ -95,7 +89,7 @@ func prepare(ctx context.Context, admin greppb.AdminClient, since time.Time) (*A
 // reader reads the logs of all nodes.
 type reader struct {
 	audit   *Audit
-	client  greppb.GrepClient
+	conn    *client.Conn
 	silence time.Duration // of the asked grepd, after which it is given up
 	nodes   map[string]*node
 	outcome [2]printer.Outcome // of the two queries
@@ -147,29 +141,13 @@ func (r *reader) readBeginnings(ctx context.Context) error {
 
 // query sends a query and hands each line of the answer to take.
 func (r *reader) query(ctx context.Context, request *greppb.QueryRequest, outcome *printer.Outcome, take func(*node, []byte) error) error {
-	ctx, cancel := context.WithCancelCause(ctx)
-	defer cancel(nil)
-	watchdog := time.AfterFunc(r.silence, func() { cancel(ErrSilent) })
-	defer watchdog.Stop()
-
 	request.Search.Paths = []string{currentLog, rotatedLogs}
 	request.Search.Binary = greppb.Binary_BINARY_TEXT // a crash may have left zeros
-	stream, err := r.client.Query(ctx, request, grpc.MaxCallRecvMsgSize(fanout.ReplyBytesMax))
 	q := &query{reader: r, take: take}
-	for err == nil {
-		var reply *greppb.QueryReply
-		if reply, err = stream.Recv(); err == nil {
-			watchdog.Reset(r.silence)
-			outcome.Observe(reply)
-			err = q.step(reply)
-		}
-	}
-	switch {
-	case errors.Is(err, io.EOF):
-		return nil
-	case errors.Is(context.Cause(ctx), ErrSilent):
-		return ErrSilent
-	}
+	_, err := r.conn.Query(ctx, request, r.silence, func(reply *greppb.QueryReply) error {
+		outcome.Observe(reply)
+		return q.step(reply)
+	})
 	return err
 }
 
@@ -208,15 +186,14 @@ func (q *query) begin(addrs []string) {
 func (n *node) step(reply *greppb.SearchReply, take func(*node, []byte) error) error {
 	switch step := reply.Step.(type) {
 	case *greppb.SearchReply_Chunk:
-		data := step.Chunk.Data
-		for _, length := range step.Chunk.Lengths {
-			if uint64(length) > uint64(len(data)) {
-				return errors.New("an answer that makes no sense: lines longer than the text")
-			}
-			if err := take(n, data[:length]); err != nil {
+		lines := step.Chunk.Walk()
+		for lines.Next() {
+			if err := take(n, lines.Text); err != nil {
 				return err
 			}
-			data = data[length:]
+		}
+		if err := lines.Err(); err != nil {
+			return fmt.Errorf("an answer that makes no sense: %w", err)
 		}
 	case *greppb.SearchReply_FileError:
 		// Most logs have not been rotated yet.

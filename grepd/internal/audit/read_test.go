@@ -12,9 +12,9 @@ import (
 
 	"go.uber.org/goleak"
 	"google.golang.org/grpc"
-	"google.golang.org/grpc/credentials/insecure"
 	"google.golang.org/grpc/test/bufconn"
 
+	"github.com/aksinghdce/cluster-membership-service/grepd/internal/client"
 	"github.com/aksinghdce/cluster-membership-service/shared/gogocodec"
 	"github.com/aksinghdce/cluster-membership-service/shared/proto/greppb"
 )
@@ -101,7 +101,7 @@ func (n *fakeNode) answer(request *greppb.QueryRequest) []greppb.SearchReply {
 }
 
 // connectTo returns a connection to c, for the time of the test.
-func connectTo(t *testing.T, c *cluster) *grpc.ClientConn {
+func connectTo(t *testing.T, c *cluster) *client.Conn {
 	t.Helper()
 	listener := bufconn.Listen(1 << 20)
 	server := grpc.NewServer(gogocodec.ServerOption())
@@ -109,9 +109,7 @@ func connectTo(t *testing.T, c *cluster) *grpc.ClientConn {
 	greppb.RegisterAdminServer(server, c)
 	done := make(chan struct{})
 	go func() { defer close(done); server.Serve(listener) }()
-	conn, err := grpc.NewClient("passthrough:///grepd", gogocodec.DialOption(),
-		grpc.WithTransportCredentials(insecure.NewCredentials()),
-		grpc.WithContextDialer(func(ctx context.Context, _ string) (net.Conn, error) { return listener.DialContext(ctx) }))
+	conn, err := client.Dial("grepd", grpc.WithContextDialer(func(ctx context.Context, _ string) (net.Conn, error) { return listener.DialContext(ctx) }))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -185,10 +183,10 @@ func TestReadGivesUpWhatMakesNoSense(t *testing.T) {
 func TestReadGivesUpOnSilence(t *testing.T) {
 	c := &cluster{hangs: true, nodes: []fakeNode{{addr: "10.0.0.1:7117"}}}
 	r := &reader{
-		audit: New(Config{}), client: greppb.NewGrepClient(connectTo(t, c)),
+		audit: New(Config{}), conn: connectTo(t, c),
 		silence: 20 * time.Millisecond, nodes: make(map[string]*node),
 	}
-	if _, err := r.read(context.Background()); !errors.Is(err, ErrSilent) {
+	if _, err := r.read(context.Background()); !errors.Is(err, client.ErrSilent) {
 		t.Errorf("%v, want ErrSilent", err)
 	}
 }

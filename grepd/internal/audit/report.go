@@ -8,6 +8,8 @@ import (
 	"strings"
 	"text/tabwriter"
 	"time"
+
+	"github.com/aksinghdce/cluster-membership-service/shared/eventlog"
 )
 
 // Verdict is what an audit came to.
@@ -114,18 +116,13 @@ const shownMax = 5
 func naming(ids []string) string {
 	var addrs []string
 	for _, id := range ids[:min(len(ids), shownMax)] {
-		addrs = append(addrs, addrOf(id))
+		addrs = append(addrs, eventlog.AddrOf(id))
 	}
 	text := strings.Join(addrs, ", ")
 	if more := len(ids) - shownMax; more > 0 {
 		text += fmt.Sprintf(" and %d more", more)
 	}
 	return text
-}
-
-func addrOf(id string) string {
-	addr, _, _ := strings.Cut(id, "@")
-	return addr
 }
 
 // WriteText prints the report for people: a table of the changes, and what they come to.
@@ -137,7 +134,7 @@ func (r *Report) WriteText(w io.Writer) error {
 	for i := range r.Changes {
 		c := &r.Changes[i]
 		fmt.Fprintf(table, "%s\t%s\t%s\t%s\t%s\t%s\t%s\t%s\t%s\t%s\n",
-			c.First.Format("2006-01-02T15:04:05.000Z"), c.Event, addrOf(c.Member), addrOf(c.author()), c.evidence(),
+			c.First.Format("2006-01-02T15:04:05.000Z"), c.Event, eventlog.AddrOf(c.Member), eventlog.AddrOf(c.author()), c.evidence(),
 			seconds(c.DetectMS), seconds(c.SpreadMS), c.lists(), c.vias(), c.bounds())
 	}
 	if err := table.Flush(); err != nil {

@@ -78,19 +78,17 @@ package fanout
 import (
 	"context"
 	"errors"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
 
+	"github.com/aksinghdce/cluster-membership-service/grepd/internal/limits"
 	"github.com/aksinghdce/cluster-membership-service/grepd/internal/tally"
 	"github.com/aksinghdce/cluster-membership-service/shared/proto/greppb"
 )
 
 const (
-	// TimeoutDefault is how long a silent target is waited for by default.
-	TimeoutDefault = 10 * time.Second
-	// TimeoutMax is the longest timeout that a query may ask for.
-	TimeoutMax = time.Hour
 	// progressTime is how often targets say that they get on, and the client is told of it.
 	progressTime = 500 * time.Millisecond
 	// progressPerTimeout is how often at least they say so while they are waited for.
@@ -120,6 +118,19 @@ func New(members Members, local Searcher) *Fanout {
 	return &Fanout{members: members, local: local, pool: newPool(), now: time.Now}
 }
 
+// With gives a Fanout that shares everything with f but searches this node's own files with local.
+// It is for one query, and ends with it.
+func (f *Fanout) With(local Searcher) *Fanout {
+	other := *f
+	other.local = local
+	return &other
+}
+
+// AsksItself reports whether this node's own files are searched in a query, as things stand.
+func (f *Fanout) AsksItself(request *greppb.QueryRequest) bool {
+	return len(request.Nodes) == 0 || slices.Contains(request.Nodes, f.members.Targets().Self)
+}
+
 // Close closes the connections to peers. No query may be running.
 func (f *Fanout) Close() { f.pool.retain(func(string) bool { return false }) }
 
@@ -136,7 +147,7 @@ func (f *Fanout) Query(ctx context.Context, request *greppb.QueryRequest, send f
 	defer cancel(nil)
 	q := &query{
 		ctx: ctx, cancel: cancel, fanout: f, request: &request.Search,
-		timeout: TimeoutDefault, send: send, floor: make(chan struct{}, 1), done: make(chan struct{}),
+		timeout: limits.TimeoutDefault, send: send, floor: make(chan struct{}, 1), done: make(chan struct{}),
 	}
 	q.sort = request.Sort
 	if request.TimeoutNanos > 0 {

@@ -6,8 +6,6 @@ import (
 	"flag"
 	"fmt"
 	"math/rand/v2"
-	"os"
-	"path/filepath"
 	"runtime"
 	"strings"
 	"testing"
@@ -497,27 +495,6 @@ func TestMemoryIsFlatWithASlowReader(t *testing.T) {
 		t.Errorf("%d MB on the heap, both sides together, want at most 48", peak>>20)
 	}
 	t.Logf("peak heap %d KB", peak>>10)
-}
-
-func TestParseNodes(t *testing.T) {
-	file := filepath.Join(t.TempDir(), "nodes")
-	if err := os.WriteFile(file, []byte("# the cluster\n127.0.0.1:1\n\n 127.0.0.1:2 \n"), 0o600); err != nil {
-		t.Fatal(err)
-	}
-	for _, test := range []struct{ list, want string }{
-		{"127.0.0.1:1,127.0.0.1:2,127.0.0.1:1", "[127.0.0.1:1 127.0.0.1:2] <nil>"},
-		{"[::1]:7117", "[[::1]:7117] <nil>"},
-		{"@" + file, "[127.0.0.1:1 127.0.0.1:2] <nil>"},
-		{"127.0.0.1", `[] node "127.0.0.1": want host:port`},
-		{"127.0.0.1:x", `[] node "127.0.0.1:x": "x" is not a port`},
-		{"", `[] node "": want host:port`},
-		{"@/does/not/exist", "[] read list of nodes: open /does/not/exist: no such file or directory"},
-	} {
-		nodes, err := fanout.ParseNodes(t.Context(), test.list)
-		if got := fmt.Sprint(nodes, " ", err); got != test.want {
-			t.Errorf("ParseNodes(%q) gives %s, want %s", test.list, got, test.want)
-		}
-	}
 }
 
 // With many connections to be opened each has to await its turn, for which nobody at the other end can be blamed.

@@ -10,6 +10,8 @@ import (
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/status"
 
+	"github.com/aksinghdce/cluster-membership-service/grepd/internal/client"
+	"github.com/aksinghdce/cluster-membership-service/grepd/internal/limits"
 	"github.com/aksinghdce/cluster-membership-service/shared/proto/greppb"
 )
 
@@ -24,7 +26,7 @@ const (
 // followed is a target that is asked for as long as the query lasts, again and again if it has to be.
 type followed struct {
 	*target
-	places   Places
+	places   client.Places
 	known    bool      // the client knows its number
 	told     bool      // ... and takes it for one that is followed
 	joined   bool      // it became a member after the query had begun
@@ -82,7 +84,7 @@ func (q *query) followAll(list Targets, changed <-chan struct{}, request *greppb
 			q.tellPhase(phase)
 		}
 		for _, m := range list.Members { // those that have joined
-			if m.State != Alive || all[m.Addr] != nil || len(q.targets) == NodesMax {
+			if m.State != Alive || all[m.Addr] != nil || len(q.targets) == limits.NodesMax {
 				continue
 			}
 			t := &target{addr: m.Addr, local: m.Addr == list.Self}
@@ -245,7 +247,7 @@ func (q *query) observeFollowed(ctx context.Context, f *followed, reply *greppb.
 		return nil
 	case reply.GetFileError() != nil:
 		return q.tellBegun(ctx, f)
-	case f.places.earlier && reply.GetPlaces() == nil:
+	case !f.places.Named() && reply.GetPlaces() == nil:
 		return status.Error(codes.Unimplemented, "its grepd is too old to follow files")
 	}
 	f.attached = true

@@ -13,6 +13,7 @@ import (
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/status"
 
+	"github.com/aksinghdce/cluster-membership-service/grepd/internal/client"
 	"github.com/aksinghdce/cluster-membership-service/grepd/internal/fanout"
 	"github.com/aksinghdce/cluster-membership-service/shared/proto/greppb"
 )
@@ -42,7 +43,7 @@ type listening struct {
 
 	mu     sync.Mutex
 	heard  []string
-	places fanout.Places // of the nodes together, as a client keeps them
+	places client.Places // of the nodes together, as a client keeps them
 }
 
 func listen(t *testing.T, f *fanout.Fanout, request *greppb.QueryRequest) *listening {

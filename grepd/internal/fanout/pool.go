@@ -2,19 +2,15 @@ package fanout
 
 import (
 	"context"
-	"errors"
-	"net"
 	"sync"
-	"syscall"
 	"time"
 
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/backoff"
 	"google.golang.org/grpc/connectivity"
-	"google.golang.org/grpc/credentials/insecure"
-	"google.golang.org/grpc/keepalive"
 
-	"github.com/aksinghdce/cluster-membership-service/shared/gogocodec"
+	"github.com/aksinghdce/cluster-membership-service/grepd/internal/client"
+	"github.com/aksinghdce/cluster-membership-service/grepd/internal/limits"
 )
 
 const (
@@ -33,17 +29,10 @@ const (
 	// takes. A target a round trip of t away is read at windowBytes/t at most.
 	windowBytes = 128 << 10
 
-	// ReplyBytesMax bounds one step of a search. It has to hold the longest line
-	// (search.LineBytesMax) and what is said about it.
-	ReplyBytesMax = 80 << 20
-	// RequestBytesMax is more than the largest request. gRPC keeps a request for so long as
-	// it may have to be sent again, as when a peer is replaced by a new process and closes
-	// its connections; what is larger than its limit it would not keep.
-	RequestBytesMax = 16 << 20
+	// readBufferBytes is gRPC's own. There may be a thousand connections.
+	readBufferBytes = 32 << 10
 
-	keepaliveTime    = 15 * time.Second
-	keepaliveTimeout = 10 * time.Second
-	backoffMax       = time.Second
+	backoffMax = time.Second
 )
 
 // pool keeps the connections to the peers between queries.
@@ -56,13 +45,10 @@ type pool struct {
 
 // conn is a connection in the pool.
 type conn struct {
-	*grpc.ClientConn
+	*client.Conn
 	addr    string
 	users   int  // queries that use it; guarded by pool.mu
 	dropped bool // out of the pool; closed by its last user; guarded by pool.mu
-
-	errMu   sync.Mutex
-	dialErr error // of the last dial
 }
 
 func newPool() *pool {
@@ -79,31 +65,24 @@ func (p *pool) get(addr string) (c *conn, reused bool, err error) {
 		return c, true, nil
 	}
 	c = &conn{addr: addr, users: 1}
-	if c.ClientConn, err = grpc.NewClient("passthrough:///"+addr, p.options(c)...); err != nil {
+	if c.Conn, err = client.Dial(addr, peerOptions()...); err != nil {
 		return nil, false, err
 	}
 	p.conns[addr] = c
 	return c, false, nil
 }
 
-// options are for peers. The window is fixed because gRPC would otherwise let it grow to
-// 16 MB for each target whose output waits.
-func (p *pool) options(c *conn) []grpc.DialOption {
+// peerOptions are for peers. The window is fixed because gRPC would otherwise let it grow to 16 MB for
+// each target whose output waits.
+func peerOptions() []grpc.DialOption {
 	return []grpc.DialOption{
-		gogocodec.DialOption(),
-		grpc.WithTransportCredentials(insecure.NewCredentials()),
-		grpc.WithContextDialer(func(ctx context.Context, addr string) (net.Conn, error) {
-			return c.dial(ctx, addr)
-		}),
-		grpc.WithDisableServiceConfig(),
 		grpc.WithIdleTimeout(idleTime),
 		grpc.WithStaticStreamWindowSize(windowBytes),
 		grpc.WithStaticConnWindowSize(8 * windowBytes),
-		grpc.WithDefaultCallOptions(grpc.MaxCallRecvMsgSize(ReplyBytesMax), grpc.MaxRetryRPCBufferSize(RequestBytesMax)),
-		grpc.WithKeepaliveParams(keepalive.ClientParameters{Time: keepaliveTime, Timeout: keepaliveTimeout}),
+		grpc.WithReadBufferSize(readBufferBytes),
 		grpc.WithConnectParams(grpc.ConnectParams{
 			Backoff:           backoff.Config{BaseDelay: backoffMax / 10, Multiplier: 2, Jitter: 0.2, MaxDelay: backoffMax},
-			MinConnectTimeout: TimeoutDefault,
+			MinConnectTimeout: limits.TimeoutDefault,
 		}),
 	}
 }
@@ -139,16 +118,6 @@ func (c *conn) awaitReady(ctx context.Context) {
 	}
 }
 
-// dial opens the network connection of c, and remembers why it could not.
-func (c *conn) dial(ctx context.Context, addr string) (net.Conn, error) {
-	var dialer net.Dialer
-	netConn, err := dialer.DialContext(ctx, "tcp", addr)
-	c.errMu.Lock()
-	c.dialErr = err
-	c.errMu.Unlock()
-	return netConn, err
-}
-
 // put gives a connection back. One that failed is not used again: the next query dials
 // afresh instead of waiting for gRPC's back-off.
 func (p *pool) put(c *conn, failed bool) {
@@ -181,23 +150,5 @@ func (p *pool) retain(isMember func(addr string) bool) {
 		if !isMember(addr) {
 			p.drop(c)
 		}
-	}
-}
-
-// reason says in few words why the connection could not be opened; empty if it was.
-func (c *conn) reason() string {
-	c.errMu.Lock()
-	defer c.errMu.Unlock()
-	var errno syscall.Errno
-	var opErr *net.OpError
-	switch {
-	case c.dialErr == nil:
-		return ""
-	case errors.As(c.dialErr, &errno):
-		return errno.Error()
-	case errors.As(c.dialErr, &opErr):
-		return opErr.Err.Error()
-	default:
-		return c.dialErr.Error()
 	}
 }

@@ -107,7 +107,7 @@ func (q *query) askPeer(ctx context.Context, t *target) error {
 		err = q.stream(ctx, t, conn)
 		failed := status.Code(err) == codes.Unavailable
 		if failed {
-			t.reason = conn.reason()
+			t.reason = conn.Reason()
 		}
 		q.fanout.pool.put(conn, failed)
 		if !failed || !reused || t.begun || ctx.Err() != nil {

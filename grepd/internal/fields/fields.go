@@ -54,22 +54,20 @@ import (
 	"unicode/utf8"
 
 	"github.com/go-json-experiment/json/jsontext"
+
+	"github.com/aksinghdce/cluster-membership-service/grepd/internal/limits"
 )
 
-const (
-	// NameBytesMax bounds the length of a name.
-	NameBytesMax = 256
-	// levelsMax bounds how many objects a name may lead into.
-	levelsMax = 16
-)
+// levelsMax bounds how many objects a name may lead into.
+const levelsMax = 16
 
 // CheckName says what is wrong with the name of a field.
 func CheckName(name string) error {
 	switch {
 	case name == "":
 		return errors.New("a field has no name")
-	case len(name) > NameBytesMax:
-		return fmt.Errorf("a field's name of %d bytes, at most %d are possible", len(name), NameBytesMax)
+	case len(name) > limits.FieldNameBytesMax:
+		return fmt.Errorf("a field's name of %d bytes, at most %d are possible", len(name), limits.FieldNameBytesMax)
 	case strings.Count(name, ".") >= levelsMax:
 		return fmt.Errorf("a field that lies in more than %d objects: %s", levelsMax-1, name)
 	}

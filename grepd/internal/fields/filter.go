@@ -6,14 +6,8 @@ import (
 	"strings"
 	"sync/atomic"
 
+	"github.com/aksinghdce/cluster-membership-service/grepd/internal/limits"
 	"github.com/aksinghdce/cluster-membership-service/grepd/internal/match"
-)
-
-const (
-	// ConditionsMax bounds the conditions of a Filter.
-	ConditionsMax = 100
-	// ConditionBytesMax bounds the length of each.
-	ConditionBytesMax = 4 << 10
 )
 
 // Filter is conditions that must all hold.
@@ -26,13 +20,13 @@ type Filter struct {
 
 // NewFilter reads conditions. The error names the one that is wrong, and says why.
 func NewFilter(texts []string) (*Filter, error) {
-	if len(texts) > ConditionsMax {
-		return nil, fmt.Errorf("%d conditions, at most %d are possible", len(texts), ConditionsMax)
+	if len(texts) > limits.ConditionsMax {
+		return nil, fmt.Errorf("%d conditions, at most %d are possible", len(texts), limits.ConditionsMax)
 	}
 	f := &Filter{}
 	for _, text := range texts {
-		if len(text) > ConditionBytesMax {
-			return nil, fmt.Errorf("a condition of %d bytes, at most %d are possible", len(text), ConditionBytesMax)
+		if len(text) > limits.ConditionBytesMax {
+			return nil, fmt.Errorf("a condition of %d bytes, at most %d are possible", len(text), limits.ConditionBytesMax)
 		}
 		c, err := ParseCondition(text)
 		if err != nil {
@@ -58,13 +52,13 @@ const (
 // Footprint estimates how many bytes a Filter of conditions keeps at most. Those without a regular expression count for nothing, and
 // so do those that NewFilter refuses. It does not read them, which may take megabytes, too.
 func Footprint(texts []string) int64 {
-	if len(texts) > ConditionsMax {
+	if len(texts) > limits.ConditionsMax {
 		return 0
 	}
 	size := 0
 	for _, text := range texts {
 		_, expression, ok := strings.Cut(text, "~")
-		if !ok || len(text) > ConditionBytesMax {
+		if !ok || len(text) > limits.ConditionBytesMax {
 			continue
 		}
 		classes := strings.Count(expression, "[") + strings.Count(expression, `\p`) + strings.Count(expression, `\P`)

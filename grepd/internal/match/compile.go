@@ -4,10 +4,9 @@ import (
 	"fmt"
 	"strings"
 	"sync"
-)
 
-// PatternBytesMax bounds the length of all patterns together.
-const PatternBytesMax = 1 << 20
+	"github.com/aksinghdce/cluster-membership-service/grepd/internal/limits"
+)
 
 // Matcher selects lines. See the package comment for what it matches.
 type Matcher struct {
@@ -93,8 +92,8 @@ func (m *Matcher) Warnings() []string { return m.warnings }
 func patternLines(patterns []string) ([]string, error) {
 	size, number := 0, 0
 	for _, p := range patterns {
-		if size += len(p); size > PatternBytesMax {
-			return nil, &Error{Pattern: p[:min(len(p), 40)], Message: fmt.Sprintf("the patterns are longer than %d bytes together", PatternBytesMax)}
+		if size += len(p); size > limits.PatternBytesMax {
+			return nil, &Error{Pattern: p[:min(len(p), 40)], Message: fmt.Sprintf("the patterns are longer than %d bytes together", limits.PatternBytesMax)}
 		}
 		number += 1 + strings.Count(p, "\n")
 	}

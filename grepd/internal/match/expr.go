@@ -2,6 +2,7 @@ package match
 
 import (
 	"slices"
+	"sync"
 	"unicode/utf8"
 )
 
@@ -75,17 +76,28 @@ func (a assertion) holds(before, after symbol, asciiWords bool) bool {
 	}
 }
 
-// asciiExprs are what symbolExpr and foldedExpr give for ASCII, which all patterns share.
-var asciiExprs = func() (shared [utf8.RuneSelf]struct{ symbol, folded *expr }) {
-	for r := range shared {
-		shared[r].symbol, shared[r].folded = newSymbolExpr(symbol(r)), newFoldedExpr(symbol(r))
-	}
-	return shared
-}()
+// What symbolExpr and foldedExpr give for ASCII, which all patterns share. They are made at their first
+// use, since many a program that links this package compiles no pattern.
+var (
+	asciiExprs = sync.OnceValue(func() *[utf8.RuneSelf]expr {
+		texts, exprs := new([utf8.RuneSelf]symbol), new([utf8.RuneSelf]expr)
+		for r := range exprs {
+			texts[r] = symbol(r)
+			exprs[r] = expr{kind: exprText, text: texts[r : r+1 : r+1]}
+		}
+		return exprs
+	})
+	foldedExprs = sync.OnceValue(func() (shared [utf8.RuneSelf]*expr) {
+		for r := range shared {
+			shared[r] = newFoldedExpr(symbol(r))
+		}
+		return shared
+	})
+)
 
 func symbolExpr(r symbol) *expr {
 	if r < utf8.RuneSelf {
-		return asciiExprs[r].symbol
+		return &asciiExprs()[r]
 	}
 	return newSymbolExpr(r)
 }
@@ -93,7 +105,7 @@ func symbolExpr(r symbol) *expr {
 // foldedExpr matches r in any case.
 func foldedExpr(r symbol) *expr {
 	if r < utf8.RuneSelf {
-		return asciiExprs[r].folded
+		return foldedExprs()[r]
 	}
 	return newFoldedExpr(r)
 }
@@ -109,14 +121,15 @@ func newFoldedExpr(r symbol) *expr {
 }
 
 // assertExprs are what assertExpr gives, which all patterns share.
-var assertExprs = func() (shared [noWordAfter + 1]*expr) {
-	for a := range shared {
-		shared[a] = &expr{kind: exprAssert, assert: assertion(a)}
+var assertExprs = sync.OnceValue(func() *[noWordAfter + 1]expr {
+	exprs := new([noWordAfter + 1]expr)
+	for a := range exprs {
+		exprs[a] = expr{kind: exprAssert, assert: assertion(a)}
 	}
-	return shared
-}()
+	return exprs
+})
 
-func assertExpr(a assertion) *expr { return assertExprs[a] }
+func assertExpr(a assertion) *expr { return &assertExprs()[a] }
 
 // emptyExpr is shared by all patterns, too.
 var emptyExpr = &expr{kind: exprEmpty}

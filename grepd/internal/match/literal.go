@@ -3,6 +3,7 @@ package match
 import (
 	"math"
 	"slices"
+	"sync"
 	"unicode/utf8"
 )
 
@@ -223,7 +224,7 @@ func score(strs []string) float64 {
 	for _, s := range strs {
 		p := 1.0
 		for i := 0; i < len(s) && i < 12; i++ {
-			p *= frequency[s[i]]
+			p *= frequency()[s[i]]
 		}
 		sum += p
 	}
@@ -232,7 +233,8 @@ func score(strs []string) float64 {
 
 // frequency is roughly how often each byte occurs in logs. Upper and lower case count alike, since folded
 // literals are lower case.
-var frequency = func() (f [256]float64) {
+var frequency = sync.OnceValue(func() *[256]float64 {
+	f := new([256]float64)
 	for b := range f {
 		f[b] = 0.001
 	}
@@ -243,4 +245,4 @@ var frequency = func() (f [256]float64) {
 		}
 	}
 	return f
-}()
+})

@@ -70,7 +70,7 @@ package match
 
 import "fmt"
 
-// Syntax is the language that patterns are written in. The values are those of
+// Syntax is the language that patterns are written in. Package request holds the values to those of
 // greppb.Syntax.
 type Syntax uint8
 

@@ -13,7 +13,8 @@ type pair struct {
 
 func newPair(s string, fold bool) *pair {
 	p := &pair{literal: []byte(s), fold: fold}
-	rarer := func(i, j int) bool { return frequency[s[i]] < frequency[s[j]] }
+	often := frequency()
+	rarer := func(i, j int) bool { return often[s[i]] < often[s[j]] }
 	for i := range s {
 		if rarer(i, p.first) {
 			p.first = i

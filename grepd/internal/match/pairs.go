@@ -41,7 +41,8 @@ func newPairs(l literals) *pairs {
 		p.literals = append(p.literals, []byte(s))
 	}
 	p.dense = newTeddy(l)
-	p.choose(func(k, i, j int) float64 { return frequency[p.literals[k][i]] * frequency[p.literals[k][j]] })
+	often := frequency()
+	p.choose(func(k, i, j int) float64 { return often[p.literals[k][i]] * often[p.literals[k][j]] })
 	return p
 }
 

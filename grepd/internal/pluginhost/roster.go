@@ -2,12 +2,12 @@ package pluginhost
 
 import (
 	"cmp"
-	"fmt"
 	"slices"
 	"strings"
 	"sync"
 	"time"
 
+	"github.com/aksinghdce/cluster-membership-service/shared/eventlog"
 	"github.com/aksinghdce/cluster-membership-service/shared/proto/pluginpb"
 )
 
@@ -41,7 +41,7 @@ func (l *List) findSelf() {
 }
 
 // idOf is how a member is called in the logs.
-func idOf(m pluginpb.Member) string { return fmt.Sprintf("%s@%d", m.Addr, m.Incarnation) }
+func idOf(m pluginpb.Member) string { return eventlog.FormatID(m.Addr, m.Incarnation) }
 
 // Roster is the host's copy of the member list. It outlives the plugins that feed it.
 //

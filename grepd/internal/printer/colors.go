@@ -3,6 +3,8 @@ package printer
 import (
 	"bytes"
 	"strings"
+
+	"github.com/aksinghdce/cluster-membership-service/shared/proto/greppb"
 )
 
 // Colors holds the SGR sequences of GREP_COLORS, as grep(1) describes them. Empty ones
@@ -90,10 +92,10 @@ func (c *Colors) paint(b []byte, sgr, text string) []byte {
 }
 
 // appendText appends a line whose matched parts are known, and which ends so.
-func (c *Colors) appendText(b []byte, line *lines, lineColor, end string) []byte {
-	text, at := line.text, uint32(0)
-	for i := 0; i < len(line.matchSpans); i += 2 {
-		start, after := line.matchSpans[i], line.matchSpans[i]+line.matchSpans[i+1]
+func (c *Colors) appendText(b []byte, line *greppb.Line, lineColor, end string) []byte {
+	text, at := line.Text, uint32(0)
+	for i := 0; i < len(line.Spans); i += 2 {
+		start, after := line.Spans[i], line.Spans[i]+line.Spans[i+1]
 		if start == after {
 			continue
 		}

@@ -277,13 +277,13 @@ func (p *JSON) printChunk(target int, chunk *greppb.Chunk) error {
 	if err := p.begin(file); err != nil {
 		return err
 	}
-	lines := newLines(chunk)
-	for lines.next() {
-		if err := p.printLine(file, &lines); err != nil {
+	lines := chunk.Walk()
+	for lines.Next() {
+		if err := p.printLine(file, &lines.Line); err != nil {
 			return err
 		}
 	}
-	if lines.err != nil {
+	if lines.Err() != nil {
 		return p.malformed(target)
 	}
 	return nil
@@ -300,20 +300,20 @@ func (p *JSON) begin(file *jsonFile) error {
 
 func (p *JSON) malformed(target int) error {
 	p.outcome.Failed = true
-	return p.record("error", errorData{Node: p.outcome.nodes[target].addr, Path: textOfPath(""), Message: errMalformed.Error()})
+	return p.record("error", errorData{Node: p.outcome.nodes[target].addr, Path: textOfPath(""), Message: greppb.ErrMalformed.Error()})
 }
 
-func (p *JSON) printLine(file *jsonFile, line *lines) error {
+func (p *JSON) printLine(file *jsonFile, line *greppb.Line) error {
 	data := lineData{
-		fileData: file.fileData, Lines: textOf(line.text),
-		LineNumber: line.number, Offset: line.offset, Submatches: []submatch{},
+		fileData: file.fileData, Lines: textOf(line.Text),
+		LineNumber: line.Number, Offset: line.Offset, Submatches: []submatch{},
 	}
-	for i := 0; i < len(line.matchSpans); i += 2 {
-		start, end := line.matchSpans[i], line.matchSpans[i]+line.matchSpans[i+1]
-		data.Submatches = append(data.Submatches, submatch{textOf(line.text[start:end]), start, end})
+	for i := 0; i < len(line.Spans); i += 2 {
+		start, end := line.Spans[i], line.Spans[i]+line.Spans[i+1]
+		data.Submatches = append(data.Submatches, submatch{textOf(line.Text[start:end]), start, end})
 	}
 	kind := "match"
-	if line.kind&kindContext != 0 {
+	if line.IsContext() {
 		kind = "context"
 	}
 	return p.record(kind, data)

@@ -62,9 +62,10 @@ type Outcome struct {
 // lack is a path that some node does not have.
 type lack struct {
 	path    string
-	message string // what the nodes say of it; "": not the same
-	nodes   int    // that answered
-	last    *node  // ... of them: one may be asked for a path twice
+	reason  greppb.FileError_Reason // NOT_FOUND too where nodes differ
+	message string                  // what the nodes say of it; "": not the same
+	nodes   int                     // that answered
+	last    *node                   // ... of them: one may be asked for a path twice
 }
 
 // node is what the outcome knows of one target.
@@ -138,7 +139,7 @@ func (o *Outcome) node(number uint32) *node {
 func (o *Outcome) observeNode(n *node, reply *greppb.SearchReply) {
 	switch step := reply.Step.(type) {
 	case *greppb.SearchReply_Chunk:
-		selected := selected(step.Chunk)
+		selected := step.Chunk.Selected()
 		o.Matched = o.Matched || selected > 0
 		if o.Follow {
 			o.Matches += selected
@@ -168,30 +169,16 @@ func (o *Outcome) lack(e *greppb.FileError) *lack {
 	l := o.lacking[e.Path]
 	switch {
 	case l == nil:
-		l = &lack{path: e.Path, message: e.Message}
+		l = &lack{path: e.Path, reason: e.Reason, message: e.Message}
 		if o.lacking == nil {
 			o.lacking = make(map[string]*lack)
 		}
 		o.lacking[e.Path] = l
 		o.missing = append(o.missing, l)
-	case l.message != e.Message:
-		l.message = ""
+	case l.reason != e.Reason || l.message != e.Message:
+		l.reason, l.message = greppb.FileError_NOT_FOUND, ""
 	}
 	return l
-}
-
-// selected is how many lines, or parts of lines, of a chunk are selected.
-func selected(c *greppb.Chunk) uint64 {
-	if len(c.Kinds) == 0 {
-		return uint64(len(c.Lengths))
-	}
-	n := uint64(0)
-	for _, kind := range c.Kinds[:min(len(c.Kinds), len(c.Lengths))] {
-		if kind&kindContext == 0 {
-			n++
-		}
-	}
-	return n
 }
 
 // endNode counts the paths that a node lacks only if it answered in full: of the others
@@ -221,18 +208,15 @@ func (o *Outcome) nowhere() []*lack {
 	return paths
 }
 
-// noSuchFile is grep's message, and that of a node.
-const noSuchFile = "No such file or directory"
-
 // text says that a path exists nowhere: in grep's words, unless the nodes know better, as of a mount.
 func (l *lack) text(multiple bool) string {
 	switch {
-	case l.message != "" && l.message != noSuchFile:
+	case l.reason != greppb.FileError_NOT_FOUND && l.message != "":
 		return l.message
 	case multiple:
-		return noSuchFile + " on any machine that answered"
+		return greppb.FileError_NOT_FOUND.Words() + " on any machine that answered"
 	}
-	return noSuchFile
+	return greppb.FileError_NOT_FOUND.Words()
 }
 
 // Local reports whether the answer is not a cluster's: standard input was searched.

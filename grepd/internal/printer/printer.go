@@ -72,12 +72,6 @@ const (
 	NamesNever               // -h
 )
 
-// Bits of a Chunk's kinds.
-const (
-	kindContext = 1
-	kindGap     = 2
-)
-
 // flushBytes is how much output is kept before it is written.
 const flushBytes = 64 << 10
 

@@ -319,15 +319,33 @@ func TestPathThatIsNamedTwiceIsLackedOnceByANode(t *testing.T) {
 	}
 }
 
+// What a node says of a path that it lacks is told unless it is that there is no such file. That is a
+// matter of its reason, and not of its words.
 func TestMountThatIsNowhereIsNamed(t *testing.T) {
-	const other, none = `there is no mount "nginx", and the mounts are logs`, "No such file or directory"
-	for _, test := range []struct{ first, second, want string }{
-		{other, other, "dgrep: nginx/a: " + other + "\n"},
-		{other, none, "dgrep: nginx/a: " + none + " on any machine that answered\n"},
-		{none, none, "dgrep: nginx/a: " + none + " on any machine that answered\n"},
+	const nowhere = "dgrep: nginx/a: No such file or directory on any machine that answered\n"
+	words := `there is no mount "nginx", and the mounts are logs`
+	noMount := greppb.FileError{Path: "nginx/a", Missing: true, Reason: greppb.FileError_NO_MOUNT, Message: words}
+	elsewhere := noMount
+	elsewhere.Message += ", tmp"
+	noFile := greppb.NewFileError("nginx/a", greppb.FileError_NOT_FOUND)
+	sameWords := noMount
+	sameWords.Message = noFile.Message
+	reworded := noFile
+	reworded.Message = words
+	for _, test := range []struct {
+		first, second greppb.FileError
+		want          string
+	}{
+		{noMount, noMount, "dgrep: nginx/a: " + words + "\n"},
+		{noMount, elsewhere, nowhere},
+		{noMount, noFile, nowhere},
+		{noFile, noFile, nowhere},
+		{reworded, reworded, nowhere},
+		{sameWords, sameWords, "dgrep: nginx/a: No such file or directory\n"},
 	} {
 		got, _ := printText(t, printer.TextOptions{}, begin("n1", "n2"),
-			fileError(0, "nginx/a", test.first, true), fileError(1, "nginx/a", test.second, true),
+			step(0, greppb.SearchReply{Step: &greppb.SearchReply_FileError{FileError: &test.first}}),
+			step(1, greppb.SearchReply{Step: &greppb.SearchReply_FileError{FileError: &test.second}}),
 			nodeEnd(0, greppb.NodeEnd_ANSWERED, ""), nodeEnd(1, greppb.NodeEnd_ANSWERED, ""), end())
 		if got != test.want {
 			t.Errorf("%q, want %q", got, test.want)

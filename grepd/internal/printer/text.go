@@ -285,14 +285,14 @@ func (t *Text) printChunk(target int, chunk *greppb.Chunk) error {
 	if t.bare() {
 		return t.writeThrough(chunk.Data)
 	}
-	lines := newLines(chunk)
-	for lines.next() {
-		t.appendLine(file, &lines)
+	lines := chunk.Walk()
+	for lines.Next() {
+		t.appendLine(file, &lines.Line)
 		if err := t.writeIfFull(); err != nil {
 			return err
 		}
 	}
-	if lines.err != nil {
+	if lines.Err() != nil {
 		return t.malformed(target)
 	}
 	return nil
@@ -307,12 +307,12 @@ func (t *Text) bare() bool {
 // malformed says that a target's answer makes no sense.
 func (t *Text) malformed(target int) error {
 	t.outcome.Failed = true
-	return t.message(t.outcome.nodes[target].addr + ": " + errMalformed.Error())
+	return t.message(t.outcome.nodes[target].addr + ": " + greppb.ErrMalformed.Error())
 }
 
 // appendLine prints the current line and what stands before it.
-func (t *Text) appendLine(file *textFile, line *lines) {
-	context := line.kind&kindContext != 0
+func (t *Text) appendLine(file *textFile, line *greppb.Line) {
+	context := line.IsContext()
 	if t.options.Groups {
 		t.appendGap(file, line)
 	}
@@ -322,19 +322,19 @@ func (t *Text) appendLine(file *textFile, line *lines) {
 	}
 	t.buf = append(t.buf, prefix...)
 	if t.options.LineNumbers {
-		t.appendNumber(file, line.number, separator, t.sgr().number)
+		t.appendNumber(file, line.Number, separator, t.sgr().number)
 	}
 	if t.options.ByteOffsets {
-		t.appendNumber(file, line.offset, separator, t.sgr().offset)
+		t.appendNumber(file, line.Offset, separator, t.sgr().offset)
 	}
-	if t.options.InitialTab && len(line.text) > 1 && (t.named || t.options.LineNumbers || t.options.ByteOffsets) {
+	if t.options.InitialTab && len(line.Text) > 1 && (t.named || t.options.LineNumbers || t.options.ByteOffsets) {
 		t.buf = append(t.buf, '\t')
 	}
 	switch c := t.options.Colors; {
 	case c == nil:
-		t.buf = append(t.buf, line.text...)
+		t.buf = append(t.buf, line.Text...)
 	case t.options.Report == greppb.Report_PARTS:
-		t.buf = c.appendPart(t.buf, line.text, t.lineEnd())
+		t.buf = c.appendPart(t.buf, line.Text, t.lineEnd())
 	default:
 		t.buf = c.appendText(t.buf, line, t.lineColor(context), t.lineEnd())
 	}
@@ -342,9 +342,9 @@ func (t *Text) appendLine(file *textFile, line *lines) {
 
 // appendGap prints "--" where a group of lines begins that is not the first one printed,
 // of whatever file.
-func (t *Text) appendGap(file *textFile, line *lines) {
+func (t *Text) appendGap(file *textFile, line *greppb.Line) {
 	torn := t.options.Follow && t.last != file // another file's lines stand between
-	gap := !file.printed || torn || line.kind&kindGap != 0 || t.options.Adjacent && line.number > file.last+1
+	gap := !file.printed || torn || line.Kind&greppb.KindGap != 0 || t.options.Adjacent && line.Number > file.last+1
 	if gap && t.printed && !t.options.NoGroupSeparator {
 		separator := "--"
 		if t.options.GroupSeparator != nil {
@@ -354,7 +354,7 @@ func (t *Text) appendGap(file *textFile, line *lines) {
 		t.buf = append(t.buf, '\n')
 	}
 	file.printed, t.printed = true, true
-	file.last, t.last = line.number, file
+	file.last, t.last = line.Number, file
 }
 
 func (t *Text) appendNumber(file *textFile, n uint64, separator byte, sgr string) {

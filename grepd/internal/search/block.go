@@ -15,12 +15,13 @@ import (
 	"github.com/aksinghdce/cluster-membership-service/grepd/internal/fields"
 	"github.com/aksinghdce/cluster-membership-service/grepd/internal/linetime"
 	"github.com/aksinghdce/cluster-membership-service/grepd/internal/match"
+	"github.com/aksinghdce/cluster-membership-service/shared/proto/greppb"
 )
 
 // blockSlackBytes is read beyond a block at once, since its last line usually ends there.
 const blockSlackBytes = 8 << 10
 
-var errLineTooLong = fmt.Errorf("a line is longer than %d bytes", LineBytesMax)
+var errLineTooLong = because(greppb.FileError_TOO_LONG, fmt.Errorf("a line is longer than %d bytes", LineBytesMax))
 
 // file is an open file whose blocks are being searched.
 type file struct {
@@ -419,7 +420,7 @@ func (w *worker) copyLines(b *block, lines []match.Range, full func() error) err
 			number += uint64(bytes.Count(b.data[counted:l.Start], []byte{'\n'}))
 			counted = l.Start
 		}
-		d := lineData{KindSelected, number, uint64(b.offset) + uint64(l.Start), b.timeAt(l.Start)}
+		d := lineData{greppb.KindSelected, number, uint64(b.offset) + uint64(l.Start), b.timeAt(l.Start)}
 		if _, err := w.add(&b.out, b.data[l.Start:l.End], d, full); err != nil {
 			return err
 		}
@@ -444,10 +445,10 @@ func (w *worker) add(out *lineBuffer, line []byte, d lineData, full func() error
 		w.column = w.columns.AppendColumns(w.column[:0])
 		return out.add(w.o, w.column, d, nil), nil
 	}
-	matches := d.kind&KindContext == 0 != w.o.Invert
+	matches := d.kind&greppb.KindContext == 0 != w.o.Invert
 	if w.o.Report == Lines {
 		w.parts = w.parts[:0]
-		if matches && w.o.Spans && d.kind&KindContext == 0 {
+		if matches && w.o.Spans && d.kind&greppb.KindContext == 0 {
 			w.parts, _ = w.scanner.PartsFrom(body, 0, w.parts, SpansMax)
 		}
 		return out.add(w.o, body, d, w.parts), nil
@@ -458,7 +459,7 @@ func (w *worker) add(out *lineBuffer, line []byte, d lineData, full func() error
 		for _, p := range w.parts {
 			d.offset = lineOffset + uint64(p.Start)
 			if out.add(w.o, body[p.Start:p.End], d, nil) {
-				added, d.kind = true, d.kind&^KindGap
+				added, d.kind = true, d.kind&^greppb.KindGap
 			}
 		}
 		if full != nil && (len(out.chunk.Data) >= ChunkBytes || len(out.chunk.Lengths) >= chunkLines) {

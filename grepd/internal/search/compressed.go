@@ -14,6 +14,8 @@ import (
 
 	"github.com/klauspost/compress/gzip"
 	"github.com/klauspost/compress/zstd"
+
+	"github.com/aksinghdce/cluster-membership-service/shared/proto/greppb"
 )
 
 const (
@@ -153,8 +155,8 @@ type expanded struct {
 func (e *expanded) Read(p []byte) (int, error) {
 	n, err := e.r.Read(p)
 	if int64(n) > e.left {
-		return int(e.left), fmt.Errorf("expands to more than %d bytes, %d times its size: that is the limit of this grepd, which its --max-expand sets",
-			e.max, e.max/max(e.size, 1))
+		return int(e.left), because(greppb.FileError_TOO_LARGE, fmt.Errorf("expands to more than %d bytes, %d times its size:"+
+			" that is the limit of this grepd, which its --max-expand sets", e.max, e.max/max(e.size, 1)))
 	}
 	e.left -= int64(n)
 	if err != nil && !errors.Is(err, io.EOF) {
@@ -170,13 +172,15 @@ func damage(err error) error {
 	case errors.As(err, &pathErr): // the disk
 		return err
 	case errors.Is(err, io.ErrUnexpectedEOF), errors.Is(err, io.EOF):
-		return errors.New("the compressed file is cut short")
+		return because(greppb.FileError_DAMAGED, errors.New("the compressed file is cut short"))
 	case errors.Is(err, zstd.ErrWindowSizeExceeded):
-		return fmt.Errorf("to expand it takes more than %d MiB of memory, as files of zstd --ultra or --long do", zstdWindowMax>>20)
+		return because(greppb.FileError_TOO_LARGE,
+			fmt.Errorf("to expand it takes more than %d MiB of memory, as files of zstd --ultra or --long do", zstdWindowMax>>20))
 	case errors.Is(err, zstd.ErrUnknownDictionary):
-		return errors.New("it was compressed with a dictionary, and cannot be expanded without")
+		return because(greppb.FileError_NOT_EXPANDABLE,
+			errors.New("it was compressed with a dictionary, and cannot be expanded without"))
 	}
-	return fmt.Errorf("the compressed file is damaged: %w", err)
+	return because(greppb.FileError_DAMAGED, fmt.Errorf("the compressed file is damaged: %w", err))
 }
 
 // stream is a file that is read from start to end, in blocks of whole lines.

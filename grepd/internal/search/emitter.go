@@ -5,12 +5,15 @@ import (
 	"cmp"
 	"context"
 	"errors"
+
+	"github.com/aksinghdce/cluster-membership-service/shared/proto/greppb"
 )
 
 // errStop ends a search early, with success.
 var errStop = errors.New("no more is wanted")
 
-var errContextTooLong = errors.New("the lines of context before a selected line are too long together")
+var errContextTooLong = because(greppb.FileError_TOO_LONG,
+	errors.New("the lines of context before a selected line are too long together"))
 
 // emitter turns blocks, in order, into what a Sink is told. It serves one goroutine.
 type emitter struct {
@@ -219,7 +222,7 @@ type group struct {
 	pending int    // lines of context that are still to follow a selected line
 	shown   uint64 // the offset after the last line that was handed out, or was to be
 	any     bool   // shown is set
-	gap     byte   // KindGap where one lies before the next line that is handed out
+	gap     byte   // greppb.KindGap where one lies before the next line that is handed out
 	// earlier are the last lines before the block, as many as may be wanted before a selected one.
 	earlier        []byte
 	earlierLengths []int
@@ -241,7 +244,7 @@ func (e *emitter) addGroups(b *block, count int, flush bool) error {
 		if err := walk.before(l.Start); err != nil {
 			return err
 		}
-		if err := walk.line(l.Start, l.End, KindSelected); err != nil {
+		if err := walk.line(l.Start, l.End, greppb.KindSelected); err != nil {
 			return err
 		}
 		e.group.pending = e.o.After
@@ -322,7 +325,7 @@ func (c *contextWalk) after(end int) error {
 		if pos >= end {
 			break
 		}
-		if err := c.line(pos, lineEnd(c.b.data, pos), KindContext); err != nil {
+		if err := c.line(pos, lineEnd(c.b.data, pos), greppb.KindContext); err != nil {
 			return err
 		}
 		g.pending--
@@ -351,7 +354,7 @@ func (c *contextWalk) before(start int) error {
 	}
 	for pos < start {
 		end := lineEnd(c.b.data, pos)
-		if err := c.line(pos, end, KindContext); err != nil {
+		if err := c.line(pos, end, greppb.KindContext); err != nil {
 			return err
 		}
 		pos = end
@@ -368,7 +371,7 @@ func (c *contextWalk) earlier(n int) error {
 	pos, nanos := 0, c.e.last
 	for _, l := range g.earlierLengths {
 		nanos = c.e.w.timeOf(c.b.times, g.earlier[pos:pos+l], nanos)
-		if err := c.add(g.earlier[pos:pos+l], lineData{KindContext, number, offset, nanos}); err != nil {
+		if err := c.add(g.earlier[pos:pos+l], lineData{greppb.KindContext, number, offset, nanos}); err != nil {
 			return err
 		}
 		pos, offset, number = pos+l, offset+uint64(l), number+1
@@ -393,7 +396,7 @@ func (c *contextWalk) line(start, end int, kind byte) error {
 func (c *contextWalk) add(line []byte, d lineData) error {
 	g := &c.e.group
 	if !g.any || g.shown != d.offset {
-		g.gap = KindGap
+		g.gap = greppb.KindGap
 	}
 	if g.out.full(len(line)) {
 		if err := g.out.send(c.e.sink, 0, g.gap == 0); err != nil {
@@ -410,7 +413,7 @@ func (c *contextWalk) add(line []byte, d lineData) error {
 	}
 	if g.out.withheld {
 		c.e.withhold(&g.out)
-		g.out.withheld, g.gap = false, KindGap
+		g.out.withheld, g.gap = false, greppb.KindGap
 	}
 	g.shown, g.any = d.offset+uint64(len(line)), true
 	return nil

@@ -8,11 +8,14 @@ import (
 	"math"
 	"os"
 	"time"
+
+	"github.com/aksinghdce/cluster-membership-service/grepd/internal/limits"
+	"github.com/aksinghdce/cluster-membership-service/shared/proto/greppb"
 )
 
 const (
 	// FollowedMax bounds the files that one Follow has open.
-	FollowedMax = 1_000
+	FollowedMax = limits.FollowedMax
 	// followContextBytes bounds the lines that are kept of each file as context for lines to come.
 	// Of longer ones there are fewer.
 	followContextBytes = 1 << 20
@@ -346,7 +349,7 @@ func (f *follower) say(errs []FileError) error {
 
 // gapError says that lines are lost, so many bytes of them; 0: nobody knows how many.
 func gapError(path, message string, lost int64) FileError {
-	return FileError{Path: path, Message: message, Gap: true, Lost: uint64(max(lost, 0))}
+	return FileError{Path: path, Reason: greppb.FileError_LOST, Message: message, Gap: true, Lost: uint64(max(lost, 0))}
 }
 
 // open makes a file that was found one that is searched from its beginning.
@@ -620,6 +623,6 @@ func (f *follower) startAgain(x *followed) error {
 	x.history = 0
 	f.period(x)
 	return f.sink.Error(FileError{
-		Path: x.path, Message: "was truncated: it is followed from its beginning", Warning: true,
+		Path: x.path, Reason: greppb.FileError_TRUNCATED, Message: "was truncated: it is followed from its beginning", Warning: true,
 	})
 }

@@ -17,7 +17,7 @@ import (
 
 	"github.com/cockroachdb/datadriven"
 
-	"github.com/aksinghdce/cluster-membership-service/grepd/internal/fanout"
+	"github.com/aksinghdce/cluster-membership-service/grepd/internal/client"
 	"github.com/aksinghdce/cluster-membership-service/grepd/internal/search"
 	"github.com/aksinghdce/cluster-membership-service/shared/proto/greppb"
 )
@@ -47,8 +47,8 @@ type scenario struct {
 	member *search.Stepper // nil: it is down
 	clock  time.Time
 	heard  time.Time // of the member
-	asked  *fanout.Places
-	dgrep  *fanout.Places
+	asked  *client.Places
+	dgrep  *client.Places
 	names  map[uint32]string
 	stops  []string // what happens while the reader is stopped at the next line; nil: it is not
 
@@ -106,7 +106,7 @@ func (s *scenario) play(d *datadriven.TestData) string {
 func (s *scenario) upgrade(who string) {
 	if who != "member" { // dgrep asks another daemon, which knows only what dgrep tells it
 		known := s.dgrep.List()
-		s.asked = &fanout.Places{}
+		s.asked = &client.Places{}
 		s.asked.Set(known, 0)
 		s.dgrep.Restart()
 	}
@@ -135,7 +135,7 @@ func (s *scenario) up() {
 			fo.From = append(fo.From, placeFromWire(p))
 		}
 	} else {
-		s.asked, s.dgrep = &fanout.Places{}, &fanout.Places{}
+		s.asked, s.dgrep = &client.Places{}, &client.Places{}
 	}
 	var err error
 	s.member, err = search.NewStepper(context.Background(), s.mounts, s.paths, options(s.t, "[0-9]"), fo,

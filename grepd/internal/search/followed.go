@@ -6,6 +6,8 @@ import (
 	"io"
 	"os"
 	"time"
+
+	"github.com/aksinghdce/cluster-membership-service/shared/proto/greppb"
 )
 
 // followBlocks is how many blocks of a file are searched before the others have their turn.
@@ -102,7 +104,8 @@ func (s *fileSink) Chunk(c *Chunk) error {
 	if s.skip > 0 {
 		n := min(s.skip, uint64(len(c.Lengths)))
 		s.skip -= n
-		if c.skip(int(n)); len(c.Lengths) == 0 {
+		rest := c.Cut(int(n), len(c.Lengths))
+		if c = &rest; len(c.Lengths) == 0 {
 			return nil
 		}
 	}
@@ -126,27 +129,6 @@ func (s *fileSink) End(stats FileStats) error {
 }
 
 func (s *fileSink) Error(e FileError) error { return s.to.Error(e) }
-
-// skip drops the first n lines of a chunk.
-func (c *Chunk) skip(n int) {
-	bytes, spans := 0, 0
-	for i, length := range c.Lengths[:n] {
-		bytes += int(length)
-		if len(c.Spans) > 0 && (len(c.Kinds) == 0 || c.Kinds[i]&KindContext == 0) {
-			spans += 1 + 2*int(c.Spans[spans])
-		}
-	}
-	c.Data, c.Lengths, c.Spans = c.Data[bytes:], c.Lengths[n:], c.Spans[spans:]
-	if len(c.LineNumbers) > 0 {
-		c.LineNumbers = c.LineNumbers[n:]
-	}
-	if len(c.ByteOffsets) > 0 {
-		c.ByteOffsets = c.ByteOffsets[n:]
-	}
-	if len(c.Kinds) > 0 {
-		c.Kinds = c.Kinds[n:]
-	}
-}
 
 // place is how far the file was searched.
 func (x *followed) place() Place {
@@ -378,7 +360,7 @@ func (f *follower) search(x *followed, data []byte) error {
 	if err := f.tellSpoken(x); err != nil || !x.emitter.ended || !x.emitter.file.Binary {
 		return err
 	}
-	return f.sink.Error(FileError{Path: x.path, Warning: true,
+	return f.sink.Error(FileError{Path: x.path, Warning: true, Reason: greppb.FileError_BINARY,
 		Message: "is followed no further, since it is binary: -a prints its lines all the same"})
 }
 

@@ -9,6 +9,8 @@ import (
 	"sync/atomic"
 
 	"github.com/bmatcuk/doublestar/v4"
+
+	"github.com/aksinghdce/cluster-membership-service/shared/proto/greppb"
 )
 
 const (
@@ -71,7 +73,7 @@ func (f *finder) glob(ctx context.Context, m *mount, pattern string) ([]string, 
 	var names []string
 	collect := func(name string, _ fs.DirEntry) error {
 		if len(names) == globNamesMax {
-			return fmt.Errorf("the glob matches more than %d names", globNamesMax)
+			return because(greppb.FileError_TOO_MANY, fmt.Errorf("the glob matches more than %d names", globNamesMax))
 		}
 		names = append(names, name)
 		return nil
@@ -108,7 +110,8 @@ func (g *globFS) admit() error {
 		g.refusal = g.ctx.Err()
 	}
 	if g.reads++; g.refusal == nil && g.reads > globReadsMax {
-		g.refusal = fmt.Errorf("the glob looks at more than %d directories and names", globReadsMax)
+		g.refusal = because(greppb.FileError_TOO_MANY,
+			fmt.Errorf("the glob looks at more than %d directories and names", globReadsMax))
 	}
 	return g.refusal
 }

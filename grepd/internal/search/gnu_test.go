@@ -19,6 +19,7 @@ import (
 
 	"github.com/aksinghdce/cluster-membership-service/grepd/internal/match"
 	"github.com/aksinghdce/cluster-membership-service/grepd/internal/search"
+	"github.com/aksinghdce/cluster-membership-service/shared/proto/greppb"
 )
 
 var (
@@ -66,16 +67,16 @@ func (p *printer) Begin(string, int64) error { return nil }
 func (p *printer) Chunk(c *search.Chunk) error {
 	data := c.Data
 	for i, n := range c.Lengths {
-		kind := search.KindSelected
+		kind := greppb.KindSelected
 		if len(c.Kinds) > 0 {
 			kind = c.Kinds[i]
 		}
-		if kind&search.KindGap != 0 && p.any {
+		if kind&greppb.KindGap != 0 && p.any {
 			p.out.WriteString("--\n")
 		}
 		p.any = true
 		sep := ":"
-		if kind&search.KindContext != 0 {
+		if kind&greppb.KindContext != 0 {
 			sep = "-"
 		}
 		if p.o.LineNumbers {

@@ -4,6 +4,7 @@ import (
 	"unicode/utf8"
 
 	"github.com/aksinghdce/cluster-membership-service/grepd/internal/match"
+	"github.com/aksinghdce/cluster-membership-service/shared/proto/greppb"
 )
 
 // lineBuffer collects lines until they are handed out in chunks.
@@ -79,7 +80,7 @@ func (l *lineBuffer) add(o *Options, body []byte, d lineData, parts []match.Rang
 	if o.Times {
 		c.Times = append(c.Times, d.nanos)
 	}
-	if o.Spans && o.Report == Lines && d.kind&KindContext == 0 {
+	if o.Spans && o.Report == Lines && d.kind&greppb.KindContext == 0 {
 		c.Spans = append(c.Spans, uint32(len(parts)))
 		for _, p := range parts {
 			c.Spans = append(c.Spans, uint32(p.Start), uint32(p.End-p.Start))
@@ -101,40 +102,24 @@ func (l *lineBuffer) send(sink Sink, numbers uint64, more bool) error {
 		all.LineNumbers[i] += numbers
 	}
 	defer l.reset()
-	for line, data, span := 0, 0, 0; line < len(all.Lengths); {
-		c := Chunk{}
-		firstLine, firstData, firstSpan := line, data, span
-		for line < len(all.Lengths) {
-			size := int(all.Lengths[line])
-			if line > firstLine && data+size-firstData > ChunkBytes {
-				break
-			}
-			if len(all.Spans) > 0 && (len(all.Kinds) == 0 || all.Kinds[line]&KindContext == 0) {
-				span += 1 + 2*int(all.Spans[span])
-			}
-			data += size
-			line++
-		}
-		c.Data, c.Lengths, c.Spans = all.Data[firstData:data], all.Lengths[firstLine:line], all.Spans[firstSpan:span]
-		if len(all.LineNumbers) > 0 {
-			c.LineNumbers = all.LineNumbers[firstLine:line]
-		}
-		if len(all.ByteOffsets) > 0 {
-			c.ByteOffsets = all.ByteOffsets[firstLine:line]
-		}
-		if len(all.Times) > 0 {
-			c.Times = all.Times[firstLine:line]
-		}
-		if len(all.Kinds) > 0 {
-			c.Kinds = all.Kinds[firstLine:line]
-			c.More = more
-			if line < len(all.Lengths) {
-				c.More = all.Kinds[line]&KindGap == 0
-			}
-		}
+	if all.More = more; len(all.Kinds) == 0 {
+		all.More = false // there are no groups
+	}
+	for rest := all.Cutter(); rest.Line() < len(all.Lengths); {
+		c := rest.Take(chunkEnd(all.Lengths, rest.Line()))
 		if err := sink.Chunk(&c); err != nil {
 			return err
 		}
 	}
 	return nil
+}
+
+// chunkEnd gives the index after the lines from first on that fit into one chunk: one at the least.
+func chunkEnd(lengths []uint32, first int) int {
+	end, size := first+1, int(lengths[first])
+	for end < len(lengths) && size+int(lengths[end]) <= ChunkBytes {
+		size += int(lengths[end])
+		end++
+	}
+	return end
 }

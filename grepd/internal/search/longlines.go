@@ -3,6 +3,8 @@ package search
 import (
 	"fmt"
 	"sync/atomic"
+
+	"github.com/aksinghdce/cluster-membership-service/shared/proto/greppb"
 )
 
 // LongLines bounds the memory that blocks of more than 1 MiB take, those of one long line, in all searches that share it. Where the
@@ -28,8 +30,8 @@ func (l *LongLines) claim(before int64, size int) (claimed int64, err error) {
 	}
 	if l.left.Add(before-claimed) < 0 {
 		l.left.Add(claimed - before)
-		return before, fmt.Errorf("a line is longer than 1 MiB, and such lines that are being searched take %d MiB, which is the most: try again later, or name fewer files",
-			l.max>>20)
+		return before, because(greppb.FileError_BUSY, fmt.Errorf("a line is longer than 1 MiB, and such lines that are"+
+			" being searched take %d MiB, which is the most: try again later, or name fewer files", l.max>>20))
 	}
 	return claimed, nil
 }

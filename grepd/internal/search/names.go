@@ -9,6 +9,8 @@ import (
 	"slices"
 	"syscall"
 	"time"
+
+	"github.com/aksinghdce/cluster-membership-service/shared/proto/greppb"
 )
 
 const (
@@ -135,7 +137,7 @@ func (n *names) sayOverfull(path string, fail func(FileError) error) error {
 		return nil
 	}
 	n.overfull = true
-	return fail(FileError{Path: path, Message: fmt.Sprintf(
+	return fail(FileError{Path: path, Reason: greppb.FileError_TOO_MANY, Message: fmt.Sprintf(
 		"not followed, and neither are others: more than %d files are to be; name fewer", FollowedMax)})
 }
 

@@ -9,6 +9,8 @@ import (
 	"slices"
 	"strings"
 	"time"
+
+	"github.com/aksinghdce/cluster-membership-service/shared/proto/greppb"
 )
 
 const (
@@ -301,7 +303,7 @@ func (r *rotation) cannotExpand(path string) decision {
 // notExpanded says, once for all files of a kind, that one is passed over.
 func notExpanded(path string) decision {
 	return decision{verdict: verdictClose, once: "unexpanded " + filepath.Ext(path), say: &FileError{
-		Path: path, Warning: true,
+		Path: path, Warning: true, Reason: greppb.FileError_NOT_EXPANDABLE,
 		Message: "is passed over, as are others of its kind: its name says that it is compressed, " +
 			"and it cannot be expanded here",
 	}}

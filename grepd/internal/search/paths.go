@@ -10,13 +10,12 @@ import (
 	"slices"
 	"strings"
 	"syscall"
-	"unicode"
 
 	"github.com/bmatcuk/doublestar/v4"
-)
 
-// pathBytesMax bounds a path or glob that a peer may ask for.
-const pathBytesMax = 4096
+	"github.com/aksinghdce/cluster-membership-service/grepd/internal/limits"
+	"github.com/aksinghdce/cluster-membership-service/shared/proto/greppb"
+)
 
 // looksMax bounds the names that are looked at below directories with -R: links lead to the same
 // ones in a number of ways that grows with its factorial.
@@ -42,12 +41,15 @@ type finder struct {
 func (f *finder) find(ctx context.Context, p string) error {
 	clean := plain(p)
 	switch {
-	case len(p) > pathBytesMax:
-		return f.fail(FileError{Path: shortened(p), Message: fmt.Sprintf("a path may not be longer than %d bytes", pathBytesMax)})
+	case len(p) > limits.PathBytesMax:
+		return f.fail(FileError{Path: shortened(p), Reason: greppb.FileError_BAD_PATH, Message: fmt.Sprintf("a path may not be longer than %d bytes", limits.PathBytesMax)})
 	case CheckGlob(p) != nil:
-		return f.fail(FileError{Path: shortened(p), Message: CheckGlob(p).Error()})
+		return f.fail(FileError{Path: shortened(p), Reason: greppb.FileError_BAD_PATH, Message: CheckGlob(p).Error()})
 	case clean == "" || !fs.ValidPath(clean):
-		return f.fail(FileError{Path: p, Message: "outside the mounts: a path is mount/name, " + f.have()})
+		return f.fail(FileError{
+			Path: p, Reason: greppb.FileError_OUTSIDE_MOUNTS,
+			Message: "outside the mounts: a path is mount/name, " + f.have(),
+		})
 	}
 	first, rest, _ := strings.Cut(clean, "/")
 	found := false
@@ -67,7 +69,10 @@ func (f *finder) find(ctx context.Context, p string) error {
 		}
 	}
 	if !found {
-		return f.fail(FileError{Path: p, Missing: true, Message: fmt.Sprintf("there is no mount %q, %s", first, f.have())})
+		return f.fail(FileError{
+			Path: p, Missing: true, Reason: greppb.FileError_NO_MOUNT,
+			Message: fmt.Sprintf("there is no mount %q, %s", first, f.have()),
+		})
 	}
 	return nil
 }
@@ -112,7 +117,7 @@ func (f *finder) inMount(ctx context.Context, m *mount, asked, rest string) erro
 		return f.visit(ctx, m, rest, from, nil)
 	}
 	if !doublestar.ValidatePattern(rest) {
-		return f.fail(FileError{Path: asked, Message: "not a valid glob"})
+		return f.fail(FileError{Path: asked, Reason: greppb.FileError_BAD_PATH, Message: "not a valid glob"})
 	}
 	names, err := f.glob(ctx, m, rest)
 	if from.directory {
@@ -125,9 +130,9 @@ func (f *finder) inMount(ctx context.Context, m *mount, asked, rest string) erro
 	case ctx.Err() != nil:
 		return ctx.Err()
 	case err != nil:
-		return f.fail(FileError{Path: asked, Message: err.Error()})
+		return f.fail(FileError{Path: asked, Reason: reasonFor(err), Message: err.Error()})
 	case len(names) == 0:
-		return f.fail(FileError{Path: asked, Missing: true, Message: "No such file or directory"})
+		return f.fail(greppb.NewFileError(asked, greppb.FileError_NOT_FOUND))
 	}
 	from.listed = newListing(names)
 	for _, name := range names {
@@ -182,10 +187,10 @@ func (f *finder) visit(ctx context.Context, m *mount, name string, from origin, 
 		file.Close() // directories may nest deeper than files may be open
 		return f.directory(ctx, m, name, shown, from.given, append(above, info))
 	case from.directory:
-		err = f.fail(FileError{Path: shown + "/", Message: "Not a directory"})
+		err = f.fail(greppb.NewFileError(shown+"/", greppb.FileError_NOT_DIRECTORY))
 	case !info.Mode().IsRegular():
 		if from.given && !f.o.SkipDevices {
-			err = f.fail(FileError{Path: shown, Message: "not a regular file"})
+			err = f.fail(greppb.NewFileError(shown, greppb.FileError_NOT_REGULAR))
 		}
 	case from.listed.doubled(file, name, info.Size()):
 	case !f.files.excludes(lastElement(shown, from.given), from.given):
@@ -202,9 +207,11 @@ func (f *finder) directory(ctx context.Context, m *mount, name, shown string, gi
 	case f.o.Directories == DirectoriesSkip || f.excludeDirs.excludes(lastElement(shown, given), given):
 		return nil
 	case f.o.Directories != DirectoriesRecurse:
-		return f.unreadable(FileError{Path: shown, Message: "Is a directory"})
+		return f.unreadable(greppb.NewFileError(shown, greppb.FileError_IS_DIRECTORY))
 	case slices.ContainsFunc(above[:self], func(info fs.FileInfo) bool { return os.SameFile(info, above[self]) }):
-		return f.fail(FileError{Path: shown, Message: "recursive directory loop", Warning: true})
+		return f.fail(FileError{
+			Path: shown, Warning: true, Reason: greppb.FileError_LOOP, Message: "recursive directory loop",
+		})
 	}
 	f.look(m, name)
 	entries, err := readDir(m.root, name)
@@ -224,7 +231,10 @@ func (f *finder) directory(ctx context.Context, m *mount, name, shown string, gi
 			continue
 		}
 		if f.looks++; f.o.Dereference && f.looks > looksMax {
-			return f.fail(FileError{Path: shown, Message: fmt.Sprintf("following links, more than %d names have been looked at", looksMax)})
+			return f.fail(FileError{
+				Path: shown, Reason: greppb.FileError_TOO_MANY,
+				Message: fmt.Sprintf("following links, more than %d names have been looked at", looksMax),
+			})
 		}
 		if err := f.visit(ctx, m, path.Join(name, e.Name()), found, above); err != nil {
 			return err
@@ -239,31 +249,4 @@ func lastElement(shown string, given bool) string {
 		return shown
 	}
 	return path.Base(shown)
-}
-
-// fileError words an error as grep does.
-func fileError(shown string, err error) FileError {
-	e := FileError{Path: shown}
-	var pathErr *fs.PathError
-	if errors.As(err, &pathErr) {
-		err = pathErr.Err
-	}
-	switch {
-	case errors.Is(err, fs.ErrNotExist), errors.Is(err, syscall.ENOTDIR):
-		e.Message, e.Missing = "No such file or directory", true
-	case errors.Is(err, fs.ErrPermission):
-		e.Message = "Permission denied"
-	case err.Error() == "path escapes from parent": // os.Root has no value to compare with
-		e.Message = "leads outside its mount"
-	default:
-		e.Message = capitalised(err.Error())
-	}
-	return e
-}
-
-func capitalised(s string) string {
-	for _, r := range s {
-		return string(unicode.ToUpper(r)) + s[len(string(r)):]
-	}
-	return s
 }

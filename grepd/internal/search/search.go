@@ -141,11 +141,11 @@
 package search
 
 import (
-	"fmt"
 	"sync/atomic"
 
 	"github.com/aksinghdce/cluster-membership-service/grepd/internal/fields"
 	"github.com/aksinghdce/cluster-membership-service/grepd/internal/match"
+	"github.com/aksinghdce/cluster-membership-service/shared/proto/greppb"
 )
 
 const (
@@ -163,44 +163,36 @@ const (
 	chunkLines = 1 << 15
 )
 
-// Report is what is wanted of each file. The values are those of greppb.Report.
+// Report is what is wanted of each file.
 type Report uint8
 
 const (
-	Lines             Report = iota // the selected lines
-	Parts                           // -o: the matched parts of selected lines
-	Count                           // -c: how many lines are selected
-	FilesWithMatches                // -l: whether a line is selected; ends a file at the first
-	FilesWithoutMatch               // -L: the same question
-	Quiet                           // -q: ends the whole search at the first selected line
+	Lines             = Report(greppb.Report_LINES)               // the selected lines
+	Parts             = Report(greppb.Report_PARTS)               // -o: the matched parts of selected lines
+	Count             = Report(greppb.Report_COUNT)               // -c: how many lines are selected
+	FilesWithMatches  = Report(greppb.Report_FILES_WITH_MATCHES)  // -l: whether a line is selected; ends a file at the first
+	FilesWithoutMatch = Report(greppb.Report_FILES_WITHOUT_MATCH) // -L: the same question
+	Quiet             = Report(greppb.Report_QUIET)               // -q: ends the whole search at the first selected line
 )
 
-var reportNames = [...]string{Lines: "lines", Parts: "parts", Count: "count",
-	FilesWithMatches: "files with matches", FilesWithoutMatch: "files without match", Quiet: "quiet"}
+func (r Report) String() string { return greppb.Report(r).String() }
 
-func (r Report) String() string {
-	if int(r) < len(reportNames) {
-		return reportNames[r]
-	}
-	return fmt.Sprintf("report(%d)", uint8(r))
-}
-
-// Binary is what is done with a binary file. The values are those of greppb.Binary.
+// Binary is what is done with a binary file.
 type Binary uint8
 
 const (
-	BinaryReport Binary = iota // say that it has a selected line
-	BinaryText                 // -a: as any other file
-	BinarySkip                 // -I: as if it had no selected line
+	BinaryReport = Binary(greppb.Binary_BINARY_REPORT) // say that it has a selected line
+	BinaryText   = Binary(greppb.Binary_BINARY_TEXT)   // -a: as any other file
+	BinarySkip   = Binary(greppb.Binary_BINARY_SKIP)   // -I: as if it had no selected line
 )
 
-// Directories is what is done with a directory. The values are those of greppb.Directories.
+// Directories is what is done with a directory.
 type Directories uint8
 
 const (
-	DirectoriesRead    Directories = iota // an error, since no directory can be read
-	DirectoriesRecurse                    // -r: the files below it are searched
-	DirectoriesSkip                       // it is passed over
+	DirectoriesRead    = Directories(greppb.Directories_DIRECTORIES_READ)    // an error, since no directory can be read
+	DirectoriesRecurse = Directories(greppb.Directories_DIRECTORIES_RECURSE) // -r: the files below it are searched
+	DirectoriesSkip    = Directories(greppb.Directories_DIRECTORIES_SKIP)    // it is passed over
 )
 
 // Options say what is searched for, where, and what is wanted.
@@ -256,34 +248,12 @@ type Progress struct {
 // Work is a number that is a higher one whenever the search has got on.
 func (p *Progress) Work() uint64 { return p.Bytes.Load() + p.Matches.Load() + p.work.Load() }
 
-// Kinds of lines in Chunk.Kinds.
-const (
-	KindSelected byte = 0
-	KindContext  byte = 1
-	// KindGap is added to the first line of each group of lines when context is
-	// asked for, the first group of a file included: a printer puts "--" before it unless it has
-	// printed nothing yet.
-	KindGap byte = 2
-)
-
-// Chunk holds selected lines of the file that was begun last, and lines of context. Its
-// fields are those of greppb.Chunk.
-type Chunk struct {
-	// Data is the lines, or with Parts the matched parts, each ended by a newline, or by a zero
-	// byte with NullData.
-	Data        []byte
-	Lengths     []uint32 // of each line in Data, its newline included
-	LineNumbers []uint64 // of each line, from 1, where wanted
-	ByteOffsets []uint64 // of each line or part, from the start of the file, where wanted
-	Kinds       []byte   // of each line; empty: all are KindSelected
-	// Times is, where wanted, the time of each line in Unix nanoseconds: if it has none, that of the line
-	// before it that has one; and math.MinInt64 if there is none either.
-	Times []int64
-	// Spans is, where wanted with Lines, for each line that is not context: how many parts of it match, then
-	// start and length of each.
-	Spans []uint32
-	More  bool // a group of context goes on in the next chunk
-}
+// Chunk holds selected lines of the file that was begun last, and lines of context, as a node sends
+// them. Its columns are there where Options ask for them; File is not set.
+//
+// A line that has no time of its own has in Times that of the line before it that has one; and
+// math.MinInt64 if there is none either.
+type Chunk = greppb.Chunk
 
 // FileStats says how the search of one file went.
 type FileStats struct {
@@ -291,19 +261,6 @@ type FileStats struct {
 	Binary  bool   // with Lines or Parts: a selected line was withheld because it is binary
 	Bytes   uint64 // that were searched
 }
-
-// FileError is a path that could not be searched, or not to its end.
-type FileError struct {
-	Path    string
-	Message string // in grep's words, without the path
-	Missing bool   // the path names no file here, or is a glob that matches none
-	Warning bool   // nothing was left out
-	// Gap says that lines of a followed file are lost, so many bytes of them; 0: nobody knows how many.
-	Gap  bool
-	Lost uint64
-}
-
-func (e FileError) Error() string { return e.Path + ": " + e.Message }
 
 // Stats are the sums over all files.
 type Stats struct {

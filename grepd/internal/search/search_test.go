@@ -19,6 +19,7 @@ import (
 
 	"github.com/aksinghdce/cluster-membership-service/grepd/internal/match"
 	"github.com/aksinghdce/cluster-membership-service/grepd/internal/search"
+	"github.com/aksinghdce/cluster-membership-service/shared/proto/greppb"
 )
 
 func TestMain(m *testing.M) {
@@ -28,8 +29,9 @@ func TestMain(m *testing.M) {
 
 // recorder is a Sink that keeps what it gets, as text.
 type recorder struct {
-	steps []string
-	onAny func() error
+	steps   []string
+	reasons []greppb.FileError_Reason // of the errors
+	onAny   func() error
 }
 
 var _ search.Sink = (*recorder)(nil)
@@ -49,7 +51,10 @@ func (r *recorder) Chunk(c *search.Chunk) error {
 func (r *recorder) End(s search.FileStats) error {
 	return r.add("end %d %v %d", s.Matches, s.Binary, s.Bytes)
 }
-func (r *recorder) Error(e search.FileError) error { return r.add("error %v %v", e, e.Missing) }
+func (r *recorder) Error(e search.FileError) error {
+	r.reasons = append(r.reasons, e.Reason)
+	return r.add("error %v %v", e, e.Missing)
+}
 
 // tree makes files below a new directory, mounted as "logs".
 func tree(t *testing.T, files map[string]string) (*search.Mounts, string) {
@@ -205,6 +210,51 @@ func TestPathsAreFoundInsideTheMountsOnly(t *testing.T) {
 		}
 		if got := strings.Join(errs, " "); got != c.err {
 			t.Errorf("%s: errors %q, want %q", c.path, got, c.err)
+		}
+	}
+}
+
+// Programs go by the reason of an error, so each kind has its own.
+func TestErrorsOfFilesHaveReasons(t *testing.T) {
+	m, dir := tree(t, map[string]string{
+		"a.log": "x", "sub/c.log": "x", "no times": "x\n", "long": strings.Repeat("x", search.LineBytesMax+1),
+		"cut.gz": gzipped("x\n")[:20],
+	})
+	if err := os.Symlink("/etc/passwd", filepath.Join(dir, "escape")); err != nil {
+		t.Fatal(err)
+	}
+	if err := syscall.Mkfifo(filepath.Join(dir, "pipe"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	plain, timed := options(t, "x"), options(t, "x")
+	timed.Since = 1
+	for _, c := range []struct {
+		path string
+		o    search.Options
+		want greppb.FileError_Reason
+	}{
+		{"logs/none", plain, greppb.FileError_NOT_FOUND},
+		{"logs/none*", plain, greppb.FileError_NOT_FOUND},
+		{"logs/a.log/x", plain, greppb.FileError_NOT_FOUND},
+		{"logs/a.log/", plain, greppb.FileError_NOT_DIRECTORY},
+		{"logs/sub", plain, greppb.FileError_IS_DIRECTORY},
+		{"logs/pipe", plain, greppb.FileError_NOT_REGULAR},
+		{"logs/escape", plain, greppb.FileError_OUTSIDE_MOUNTS},
+		{"/etc/passwd", plain, greppb.FileError_OUTSIDE_MOUNTS},
+		{"other/a.log", plain, greppb.FileError_NO_MOUNT},
+		{"logs/[", plain, greppb.FileError_BAD_PATH},
+		{"logs/" + strings.Repeat("{a,b}", 100), plain, greppb.FileError_BAD_PATH},
+		{strings.Repeat("a", 1<<16), plain, greppb.FileError_BAD_PATH},
+		{"logs/long", plain, greppb.FileError_TOO_LONG},
+		{"logs/cut.gz", plain, greppb.FileError_DAMAGED},
+		{"logs/no times", timed, greppb.FileError_NO_TIMES},
+	} {
+		r := &recorder{}
+		if _, err := search.Run(t.Context(), m, []string{c.path}, c.o, r); err != nil {
+			t.Fatal(err)
+		}
+		if !slices.Equal(r.reasons, []greppb.FileError_Reason{c.want}) {
+			t.Errorf("%.40s: reasons %v, want %v", c.path, r.reasons, c.want)
 		}
 	}
 }

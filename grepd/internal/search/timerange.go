@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/aksinghdce/cluster-membership-service/grepd/internal/linetime"
+	"github.com/aksinghdce/cluster-membership-service/shared/proto/greppb"
 )
 
 const (
@@ -31,7 +32,8 @@ const (
 	seekBlocksMin = 4
 )
 
-var errNoTimes = errors.New("no line has a time that is understood, so it cannot be searched by time")
+var errNoTimes = because(greppb.FileError_NO_TIMES,
+	errors.New("no line has a time that is understood, so it cannot be searched by time"))
 
 // timeRange is what times are wanted: from since up to, not including, until, in Unix nanoseconds.
 type timeRange struct{ since, until int64 }

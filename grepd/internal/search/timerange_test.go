@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"github.com/aksinghdce/cluster-membership-service/grepd/internal/search"
+	"github.com/aksinghdce/cluster-membership-service/shared/proto/greppb"
 )
 
 // timedLog makes up a log. Neighbours are out of order by less than the slack; a log that is
@@ -101,7 +102,7 @@ func (s *lineSink) Chunk(c *search.Chunk) error {
 	for i, length := range c.Lengths {
 		kind, number, offset := byte(0), "", ""
 		if len(c.Kinds) > 0 {
-			kind = c.Kinds[i] & search.KindContext
+			kind = c.Kinds[i] & greppb.KindContext
 		}
 		if s.o.LineNumbers {
 			number = fmt.Sprint(c.LineNumbers[i])

@@ -13,6 +13,8 @@ import (
 	"time"
 
 	"github.com/fsnotify/fsnotify"
+
+	"github.com/aksinghdce/cluster-membership-service/shared/proto/greppb"
 )
 
 // watchesMax bounds the directories of which one Follow has the system tell the changes. Those
@@ -164,6 +166,6 @@ func (d watched) exists() bool {
 
 // sayUnwatched says that changes are found by looking alone.
 func (f *follower) sayUnwatched(name string, err error) error {
-	return f.sayOnce("unwatched", FileError{Path: name, Warning: true,
+	return f.sayOnce("unwatched", FileError{Path: name, Warning: true, Reason: greppb.FileError_NOT_WATCHED,
 		Message: fmt.Sprintf("the system does not tell of changes here (%v): they are found by looking, every %v", err, scanEvery)})
 }

@@ -13,6 +13,7 @@ import (
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/status"
 
+	"github.com/aksinghdce/cluster-membership-service/grepd/internal/limits"
 	"github.com/aksinghdce/cluster-membership-service/shared/proto/greppb"
 )
 
@@ -107,7 +108,7 @@ func TestFollowsThatMakeNoSenseAreRefused(t *testing.T) {
 		{func(q *greppb.QueryRequest) { q.Search.UntilUnixNanos = 1 }, "a follow has no order, no end, and lines that end in newlines"},
 		{func(q *greppb.QueryRequest) { q.Search.MaxCountSet = true }, "a follow has no order, no end, and lines that end in newlines"},
 		{func(q *greppb.QueryRequest) { q.Search.NullData = true }, "a follow has no order, no end, and lines that end in newlines"},
-		{func(q *greppb.QueryRequest) { q.Search.Follow.From = make([]greppb.Place, FollowPlacesMax+1) }, "2001 places to go on from, at most 2000 are possible"},
+		{func(q *greppb.QueryRequest) { q.Search.Follow.From = make([]greppb.Place, limits.FollowPlacesMax+1) }, "2001 places to go on from, at most 2000 are possible"},
 		{func(q *greppb.QueryRequest) { q.Search.Follow.From = []greppb.Place{{Offset: 1 << 63}} }, "a place to go on from that is none"},
 		{func(q *greppb.QueryRequest) { q.Search.Follow.From = []greppb.Place{{Shown: 1}} }, "a place to go on from that is none"},
 	} {

@@ -3,7 +3,6 @@ package server
 import (
 	"context"
 	"errors"
-	"io"
 	"runtime"
 	"sync"
 	"time"
@@ -12,14 +11,20 @@ import (
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/status"
 
+	"github.com/aksinghdce/cluster-membership-service/grepd/internal/answer"
 	"github.com/aksinghdce/cluster-membership-service/grepd/internal/fanout"
+	"github.com/aksinghdce/cluster-membership-service/grepd/internal/limits"
+	"github.com/aksinghdce/cluster-membership-service/grepd/internal/request"
 	"github.com/aksinghdce/cluster-membership-service/grepd/internal/search"
 	"github.com/aksinghdce/cluster-membership-service/shared/proto/greppb"
 )
 
 const (
-	progressTimeDefault = time.Second
-	progressTimeMin     = time.Millisecond
+	// matchersBytesMax bounds what the matchers of all searches that run may keep together, as request.Cost
+	// estimates it, and what those of all follows may.
+	matchersBytesMax = 1 << 30
+	// longLinesBytesMax bounds what lines of more than 1 MiB take in all searches together.
+	longLinesBytesMax = 1 << 30
 )
 
 // local searches this node's files, for peers and for this node's own queries.
@@ -38,6 +43,8 @@ type local struct {
 	// expandBytesMax bounds what a compressed file may expand to.
 	expandBytesMax int64
 	now            func() time.Time // the machine's clock, except in tests
+	// compileRequest is request.Compile, except in tests.
+	compileRequest func(*greppb.SearchRequest) (search.Options, error)
 	// searches are those under way, those included that nobody waits for because their disk hangs.
 	searches sync.WaitGroup
 }
@@ -47,7 +54,7 @@ var _ fanout.Searcher = (*local)(nil)
 func newLocal(mounts *search.Mounts, searchesMax, followsMax int, expandBytesMax int64) *local {
 	l := &local{
 		mounts: mounts, slots: make(chan struct{}, searchesMax), follows: make(chan struct{}, followsMax), expandBytesMax: expandBytesMax,
-		compiling: make(chan struct{}, runtime.GOMAXPROCS(0)), now: time.Now,
+		compiling: make(chan struct{}, runtime.GOMAXPROCS(0)), now: time.Now, compileRequest: request.Compile,
 		matchers: semaphore.NewWeighted(matchersBytesMax), followMatchers: semaphore.NewWeighted(matchersBytesMax),
 		longLines: search.NewLongLines(longLinesBytesMax),
 	}
@@ -66,42 +73,34 @@ func (l *local) wait(ctx context.Context) {
 }
 
 // Search hands each step of a search to send. Its errors are gRPC statuses.
-func (l *local) Search(ctx context.Context, request *greppb.SearchRequest, send func(*greppb.SearchReply) error) error {
-	if request.Clock {
+func (l *local) Search(ctx context.Context, r *greppb.SearchRequest, send func(*greppb.SearchReply) error) error {
+	return l.search(ctx, r, nil, send)
+}
+
+// search is Search for a request that q may have compiled; q may be nil.
+func (l *local) search(ctx context.Context, r *greppb.SearchRequest, q *compiledQuery, send func(*greppb.SearchReply) error) error {
+	if r.Clock {
 		if err := l.tellClock(l.now(), send); err != nil {
 			return err
 		}
 	}
-	if request.Follow != nil {
-		return l.follow(ctx, request, send)
+	if r.Follow != nil {
+		return l.follow(ctx, r, q, send)
 	}
-	release, err := take(l.slots, "searches")
+	leave, err := take(l.slots, "searches")
 	if err != nil {
 		return err
 	}
-	o, release, err := l.prepare(ctx, request, l.matchers, release)
+	c, err := l.prepare(ctx, r, q)
 	if err != nil {
+		leave()
 		return err
 	}
-	o.Progress, o.ExpandBytesMax, o.LongLines = &search.Progress{}, l.expandBytesMax, l.longLines
-	sink := newSink(o, send)
-	defer sink.close()
-	stopProgress := sink.showProgress(o.Progress, progressTime(request))
-	defer stopProgress()
-	results := sink.results(request)
-	return l.work(ctx, release, func() error {
-		var stats search.Stats
-		var err error
-		if request.ByTime {
-			stats, err = runByTime(ctx, l.mounts, request.Paths, o, sink)
-		} else {
-			stats, err = search.Run(ctx, l.mounts, request.Paths, o, results)
-		}
-		if err != nil {
-			return err
-		}
-		return results.end(stats)
-	})
+	o := c.options
+	o.ExpandBytesMax, o.LongLines = l.expandBytesMax, l.longLines
+	a := answer.New(r, o, send)
+	defer a.Close()
+	return l.work(ctx, func() { c.release(); leave() }, func() error { return a.Search(ctx, l.mounts) })
 }
 
 // tellClock says what the clock shows. It comes before any work, so that the one who asked can tell how long it was under way.
@@ -109,47 +108,6 @@ func (l *local) tellClock(received time.Time, send func(*greppb.SearchReply) err
 	return send(&greppb.SearchReply{Step: &greppb.SearchReply_Clock{Clock: &greppb.Clock{
 		ReceivedUnixNanos: received.UnixNano(), SentUnixNanos: l.now().UnixNano(),
 	}}})
-}
-
-// prepare compiles what a request asks for, if there is memory for it among matchers. The request has a slot, which leave
-// gives back; release gives back the memory too, and need not be called after an error, which is a gRPC status.
-func (l *local) prepare(ctx context.Context, request *greppb.SearchRequest, matchers *semaphore.Weighted, leave func()) (
-	o search.Options, release func(), err error,
-) {
-	// searchOptions checks it as well, but only when it has had memory and its turn.
-	if err := checkSearch(request); err != nil {
-		leave()
-		return o, nil, status.Error(codes.InvalidArgument, err.Error())
-	}
-	cost := patternCost(request)
-	if !matchers.TryAcquire(cost) {
-		leave()
-		return o, nil, status.Errorf(codes.ResourceExhausted,
-			"busy with patterns that may take %d MB of memory together, the most that it has for them: try again later, or with fewer patterns",
-			matchersBytesMax>>20)
-	}
-	release = func() { matchers.Release(cost); leave() }
-	if err = l.compile(ctx, cost, func() (err error) { o, err = searchOptions(request); return err }); err != nil {
-		release()
-	}
-	return o, release, err
-}
-
-// compile does work that compiles patterns of a cost, when its turn comes: while it is done it may take twice that. What costs
-// nothing waits for nobody. Its errors are gRPC statuses.
-func (l *local) compile(ctx context.Context, cost int64, work func() error) error {
-	if cost > 0 {
-		select {
-		case l.compiling <- struct{}{}:
-			defer func() { <-l.compiling }()
-		case <-ctx.Done():
-			return status.FromContextError(ctx.Err()).Err()
-		}
-	}
-	if err := work(); err != nil {
-		return status.Error(codes.InvalidArgument, err.Error())
-	}
-	return nil
 }
 
 // take takes one of some slots, or fails with a gRPC status.
@@ -192,13 +150,13 @@ func (l *local) work(ctx context.Context, release func(), work func() error) err
 }
 
 // Complete lists paths that begin as the request says.
-func (l *local) Complete(ctx context.Context, request *greppb.CompleteRequest) (*greppb.CompleteReply, error) {
-	if len(request.Prefix) > PathBytesMax {
-		return nil, status.Errorf(codes.InvalidArgument, "a path of %d bytes, at most %d are possible", len(request.Prefix), PathBytesMax)
+func (l *local) Complete(ctx context.Context, r *greppb.CompleteRequest) (*greppb.CompleteReply, error) {
+	if len(r.Prefix) > limits.PathBytesMax {
+		return nil, status.Errorf(codes.InvalidArgument, "a path of %d bytes, at most %d are possible", len(r.Prefix), limits.PathBytesMax)
 	}
 	replies := make(chan *greppb.CompleteReply, 1)
 	err := l.run(ctx, l.slots, "searches", func() error {
-		paths, truncated, err := l.mounts.Complete(ctx, request.Prefix)
+		paths, truncated, err := l.mounts.Complete(ctx, r.Prefix)
 		replies <- &greppb.CompleteReply{Paths: paths, Truncated: truncated}
 		return err
 	})
@@ -206,195 +164,4 @@ func (l *local) Complete(ctx context.Context, request *greppb.CompleteRequest) (
 		return nil, err
 	}
 	return <-replies, nil
-}
-
-// progressTime is how often a search shows that it gets on.
-func progressTime(request *greppb.SearchRequest) time.Duration {
-	if request.ProgressNanos <= 0 {
-		return progressTimeDefault
-	}
-	return max(time.Duration(request.ProgressNanos), progressTimeMin)
-}
-
-// SearchReader searches a stream with a node's engine, and hands the answer to send as if
-// it were a query's to a single node without an address. A reply is valid only until send
-// returns.
-func SearchReader(ctx context.Context, r io.Reader, label string, request *greppb.SearchRequest, send func(*greppb.QueryReply) error) error {
-	o, err := searchOptions(request)
-	if err != nil {
-		return err
-	}
-	if err := send(&greppb.QueryReply{Step: &greppb.QueryReply_Begin{Begin: &greppb.QueryBegin{Nodes: []string{""}}}}); err != nil {
-		return err
-	}
-	sink := newSink(o, func(reply *greppb.SearchReply) error {
-		if groups := reply.GetGroups(); groups != nil { // of the only node, so they are in order
-			return send(&greppb.QueryReply{Step: &greppb.QueryReply_Groups{Groups: groups}})
-		}
-		return send(&greppb.QueryReply{Step: &greppb.QueryReply_NodeStep{NodeStep: &greppb.NodeStep{Reply: *reply}}})
-	})
-	results := sink.results(request)
-	stats, err := search.Reader(ctx, r, label, o, results)
-	if err != nil {
-		return err
-	}
-	if err := results.end(stats); err != nil {
-		return err
-	}
-	if err := send(&greppb.QueryReply{Step: &greppb.QueryReply_NodeEnd{NodeEnd: &greppb.NodeEnd{}}}); err != nil {
-		return err
-	}
-	return send(&greppb.QueryReply{Step: &greppb.QueryReply_End{End: &greppb.QueryEnd{Asked: 1, Answered: 1}}})
-}
-
-// sink turns the results of a search into the steps of an answer. Files with nothing to
-// tell are left out, unless each file is to be counted or listed.
-type sink struct {
-	everyFile bool
-	began     time.Time
-
-	mu     sync.Mutex // held while a step is sent: Progress steps come from elsewhere
-	send   func(*greppb.SearchReply) error
-	closed bool
-
-	path  string // of the current file
-	size  int64  // of the current file
-	begun bool   // the current file was announced
-}
-
-var _ search.Sink = (*sink)(nil)
-
-func newSink(o search.Options, send func(*greppb.SearchReply) error) *sink {
-	return &sink{send: send, began: time.Now(), everyFile: o.Report == search.Count || o.Report == search.FilesWithoutMatch}
-}
-
-// results is a Sink for what a search gives, and can finish the answer.
-type results interface {
-	search.Sink
-	end(sums search.Stats) error
-}
-
-// results gives the sink that has the lines sent, or counted.
-func (s *sink) results(request *greppb.SearchRequest) results {
-	if request.CountBy {
-		return newTallySink(s, request.Fields)
-	}
-	return s
-}
-
-// say sends one step.
-func (s *sink) say(reply *greppb.SearchReply) error {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if s.closed {
-		return context.Canceled
-	}
-	return s.send(reply)
-}
-
-// close ends the sending of steps: when it returns none is being sent any more.
-func (s *sink) close() {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	s.closed = true
-}
-
-// showProgress begins to send Progress steps. The function that it returns ends that.
-func (s *sink) showProgress(p *search.Progress, every time.Duration) (stop func()) {
-	done := make(chan struct{})
-	var group sync.WaitGroup
-	group.Go(func() {
-		ticker := time.NewTicker(every)
-		defer ticker.Stop()
-		work := uint64(0)
-		for {
-			select {
-			case <-ticker.C:
-				work = s.progress(p, work)
-			case <-done:
-				return
-			}
-		}
-	})
-	return func() { close(done); group.Wait() }
-}
-
-// progress sends a Progress step if the search has got on since its work came to so much, and gives what it
-// comes to now: of a search whose disk hangs nothing is heard. An error comes up again at the next step.
-func (s *sink) progress(p *search.Progress, work uint64) uint64 {
-	now := p.Work()
-	if now != work {
-		_ = s.say(&greppb.SearchReply{Step: &greppb.SearchReply_Progress{Progress: &greppb.Progress{
-			Bytes: p.Bytes.Load(), Matches: p.Matches.Load(), Work: now,
-		}}})
-	}
-	return now
-}
-
-// Begin starts a file.
-func (s *sink) Begin(path string, size int64) error {
-	s.path, s.size, s.begun = path, size, false
-	if s.everyFile {
-		return s.begin()
-	}
-	return nil
-}
-
-// begin announces the current file once.
-func (s *sink) begin() error {
-	if s.begun {
-		return nil
-	}
-	s.begun = true
-	return s.say(&greppb.SearchReply{Step: &greppb.SearchReply_FileBegin{FileBegin: &greppb.FileBegin{Path: s.path, Size_: s.size}}})
-}
-
-// Chunk hands out lines. They are encoded, or printed, before send returns, so nothing is
-// copied.
-func (s *sink) Chunk(c *search.Chunk) error {
-	if err := s.begin(); err != nil {
-		return err
-	}
-	return s.say(&greppb.SearchReply{Step: &greppb.SearchReply_Chunk{Chunk: chunkOf(c)}})
-}
-
-// chunkOf gives a chunk as it is sent, which shares the search's memory.
-func chunkOf(c *search.Chunk) *greppb.Chunk {
-	return &greppb.Chunk{
-		Data: c.Data, Lengths: c.Lengths, LineNumbers: c.LineNumbers, ByteOffsets: c.ByteOffsets,
-		Kinds: c.Kinds, Spans: c.Spans, More: c.More, Times: c.Times,
-	}
-}
-
-// End finishes the current file.
-func (s *sink) End(f search.FileStats) error {
-	if f.Matches > 0 || f.Binary {
-		if err := s.begin(); err != nil {
-			return err
-		}
-	}
-	if !s.begun {
-		return nil
-	}
-	return s.say(&greppb.SearchReply{Step: &greppb.SearchReply_FileEnd{FileEnd: &greppb.FileEnd{
-		Matches: f.Matches, Binary: f.Binary, Bytes: f.Bytes,
-	}}})
-}
-
-// Error says that a path could not be searched.
-func (s *sink) Error(e search.FileError) error {
-	return s.say(&greppb.SearchReply{Step: &greppb.SearchReply_FileError{FileError: &greppb.FileError{
-		Path: e.Path, Message: e.Message, Missing: e.Missing, Warning: e.Warning, Gap: e.Gap, Lost: e.Lost,
-	}}})
-}
-
-// end finishes the answer.
-func (s *sink) end(sums search.Stats) error {
-	marks := make([]greppb.FileMark, len(sums.Marks))
-	for i, m := range sums.Marks {
-		marks[i] = greppb.FileMark{Path: m.Path, Mark: m.Mark}
-	}
-	return s.say(&greppb.SearchReply{Step: &greppb.SearchReply_SearchEnd{SearchEnd: &greppb.SearchEnd{
-		Marks: marks, Matches: sums.Matches, Files: sums.Files, Bytes: sums.Bytes, ElapsedNanos: int64(time.Since(s.began)),
-	}}})
 }

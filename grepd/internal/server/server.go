@@ -40,6 +40,7 @@ import (
 	"google.golang.org/grpc/status"
 
 	"github.com/aksinghdce/cluster-membership-service/grepd/internal/fanout"
+	"github.com/aksinghdce/cluster-membership-service/grepd/internal/limits"
 	"github.com/aksinghdce/cluster-membership-service/grepd/internal/search"
 	"github.com/aksinghdce/cluster-membership-service/shared/gogocodec"
 	"github.com/aksinghdce/cluster-membership-service/shared/proto/greppb"
@@ -118,7 +119,7 @@ func New(c Config) (*Server, error) {
 func grpcOptions() []grpc.ServerOption {
 	return []grpc.ServerOption{
 		gogocodec.ServerOption(),
-		grpc.MaxRecvMsgSize(requestBytesMax),
+		grpc.MaxRecvMsgSize(limits.RequestBytesMax),
 		grpc.WriteBufferSize(writeBufferBytes),
 		grpc.ConnectionTimeout(helloTimeout),
 		grpc.KeepaliveParams(keepalive.ServerParameters{
@@ -203,13 +204,18 @@ func (s grepService) Query(request *greppb.QueryRequest, stream greppb.Grep_Quer
 		return err
 	}
 	defer leave()
-	if err := s.local.compile(stream.Context(), patternCost(&request.Search), func() error { return checkQuery(request) }); err != nil {
+	own, err := s.local.compileQuery(stream.Context(), request)
+	if err != nil {
 		return err
 	}
-	if request.Search.Follow != nil {
-		return s.follow(request, stream)
+	defer own.drop()
+	if !s.fanout.AsksItself(request) {
+		own.drop() // the query may take hours
 	}
-	err = s.fanout.Query(stream.Context(), request, stream.Send)
+	if request.Search.Follow != nil {
+		return s.follow(request, own, stream)
+	}
+	err = s.fanout.With(own).Query(stream.Context(), request, stream.Send)
 	if errors.Is(err, context.Canceled) || errors.Is(err, context.DeadlineExceeded) {
 		return status.FromContextError(err).Err()
 	}
@@ -217,11 +223,11 @@ func (s grepService) Query(request *greppb.QueryRequest, stream greppb.Grep_Quer
 }
 
 // follow answers a query that does not end by itself.
-func (s grepService) follow(request *greppb.QueryRequest, stream greppb.Grep_QueryServer) error {
+func (s grepService) follow(request *greppb.QueryRequest, own *compiledQuery, stream greppb.Grep_QueryServer) error {
 	ctx, cancel := context.WithCancel(stream.Context())
 	defer cancel()
 	defer context.AfterFunc(s.local.ending, cancel)()
-	err := s.fanout.Query(ctx, request, stream.Send)
+	err := s.fanout.With(own).Query(ctx, request, stream.Send)
 	switch {
 	case s.local.ending.Err() != nil:
 		return status.Error(codes.Unavailable, errEnding.Error())

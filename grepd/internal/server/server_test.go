@@ -8,7 +8,6 @@ import (
 	"net"
 	"os"
 	"path/filepath"
-	"slices"
 	"strings"
 	"syscall"
 	"testing"
@@ -21,7 +20,8 @@ import (
 	"google.golang.org/grpc/status"
 
 	"github.com/aksinghdce/cluster-membership-service/grepd/internal/fanout"
-	"github.com/aksinghdce/cluster-membership-service/grepd/internal/fields"
+	"github.com/aksinghdce/cluster-membership-service/grepd/internal/limits"
+	"github.com/aksinghdce/cluster-membership-service/grepd/internal/request"
 	"github.com/aksinghdce/cluster-membership-service/grepd/internal/search"
 	"github.com/aksinghdce/cluster-membership-service/shared/gogocodec"
 	"github.com/aksinghdce/cluster-membership-service/shared/proto/greppb"
@@ -121,43 +121,43 @@ func TestLimits(t *testing.T) {
 		spoil func(*greppb.QueryRequest)
 		want  string
 	}{
-		{func(q *greppb.QueryRequest) { q.Search.Pattern.Patterns = many(PatternBytesMax/2+1, "x") },
+		{func(q *greppb.QueryRequest) { q.Search.Pattern.Patterns = many(limits.PatternBytesMax/2+1, "x") },
 			"patterns of 1048578 bytes, at most 1048576 are possible"},
 		{func(q *greppb.QueryRequest) { q.Search.Where = many(10, "a~"+strings.Repeat("x{1000}", 580)) },
 			"patterns and conditions that may take 4966 MB of memory, at most 256 are possible"},
 		{func(q *greppb.QueryRequest) { q.Search.Paths = nil }, "no file named"},
-		{func(q *greppb.QueryRequest) { q.Search.Paths = many(PathsMax+1, "logs/a") },
+		{func(q *greppb.QueryRequest) { q.Search.Paths = many(limits.PathsMax+1, "logs/a") },
 			"1001 paths named, at most 1000 are possible; a glob in quotes is one path"},
-		{func(q *greppb.QueryRequest) { q.Search.Paths = []string{strings.Repeat("a", PathBytesMax+1)} },
+		{func(q *greppb.QueryRequest) { q.Search.Paths = []string{strings.Repeat("a", limits.PathBytesMax+1)} },
 			"a path of 4097 bytes, at most 4096 are possible"},
 		{func(q *greppb.QueryRequest) { q.Search.Paths = []string{"logs/" + strings.Repeat("{a,b}", 10)} },
 			"a glob whose braces stand for more than 1000 words: logs/{a,b}{a,b}{a,b}{a,b}{a,b}{a,b}{a,b}..."},
 		{func(q *greppb.QueryRequest) {
-			q.Search.Globs = []greppb.Glob{{Pattern: strings.Repeat("a", GlobBytesMax+1)}}
+			q.Search.Globs = []greppb.Glob{{Pattern: strings.Repeat("a", limits.GlobBytesMax+1)}}
 		},
 			"globs to include or exclude of 65537 bytes, at most 65536 are possible"},
 		{func(q *greppb.QueryRequest) { q.Search.Globs = []greppb.Glob{{Pattern: "[z-a]"}} },
 			`--include, --exclude or --exclude-dir, as a regular expression: pattern "[z-a]", at byte 4: Invalid range end`},
 		{func(q *greppb.QueryRequest) { q.Search.Directories = 3 }, "unknown treatment 3 of directories"},
 		{func(q *greppb.QueryRequest) {
-			q.Search.Globs = make([]greppb.Glob, GlobsMax)
+			q.Search.Globs = make([]greppb.Glob, limits.GlobsMax)
 			q.Search.ExcludeDir = many(1, "b")
 		},
 			"1001 globs to include or exclude, at most 1000 are possible"},
-		{func(q *greppb.QueryRequest) { q.Search.BeforeContext = BeforeContextMax + 1 },
+		{func(q *greppb.QueryRequest) { q.Search.BeforeContext = limits.BeforeContextMax + 1 },
 			"100001 lines of context before each match, at most 100000 are possible"},
-		{func(q *greppb.QueryRequest) { q.Nodes = many(fanout.NodesMax+1, "n") }, "20001 nodes named, at most 20000 are possible"},
+		{func(q *greppb.QueryRequest) { q.Nodes = many(limits.NodesMax+1, "n") }, "20001 nodes named, at most 20000 are possible"},
 		{func(q *greppb.QueryRequest) { q.TimeoutNanos = -1 }, "negative timeout"},
 		{func(q *greppb.QueryRequest) { q.TimeoutNanos = int64(2 * time.Hour) }, "timeout of 2h0m0s, at most 1h0m0s is possible"},
 		{func(q *greppb.QueryRequest) { q.Search.Report = 77 }, "unknown report 77"},
 		{func(q *greppb.QueryRequest) { q.Search.Binary = -1 }, "unknown treatment -1 of binary files"},
-		{func(q *greppb.QueryRequest) { q.Search.Where = many(fields.ConditionsMax+1, "a=b") }, "101 conditions, at most 100 are possible"},
+		{func(q *greppb.QueryRequest) { q.Search.Where = many(limits.ConditionsMax+1, "a=b") }, "101 conditions, at most 100 are possible"},
 		{func(q *greppb.QueryRequest) {
-			q.Search.Where = []string{"a=" + strings.Repeat("b", fields.ConditionBytesMax)}
+			q.Search.Where = []string{"a=" + strings.Repeat("b", limits.ConditionBytesMax)}
 		},
 			"a condition of 4098 bytes, at most 4096 are possible"},
 		{func(q *greppb.QueryRequest) { q.Search.Where = []string{"a~["} }, "condition \"a~[\": error parsing regexp: missing closing ]: `[`"},
-		{func(q *greppb.QueryRequest) { q.Search.Fields = many(FieldsMax+1, "a") }, "101 fields to show, at most 100 are possible"},
+		{func(q *greppb.QueryRequest) { q.Search.Fields = many(limits.FieldsMax+1, "a") }, "101 fields to show, at most 100 are possible"},
 		{func(q *greppb.QueryRequest) { q.Search.Fields = []string{""} }, "a field has no name"},
 		{func(q *greppb.QueryRequest) {
 			q.Search.Fields, q.Search.Report = []string{"a"}, greppb.Report_PARTS
@@ -267,34 +267,6 @@ func TestStopBreaksOffQueriesAtItsDeadline(t *testing.T) {
 	}
 }
 
-// Without Progress steps a silent search would be taken for a frozen node; with them at any price a frozen disk would be
-// taken for a search.
-func TestOnlyASearchThatGetsOnShowsProgress(t *testing.T) {
-	var steps []*greppb.SearchReply
-	s := newSink(search.Options{}, func(reply *greppb.SearchReply) error {
-		steps = append(steps, reply)
-		return nil
-	})
-	p := &search.Progress{}
-	work := s.progress(p, 0)
-	p.Bytes.Add(17)
-	work = s.progress(p, work)
-	work = s.progress(p, work)
-	p.Matches.Add(2)
-	work = s.progress(p, work)
-	s.close()
-	p.Matches.Add(1)
-	s.progress(p, work)
-	var got []string
-	for _, step := range steps {
-		p := step.GetProgress()
-		got = append(got, fmt.Sprint(p.GetBytes(), " ", p.GetMatches(), " ", p.GetWork()))
-	}
-	if want := []string{"17 0 17", "17 2 19"}; !slices.Equal(got, want) {
-		t.Errorf("steps %q, want %q", got, want)
-	}
-}
-
 // TestPatternsAreCompiledInASlotOnly asks with a wrong pattern, which nobody notices before it is compiled.
 func TestPatternsAreCompiledInASlotOnly(t *testing.T) {
 	n := start(t, func(c *Config) { c.QueriesMax, c.SearchesMax, c.FollowsMax = 1, 1, 1 })
@@ -329,7 +301,7 @@ func TestPatternsAreCompiledInASlotOnly(t *testing.T) {
 // costly asks with more patterns than cost nothing.
 func costly() *greppb.QueryRequest {
 	q := query()
-	q.Search.Pattern.Patterns = []string{strings.Repeat("x", costBytesMin/100)}
+	q.Search.Pattern.Patterns = []string{strings.Repeat("x", request.CostMin/100)}
 	return q
 }
 
@@ -341,7 +313,7 @@ func TestWhoeverLeavesWaitsNoLongerForTheCompiler(t *testing.T) {
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()
 	compiled := false
-	err := l.compile(ctx, costBytesMin, func() error { compiled = true; return nil })
+	err := l.inTurn(ctx, request.CostMin, func() error { compiled = true; return nil })
 	if status.Code(err) != codes.Canceled || compiled {
 		t.Errorf("%v, compiled %v; want Canceled", err, compiled)
 	}
@@ -383,9 +355,76 @@ func TestSearchBeyondTheLimitsWaitsForNothing(t *testing.T) {
 		l.compiling <- struct{}{}
 	}
 	q := query()
-	q.Search.Pattern.Patterns = []string{strings.Repeat("x", 10*PatternBytesMax)}
+	q.Search.Pattern.Patterns = []string{strings.Repeat("x", 10*limits.PatternBytesMax)}
 	if err := l.Search(t.Context(), &q.Search, nil); status.Code(err) != codes.InvalidArgument || len(l.slots) != 0 {
 		t.Errorf("%v, %d slots taken; want InvalidArgument and none", err, len(l.slots))
+	}
+}
+
+// A megabyte of patterns takes seconds to compile.
+func TestPatternsAreCompiledOnceOnTheAskedNode(t *testing.T) {
+	n := start(t, nil)
+	n.write(t, "a", "x\n")
+	compiled := 0
+	n.local.compileRequest = func(r *greppb.SearchRequest) (search.Options, error) {
+		compiled++
+		return request.Compile(r)
+	}
+	ask := func(what string, q *greppb.QueryRequest, wantLines bool) {
+		t.Helper()
+		compiled = 0
+		ctx, cancel := context.WithCancel(t.Context())
+		defer cancel()
+		stream := n.open(t, ctx, q)
+		switch {
+		case wantLines && awaitChunk(t, stream) != "x\n":
+			t.Errorf("%s: another line than x", what)
+		case !wantLines:
+			drain(stream)
+		}
+		if cancel(); compiled != 1 {
+			t.Errorf("%s: compiled %d times, want 1", what, compiled)
+		}
+		drain(stream)
+		// What was counted for the patterns is given back, whoever had it.
+		ctx, cancelAcquire := context.WithTimeout(t.Context(), 5*time.Second)
+		defer cancelAcquire()
+		matchers := n.local.memoryFor(&q.Search)
+		if err := matchers.Acquire(ctx, matchersBytesMax); err != nil {
+			t.Fatalf("%s: memory is still taken: %v", what, err)
+		}
+		matchers.Release(matchersBytesMax)
+	}
+	search := costly()
+	search.Search.Pattern.Patterns = append(search.Search.Pattern.Patterns, "x")
+	ask("a search", search, true)
+	elsewhere := costly()
+	elsewhere.Nodes = []string{"127.0.0.1:1"}
+	ask("a query of another node", elsewhere, false)
+	refused := costly()
+	for range cap(n.local.slots) {
+		n.local.slots <- struct{}{}
+	}
+	ask("a search that is refused", refused, false)
+	for range cap(n.local.slots) {
+		<-n.local.slots
+	}
+	follow := costly()
+	follow.Search.Pattern.Patterns = append(follow.Search.Pattern.Patterns, "x")
+	follow.Search.SinceUnixNanos, follow.Search.Follow = 1, &greppb.Follow{}
+	n.write(t, "a", "2026-11-22T06:40:00Z\nx\n")
+	ask("a follow", follow, true)
+	// Without memory for them they are not kept, but checked all the same.
+	n.local.matchers.TryAcquire(matchersBytesMax)
+	compiled = 0
+	wrong := costly()
+	wrong.Search.Pattern.Patterns[0] += `\(`
+	stream, err := greppb.NewGrepClient(n.client).Query(t.Context(), wrong)
+	if err == nil {
+		_, err = stream.Recv()
+	}
+	if status.Code(err) != codes.InvalidArgument || compiled != 1 {
+		t.Errorf("a wrong pattern: %v after %d compilations, want InvalidArgument after 1", err, compiled)
 	}
 }
 

@@ -33,6 +33,11 @@ const (
 	FileColumn = "@file" // the file, as mount/name
 )
 
+// LineColumns are those names that are fields of the lines.
+func LineColumns(names []string) []string {
+	return slices.DeleteFunc(slices.Clone(names), func(name string) bool { return name == NodeColumn || name == FileColumn })
+}
+
 const (
 	// GroupsMax bounds the groups that a Tally tells apart.
 	GroupsMax = 10_000

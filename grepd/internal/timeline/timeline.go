@@ -130,93 +130,30 @@ func before(at int64, stream int, w *waiter) bool {
 // Chunk hands the lines of a chunk to send when they are due, in as many pieces as needed. What a malformed chunk holds
 // is handed on as it is. The error is that of send, or why ctx ended.
 func (s *Stream) Chunk(ctx context.Context, c *greppb.Chunk, send func(*greppb.Chunk) error) error {
-	if !wellFormed(c) {
+	if c.Validate() != nil || len(c.Times) != len(c.Lengths) {
 		if err := s.Await(ctx, math.MinInt64); err != nil {
 			return err
 		}
 		return send(c)
 	}
-	for rest := (pieces{chunk: c}); rest.line < len(c.Lengths); {
-		if !s.goesOn || startsGroup(c, rest.line) {
-			if err := s.Await(ctx, c.Times[rest.line]); err != nil {
+	for rest := c.Cutter(); rest.Line() < len(c.Lengths); {
+		if !s.goesOn || c.StartsGroup(rest.Line()) {
+			if err := s.Await(ctx, c.Times[rest.Line()]); err != nil {
 				return err
 			}
 		}
 		s.goesOn = false
-		end := rest.line + 1
-		for end < len(c.Lengths) && (!startsGroup(c, end) || s.mayGoOn(c.Times[end])) {
+		end := rest.Line() + 1
+		for end < len(c.Lengths) && (!c.StartsGroup(end) || s.mayGoOn(c.Times[end])) {
 			end++
 		}
-		if err := send(rest.take(end)); err != nil {
+		piece := rest.Take(end)
+		if err := send(&piece); err != nil {
 			return err
 		}
 	}
 	s.goesOn = c.More
 	return nil
-}
-
-// Bits of a chunk's kinds.
-const (
-	kindContext = 1
-	kindGap     = 2
-)
-
-// startsGroup tells whether a line does not belong to the one before it.
-func startsGroup(c *greppb.Chunk, line int) bool {
-	return len(c.Kinds) == 0 || c.Kinds[line]&kindGap != 0
-}
-
-// wellFormed tells whether a chunk can be cut to pieces: what it says of lines is there for each of them.
-func wellFormed(c *greppb.Chunk) bool {
-	n := len(c.Lengths)
-	bytes, spans := uint64(0), 0
-	for i, length := range c.Lengths {
-		bytes += uint64(length)
-		if len(c.Spans) == 0 || len(c.Kinds) == n && c.Kinds[i]&kindContext != 0 {
-			continue
-		}
-		if spans >= len(c.Spans) || uint64(c.Spans[spans]) > uint64(len(c.Spans)) {
-			return false
-		}
-		spans += 1 + 2*int(c.Spans[spans])
-	}
-	perLine := func(have int) bool { return have == 0 || have == n }
-	return bytes == uint64(len(c.Data)) && spans <= len(c.Spans) && len(c.Times) == n &&
-		perLine(len(c.Kinds)) && perLine(len(c.LineNumbers)) && perLine(len(c.ByteOffsets))
-}
-
-// pieces cuts a chunk at lines, from its start on.
-type pieces struct {
-	chunk              *greppb.Chunk
-	line, bytes, spans int // what was taken
-}
-
-// take gives the next lines up to end.
-func (p *pieces) take(end int) *greppb.Chunk {
-	c := p.chunk
-	piece := &greppb.Chunk{Lengths: c.Lengths[p.line:end], Times: c.Times[p.line:end], File: c.File, More: c.More}
-	firstByte, firstSpan := p.bytes, p.spans
-	for i := p.line; i < end; i++ {
-		p.bytes += int(c.Lengths[i])
-		if len(c.Spans) > 0 && (len(c.Kinds) == 0 || c.Kinds[i]&kindContext == 0) {
-			p.spans += 1 + 2*int(c.Spans[p.spans])
-		}
-	}
-	piece.Data, piece.Spans = c.Data[firstByte:p.bytes], c.Spans[firstSpan:p.spans]
-	if len(c.LineNumbers) > 0 {
-		piece.LineNumbers = c.LineNumbers[p.line:end]
-	}
-	if len(c.ByteOffsets) > 0 {
-		piece.ByteOffsets = c.ByteOffsets[p.line:end]
-	}
-	if len(c.Kinds) > 0 {
-		piece.Kinds = c.Kinds[p.line:end]
-	}
-	if end < len(c.Lengths) {
-		piece.More = !startsGroup(c, end)
-	}
-	p.line = end
-	return piece
 }
 
 // waiters is a heap, the earliest first.

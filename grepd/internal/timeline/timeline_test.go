@@ -40,12 +40,12 @@ func chunks(random *rand.Rand, lines []line, groups bool) (packed []*greppb.Chun
 			if groups {
 				c.Kinds = append(c.Kinds, l.kind)
 			}
-			if l.kind&kindContext == 0 {
+			if l.kind&greppb.KindContext == 0 {
 				c.Spans = append(c.Spans, 1, 0, uint32(l.at%3))
 			}
 		}
 		lines = lines[n:]
-		c.More = groups && len(lines) > 0 && lines[0].kind&kindGap == 0
+		c.More = groups && len(lines) > 0 && lines[0].kind&greppb.KindGap == 0
 		packed = append(packed, c)
 	}
 	return packed
@@ -66,7 +66,7 @@ func unpacked(t *testing.T, c *greppb.Chunk) (texts []string) {
 		if c.LineNumbers[i] != uint64(at) {
 			t.Errorf("line %q has the number of another", text)
 		}
-		if len(c.Kinds) == 0 || c.Kinds[i]&kindContext == 0 {
+		if len(c.Kinds) == 0 || c.Kinds[i]&greppb.KindContext == 0 {
 			if c.Spans[span] != 1 || c.Spans[span+2] != uint32(at%3) {
 				t.Errorf("line %q has the spans of another", text)
 			}
@@ -95,7 +95,7 @@ func TestMergeEqualsStableSort(t *testing.T) {
 			at := int64(0)
 			for i := range random.IntN(40) {
 				at += random.Int64N(4)
-				l := line{at: at, stream: s, text: fmt.Sprint(at, " ", s, " ", i), kind: kindGap}
+				l := line{at: at, stream: s, text: fmt.Sprint(at, " ", s, " ", i), kind: greppb.KindGap}
 				if groups && i > 0 && random.IntN(2) == 0 {
 					l.kind = byte(random.IntN(2)) // goes on with the group
 					all[len(all)-1] = append(all[len(all)-1], l)

@@ -1,4 +1,4 @@
-package server
+package answer
 
 import (
 	"context"
@@ -124,7 +124,7 @@ func (t *timeSink) begin() error {
 
 // Chunk hands out lines when they are due.
 func (t *timeSink) Chunk(c *search.Chunk) error {
-	return t.stream.Chunk(t.ctx, chunkOf(c), func(piece *greppb.Chunk) error {
+	return t.stream.Chunk(t.ctx, c, func(piece *greppb.Chunk) error {
 		t.mu.Lock()
 		defer t.mu.Unlock()
 		if err := t.begin(); err != nil {

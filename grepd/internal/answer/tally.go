@@ -1,8 +1,7 @@
-package server
+package answer
 
 import (
 	"bytes"
-	"slices"
 	"strings"
 
 	"github.com/aksinghdce/cluster-membership-service/grepd/internal/search"
@@ -21,11 +20,6 @@ type tallySink struct {
 
 var _ search.Sink = (*tallySink)(nil)
 
-// lineColumns are those columns that are fields of the lines.
-func lineColumns(names []string) []string {
-	return slices.DeleteFunc(slices.Clone(names), func(name string) bool { return name == tally.NodeColumn || name == tally.FileColumn })
-}
-
 func newTallySink(s *sink, names []string) *tallySink {
 	return &tallySink{sink: s, names: names, values: make([]string, len(names))}
 }
@@ -38,8 +32,8 @@ func (t *tallySink) Begin(path string, size int64) error {
 
 // Chunk counts lines, of which only the columns were handed out.
 func (t *tallySink) Chunk(c *search.Chunk) error {
-	for line := range bytes.Lines(c.Data) {
-		rest := bytes.TrimSuffix(line, []byte{'\n'})
+	for w := c.Walk(); w.Next(); {
+		rest := bytes.TrimSuffix(w.Text, []byte{'\n'})
 		for i, name := range t.names {
 			switch name {
 			case tally.NodeColumn: // which the node that asks fills in

@@ -1,22 +1,16 @@
-package fanout
+package client
 
 import (
 	"maps"
 	"slices"
 	"time"
 
+	"github.com/aksinghdce/cluster-membership-service/grepd/internal/limits"
 	"github.com/aksinghdce/cluster-membership-service/shared/proto/greppb"
 )
 
-// PlacesBytesMax bounds the places of all nodes that a query may be asked to go on from.
-const PlacesBytesMax = 8 << 20
-
-const (
-	// placesMax bounds the files of one node whose places are kept.
-	placesMax = 10_000
-	// placePathMax bounds their paths, which are no longer if the node is what it says.
-	placePathMax = 4_096
-)
+// placesMax bounds the files of one node whose places are kept.
+const placesMax = 10_000
 
 // Places keeps how far the files of one node were followed, from what the node says: whoever passes
 // its lines on, or prints them, can have the follow go on where it broke off. The zero value is
@@ -30,6 +24,10 @@ type Places struct {
 
 // Restart says that the next steps are those of another stream.
 func (p *Places) Restart() { p.earlier = true }
+
+// Named reports whether the stream under way has told its places. It does so first of all, unless the node is
+// too old to follow files.
+func (p *Places) Named() bool { return !p.earlier }
 
 // Any tells whether the node ever told its places.
 func (p *Places) Any() bool { return p.files != nil }
@@ -82,7 +80,7 @@ func (p *Places) set(place *greppb.Place) {
 		delete(p.files, place.File)
 		return
 	}
-	if p.files[place.File] == nil && len(p.files) == placesMax || len(place.Path) > placePathMax {
+	if p.files[place.File] == nil && len(p.files) == placesMax || len(place.Path) > limits.PathBytesMax {
 		return
 	}
 	copied := *place

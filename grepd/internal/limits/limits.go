@@ -1,0 +1,64 @@
+// Package limits is the table of what a request, and the answer to it, may hold. Whoever takes
+// requests refuses what is beyond, and names the limit; whoever makes them can say so before.
+//
+// Limits of memory and of what runs at the same time are not here but where they are kept: they are
+// a node's own matter, and no part of a request.
+//
+// # Concurrency
+//
+// There is nothing but constants.
+package limits
+
+import "time"
+
+// What a search may be asked.
+const (
+	PatternBytesMax = 1 << 20 // all patterns together
+	PathsMax        = 1_000   // operands: a glob is one, whatever it matches
+	PathBytesMax    = 4_096   // Linux's PATH_MAX
+	GlobsMax        = 1_000   // of --include, --exclude and --exclude-dir together
+	GlobBytesMax    = 1 << 16 // of these together
+	// BeforeContextMax bounds -B, whose lines have to be kept in memory. -A has no limit.
+	BeforeContextMax = 100_000
+
+	FieldsMax         = 100 // columns
+	FieldNameBytesMax = 256
+	ConditionsMax     = 100 // of --where
+	ConditionBytesMax = 4 << 10
+)
+
+// What a follow may be asked besides.
+const (
+	// FollowedMax bounds the files that one follow has open on a node.
+	FollowedMax = 1_000
+	// FollowPlacesMax bounds the places that one node is asked to go on from: a file that was
+	// rotated away has one beside that of its successor.
+	FollowPlacesMax = 2 * FollowedMax
+	// PlacesBytesMax bounds the places of all nodes that a query is asked to go on from.
+	PlacesBytesMax = 8 << 20
+)
+
+// What a query may be asked besides.
+const (
+	NodesMax       = 20_000
+	nodeBytesMax   = 64 // of host:port
+	TimeoutDefault = 10 * time.Second
+	TimeoutMax     = time.Hour
+)
+
+// How large messages become.
+const (
+	// RequestBytesMax is a request that uses every limit to the full.
+	RequestBytesMax = PatternBytesMax + PathsMax*PathBytesMax + 2*GlobBytesMax +
+		ConditionsMax*ConditionBytesMax + FieldsMax*FieldNameBytesMax + NodesMax*nodeBytesMax + PlacesBytesMax
+	// RetryBytesMax bounds the requests that gRPC keeps for as long as it may have to send them
+	// again, as when a peer is replaced by a new process and closes its connections. What is larger
+	// it would not keep.
+	RetryBytesMax = 16 << 20
+	// ReplyBytesMax bounds one step of an answer. It has to hold the longest line
+	// (search.LineBytesMax) and what is said of it.
+	ReplyBytesMax = 80 << 20
+)
+
+// A request at its limit can be sent again.
+const _ = uint(RetryBytesMax - RequestBytesMax)
