@@ -198,7 +198,8 @@ const (
 	spreadRank   = 200 * time.Millisecond // how much later the next monitor spreads
 	leaveTimeout = 1500 * time.Millisecond
 	// handOverEvery is how often a leaving node tells those who watch in its place what it knows.
-	handOverEvery = 250 * time.Millisecond
+	// The first time most of them do not know yet that it leaves, and packets are lost.
+	handOverEvery = 50 * time.Millisecond
 
 	settleTime   = 800 * time.Millisecond // how long digests may differ before lists are compared
 	unsettledMax = 4 * settleTime         // ... also while changes come in

@@ -38,7 +38,9 @@ func (n *Node) tickMonitor(m *monitor) (declared bool) {
 			n.probe(m)
 			m.nextProbe = now + heldProbeEvery
 			m.ripe = m.nextProbe
-		case n.phase == Leaving || !n.proven(m): // those that know it leaves send it nothing any more
+		case n.phase == Leaving && m.since > n.leaveBegan || !n.proven(m):
+			// To a node that leaves nobody sends heartbeats, so what it has begun to doubt since
+			// means nothing.
 			n.hold(m)
 		case now < n.lastMoment(m):
 			m.ripe = n.lastMoment(m)
@@ -100,6 +102,26 @@ func (n *Node) lastMoment(m *monitor) time.Duration {
 	}
 	spare := n.bounds.Margin - m.trip - calledLate
 	return m.fresh + n.bounds.Deadline + max(0, spare)
+}
+
+// judgeBeforeLeaving declares those failed whose last moment a node waits for that leaves now: who
+// watches in its place would have to begin to ask.
+func (n *Node) judgeBeforeLeaving() {
+	var ripe []ID
+	for i := range n.detector.monitors {
+		m := &n.detector.monitors[i]
+		silent := n.now.Mono - m.fresh
+		if m.rounds >= roundsMin && silent >= n.bounds.Deadline && !n.isolated(m) && n.proven(m) {
+			ripe = append(ripe, m.target.ID)
+		}
+	}
+	for _, id := range ripe { // each verdict changes who is watched
+		if m := n.detector.monitor(id); m != nil {
+			entry := Entry{ID: id, State: Failed}
+			n.change(entry, ViaMonitor, Event{Silent: n.now.Mono - m.fresh, Probes: m.probes, Answers: m.answers})
+			n.spread(entry)
+		}
+	}
 }
 
 // corroborated reports whether another monitor of the target has said lately that it knows of nothing

@@ -152,6 +152,8 @@ func (m *monitor) told(seq uint64, stamp, age, now time.Duration) (news bool) {
 	if m.base.sampled {
 		if newer {
 			m.fresh = max(m.fresh, min(at, stamp+m.base.min(now)))
+		} else {
+			m.fresh = min(m.fresh, stamp+m.base.min(now)) // the report may have corrected that
 		}
 		return newer
 	}

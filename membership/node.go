@@ -75,7 +75,8 @@ type Node struct {
 	gateway    gateway
 	recaller   recaller
 	twin       twin
-	leaveEnd   time.Duration
+	leaveBegan time.Duration
+	leaveEnd   time.Duration // when it is gone at the latest
 	handOverAt time.Duration // of the next report to those who watch in a leaving node's place
 
 	messages []Envelope
@@ -355,8 +356,9 @@ func (n *Node) Leave(now Now) {
 	case Joining:
 		n.phase = Gone
 	case InGroup:
+		n.judgeBeforeLeaving()
 		n.phase = Leaving
-		n.leaveEnd = now.Mono + leaveTimeout
+		n.leaveBegan, n.leaveEnd = now.Mono, now.Mono+leaveTimeout
 		n.change(Entry{ID: n.self, State: Left}, ViaSelf, Event{})
 		n.spread(Entry{ID: n.self, State: Left})
 		n.flush()

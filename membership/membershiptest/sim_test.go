@@ -56,6 +56,12 @@ func TestSeedsThatBrokeAPromise(t *testing.T) {
 		57_906,    // the last monitor asked the same helper twice, and so too few
 		77_916,    // a leaver's report aged the stamp that the co-monitors answered with
 		69_781,    // the last monitor left, and told of it what it knew before it was known to leave
+		2_999,     // the reports of a monitor that left were lost, and came seldom
+		17_849,    // a report showed a stamp to be older than thought, and did not count
+		27_459,    // a monitor that left did not judge whom it had doubted before
+		67_924,    // ... nor when it left just before its deadline
+		77_744,    // a monitor left while it waited for the last moment
+		82_362,    // likewise
 		2_000_780, // a monitor that had heard nothing counted a delayed report as fresh
 		1_007_152, // all that two members had heard of each other was delayed
 		1_011_085, // a young link, disturbed from the first, was taken for a slow one
