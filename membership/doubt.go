@@ -79,7 +79,7 @@ func (n *Node) proven(m *monitor) bool {
 	}
 	h, f, now := &n.hearing, n.cfg.MaxFailures, n.now.Mono
 	others := n.list.ring.Live() - 1
-	if h.share(hearingNow, f, now).proves(m.inVain) && h.share(hearingWindow, f, now).proves(m.inVain) {
+	if h.share(hearingNow, f, now).proves(m.inVain) && h.share(n.hearingWindow(), f, now).proves(m.inVain) {
 		return true
 	}
 	if others >= 2*f {
@@ -87,7 +87,7 @@ func (n *Node) proven(m *monitor) bool {
 	}
 	// So few others may all be dead, or all but one that is hard to reach. All there is to go by is
 	// how well this node heard before.
-	return !n.gray.is || others <= f && now-m.fresh > deafMax
+	return !n.gray.is || others <= f && now-m.fresh > n.grayFor()
 }
 
 // lastMoment is when a verdict must fall that no other monitor confirms. If all of them are silent,

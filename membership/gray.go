@@ -53,10 +53,12 @@ const (
 	// A node that is doubted more often than doubtedLeak times a second, and doubtedMax times at
 	// once, asks somebody every tellEvery, to know whether it is gray.
 	doubtedLeak, doubtedMax = 2, 12
-	// grayFor is how long a member counts as gray that does not say anything any more.
-	grayFor       = 30 * time.Second
-	grayOthersMax = 64
+	grayOthersMax           = 64
 )
+
+// grayFor is how long a member counts as gray that does not say anything any more, and how long a
+// gray node holds back a verdict at the most where all others may be dead.
+func (n *Node) grayFor() time.Duration { return 15 * n.bounds.Detect }
 
 func (g *gray) due() time.Duration {
 	if g.is || g.doubted > doubtedMax {
@@ -92,9 +94,9 @@ func (n *Node) listen() {
 func (n *Node) howItHears() share {
 	h, f, now := &n.hearing, n.cfg.MaxFailures, n.now.Mono
 	if n.list.ring.Live()-1 < 2*f {
-		return h.shareUntil(now-hearingBefore, hearingWindow, 0, now)
+		return h.shareUntil(now-n.hearingBefore(), n.hearingWindow(), 0, now)
 	}
-	return h.share(hearingWindow, f, now)
+	return h.share(n.hearingWindow(), f, now)
 }
 
 func (n *Node) turnGray(is bool, s share, detail string) {
@@ -102,7 +104,7 @@ func (n *Node) turnGray(is bool, s share, detail string) {
 	g.since = n.now.Wall
 	g.is, g.tell, g.tellAll = is, n.now.Mono+tellEvery, n.now.Mono
 	for i := range n.detector.monitors {
-		n.detector.monitors[i].knowsGray = -grayFor
+		n.detector.monitors[i].knowsGray = -n.grayFor()
 	}
 	n.emit(Event{
 		Kind: EventGray, Peer: n.self, Gray: is,
@@ -153,7 +155,7 @@ func (n *Node) tellGray() {
 	all := n.now.Mono >= g.tellAll
 	for i := range n.detector.monitors {
 		m := &n.detector.monitors[i]
-		if m.until == 0 && (all || n.now.Mono-m.knowsGray > grayFor/2) {
+		if m.until == 0 && (all || n.now.Mono-m.knowsGray > n.grayFor()/2) {
 			n.ping(m.target)
 		}
 	}
@@ -183,12 +185,12 @@ func (n *Node) noteGray(m *Message) {
 	i := slices.IndexFunc(g.others, func(o GrayMember) bool { return o.Addr == m.Sender.Addr })
 	switch {
 	case i >= 0 && m.Gray:
-		g.others[i].Until = n.now.Mono + grayFor
+		g.others[i].Until = n.now.Mono + n.grayFor()
 	case i >= 0:
 		g.others = slices.Delete(g.others, i, i+1)
 		n.followList()
 	case m.Gray && len(g.others) < grayOthersMax:
-		g.others = append(g.others, GrayMember{m.Sender.Addr, n.now.Mono + grayFor})
+		g.others = append(g.others, GrayMember{m.Sender.Addr, n.now.Mono + n.grayFor()})
 		n.followList()
 	}
 }
@@ -230,7 +232,7 @@ func (n *Node) snapshotGray(s *Snapshot) {
 		s.GraySince = n.gray.since
 	}
 	s.GrayMembers = slices.Clone(n.gray.others)
-	s.Questions = n.hearing.snapshot(n.now.Mono)
+	s.Questions = n.hearing.snapshot(n.hearingBefore()+n.hearingWindow(), n.now.Mono)
 }
 
 // restoreGray has a node go on as gray as it was. It goes by the answers to the earlier process's

@@ -46,18 +46,19 @@ const (
 	questionsMax = 512
 	// answerWithin is when a question without an answer counts as unanswered.
 	answerWithin = 250 * time.Millisecond
-	// hearingWindow is how far back a node looks to know how well it hears as a rule, and
-	// hearingNow to know how well it does just now.
-	hearingWindow = 20 * time.Second
-	hearingNow    = time.Second
-	// deafMax is how long a gray node holds back a verdict at the most where all others may be dead.
-	deafMax = 30 * time.Second
-	// hearingBefore is how long ago members that have failed together with the one in doubt were
-	// still there, and answered.
-	hearingBefore = 4 * time.Second
+	// hearingNow is how far back a node looks to know how well it hears just now.
+	hearingNow = time.Second
 	// doubtless is the logarithm of the chance that a verdict is wrong, at most: one in a million.
 	doubtless = -13.8
 )
+
+// hearingWindow is how far back a node looks to know how well it hears as a rule: some time more
+// than members take to doubt each other.
+func (n *Node) hearingWindow() time.Duration { return 10 * n.bounds.Detect }
+
+// hearingBefore is how long ago members that have failed together with the one in doubt were
+// still there, and answered.
+func (n *Node) hearingBefore() time.Duration { return 2 * n.bounds.Detect }
 
 // ask takes note of a question. Numbers rise.
 func (h *hearing) ask(seq uint64, to ring.Position, now time.Duration) {
@@ -150,11 +151,11 @@ type Question struct {
 	Answered bool
 }
 
-// snapshot is the questions that still count.
-func (h *hearing) snapshot(now time.Duration) (questions []Question) {
+// snapshot is the questions of a while that still count.
+func (h *hearing) snapshot(while, now time.Duration) (questions []Question) {
 	for i := range h.questions {
 		q := h.at(i)
-		if !q.void && now-q.sent <= hearingBefore+hearingWindow+answerWithin {
+		if !q.void && now-q.sent <= while+answerWithin {
 			questions = append(questions, Question{q.seq, q.to, q.sent, q.answered})
 		}
 	}

@@ -7,6 +7,9 @@ import (
 	"github.com/aksinghdce/cluster-membership-service/membership/ring"
 )
 
+// testWindow is how far back a node looks that detects failures within 2 s.
+const testWindow = 20 * time.Second
+
 // asked is a hearing in which each member was asked so many questions a while ago, and has
 // answered the first ones.
 func asked(members []share) *hearing {
@@ -37,7 +40,7 @@ func TestShareLeavesOutThoseThatMayBeDead(t *testing.T) {
 		"all may be":               {[]share{{0, 9}, {0, 8}}, 3, share{}},
 	}
 	for name, test := range tests {
-		if got := asked(test.members).share(hearingWindow, test.spare, time.Second); got != test.want {
+		if got := asked(test.members).share(testWindow, test.spare, time.Second); got != test.want {
 			t.Errorf("%s: %+v, want %+v", name, got, test.want)
 		}
 	}
@@ -45,13 +48,13 @@ func TestShareLeavesOutThoseThatMayBeDead(t *testing.T) {
 
 func TestShareCountsWhatHadTime(t *testing.T) {
 	h := asked([]share{{1, 4}})
-	if got := h.share(hearingWindow, 0, answerWithin-1); got != (share{1, 1}) {
+	if got := h.share(testWindow, 0, answerWithin-1); got != (share{1, 1}) {
 		t.Errorf("before an answer could come: %+v", got)
 	}
-	if got := h.share(hearingWindow, 0, answerWithin); got != (share{1, 4}) {
+	if got := h.share(testWindow, 0, answerWithin); got != (share{1, 4}) {
 		t.Errorf("when it could have: %+v", got)
 	}
-	if got := h.share(hearingWindow, 0, hearingWindow+answerWithin+1); got != (share{}) {
+	if got := h.share(testWindow, 0, testWindow+answerWithin+1); got != (share{}) {
 		t.Errorf("long after: %+v", got)
 	}
 }
@@ -60,11 +63,11 @@ func TestAnswersCountForWhomTheyWereAsked(t *testing.T) {
 	h := asked([]share{{0, 2}})
 	h.answer(1, 7) // another member
 	h.answer(9, 0) // no such question
-	if got := h.share(hearingWindow, 0, time.Second); got != (share{0, 2}) {
+	if got := h.share(testWindow, 0, time.Second); got != (share{0, 2}) {
 		t.Errorf("%+v after answers to nothing", got)
 	}
 	h.forget(0)
-	if got := h.share(hearingWindow, 0, time.Second); got != (share{}) {
+	if got := h.share(testWindow, 0, time.Second); got != (share{}) {
 		t.Errorf("%+v of a member that is gone", got)
 	}
 }
@@ -78,7 +81,7 @@ func TestQuestionsAreBounded(t *testing.T) {
 	for seq := uint64(1); seq <= 2*questionsMax+7; seq += 2 {
 		h.answer(seq, 1)
 	}
-	if got, want := h.share(hearingWindow, 0, time.Second), (share{questionsMax / 2, questionsMax}); got != want {
+	if got, want := h.share(testWindow, 0, time.Second), (share{questionsMax / 2, questionsMax}); got != want {
 		t.Errorf("%+v, want %+v", got, want)
 	}
 }

@@ -53,7 +53,7 @@ type monitor struct {
 // earlier whom to send its heartbeats to. It is asked at once, so that what its link is like
 // is known by a round trip, and not by a first heartbeat that may have been delayed.
 func (n *Node) takeUp(target *Member) monitor {
-	m := monitor{target: target, fresh: n.now.Mono, began: n.now.Mono, ripe: never, knowsGray: -grayFor}
+	m := monitor{target: target, fresh: n.now.Mono, began: n.now.Mono, ripe: never, knowsGray: -n.grayFor()}
 	if n.phase == InGroup {
 		n.probeTarget(target, &m)
 	}

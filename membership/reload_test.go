@@ -17,8 +17,8 @@ func TestCrashedProcessMayHaveHadItsLastAnswers(t *testing.T) {
 	before.answer(3, 1)
 	for crashed, want := range map[bool]share{false: {asked: 4, answered: 2}, true: {asked: 3, answered: 2}} {
 		var after hearing
-		after.restore(before.snapshot(now), crashed)
-		if got := after.share(hearingWindow, 0, now+answerWithin); got != want {
+		after.restore(before.snapshot(testWindow, now), crashed)
+		if got := after.share(testWindow, 0, now+answerWithin); got != want {
 			t.Errorf("crashed %t: it has %+v, want %+v", crashed, got, want)
 		}
 	}
@@ -32,7 +32,7 @@ func TestSnapshotLeavesOutQuestionsThatDoNotCount(t *testing.T) {
 	h.ask(2, 2, now-time.Second)
 	h.ask(3, 1, now-time.Second)
 	h.forget(2)
-	if got := h.snapshot(now); len(got) != 1 || got[0].Seq != 3 {
+	if got := h.snapshot(testWindow, now); len(got) != 1 || got[0].Seq != 3 {
 		t.Errorf("kept are %+v, want the question 3", got)
 	}
 }

@@ -183,6 +183,40 @@ func TestCrashesBesideAGrayMemberAreFoundInTime(t *testing.T) {
 	}
 }
 
+// TestOtherBoundsHold: what counts questions over time does so in proportion to the bound. As many
+// crash as may, in groups of which that may be nearly all.
+func TestOtherBoundsHold(t *testing.T) {
+	for _, failures := range []int{1, 2, 3, 8} {
+		for _, within := range []time.Duration{1200 * time.Millisecond, 2 * time.Second, 10 * time.Second, time.Minute} {
+			for _, members := range []int{2, 3, 6, 8, 12, 30} {
+				crashed := min(failures, members-1)
+				first := firstListsOf(*seedFlag, members, crashed, func(_ int, c *membership.Config) {
+					c.MaxFailures, c.DetectWithin, c.SpreadWithin = failures, within, within+10*time.Second
+				})
+				if len(first) != crashed || slices.Max(first) > within {
+					t.Errorf("%d of %d crash, within %v: first lists after %v", crashed, members, within, first)
+				}
+			}
+		}
+	}
+}
+
+// firstListsOf has neighbours crash, and returns when the first list had each, of those that one has.
+func firstListsOf(seed uint64, members, crashed int, configure func(int, *membership.Config)) (first []time.Duration) {
+	sim := New(Options{Seed: seed, Clocks: WildClocks, Unbounded: true, Configure: configure})
+	sim.Form(members)
+	bounds, _ := sim.Node(0).Bounds(0)
+	sim.Run(3 * bounds.Detect)
+	sim.Crash(sim.Ring()[:crashed]...)
+	sim.Run(4*bounds.Detect + spreadWithin)
+	for _, c := range sim.Report().Changes {
+		if c.Crashed && c.Lists > 0 {
+			first = append(first, c.First)
+		}
+	}
+	return first
+}
+
 // TestTrafficIsFlat measures the quiet phase: what a member sends must not depend on how
 // many there are.
 func TestTrafficIsFlat(t *testing.T) {
