@@ -32,9 +32,14 @@ func (n *Node) followList() {
 	if len(d.successors) == 0 {
 		d.nextBeat = max(d.nextBeat, n.now.Mono) // alone, it was not late with any
 	}
-	var buf [maxFailuresMax]*Member
-	d.follow(n.heartbeatTargets(), n.now.Mono)
-	targets := n.list.ring.Predecessors(buf[:0], n.position, n.cfg.MaxFailures)
+	var buf [2 * maxFailuresMax]*Member
+	next := n.heartbeatTargets(buf[:0])
+	var behind [maxFailuresMax]*Member
+	targets := n.list.ring.Predecessors(behind[:0], n.position, n.cfg.MaxFailures)
+	if d.follows(next, targets) {
+		return // most changes are far away on the ring
+	}
+	d.follow(next, n.now.Mono)
 	monitors := make([]monitor, 0, len(targets)+len(d.monitors))
 	for _, t := range targets {
 		if old := d.monitor(t.ID); old != nil {
@@ -57,8 +62,8 @@ func (n *Node) followList() {
 // heartbeatTargets are the next members on the ring: MaxFailures that can be relied on, and those
 // between them that cannot, since they are gray, or were never heard of though there was time.
 // So whoever has such a monitor has another one in its place.
-func (n *Node) heartbeatTargets() []*Member {
-	next := n.list.ring.Successors(nil, n.position, 2*n.cfg.MaxFailures)
+func (n *Node) heartbeatTargets(buf []*Member) []*Member {
+	next := n.list.ring.Successors(buf, n.position, 2*n.cfg.MaxFailures)
 	reliable := 0
 	for i, m := range next {
 		if n.gray.holds(m.Addr) || n.detector.mute(m, n.now.Mono) {
@@ -89,6 +94,14 @@ func (d *detector) hear(id ID) {
 			d.successors[i].heard = true
 		}
 	}
+}
+
+// follows reports whether these are the neighbours already.
+func (d *detector) follows(successors, targets []*Member) bool {
+	return slices.EqualFunc(d.successors, successors, func(s successor, m *Member) bool { return s.ID == m.ID }) &&
+		slices.EqualFunc(d.monitors, targets, func(w monitor, m *Member) bool {
+			return w.target.ID == m.ID && w.until == 0
+		})
 }
 
 // follow takes up the successors, and keeps what is known of the old ones among them.

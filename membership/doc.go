@@ -30,13 +30,18 @@
 //	detector.go   whom this node sends heartbeats to, and whom it watches
 //	monitor.go    what a monitor knows of a member: its freshest stamp, and the questions asked
 //	basedelay.go  how a member's clock and its link relate to this node's clock
-//	doubt.go      from a missing heartbeat to the verdict
+//	doubt.go      from a missing heartbeat to the deadline: who is asked, and when
+//	verdict.go    what must hold before a member is declared failed
+//	hearing.go    which of this node's questions are answered, and what that proves
+//	gray.go       a node that hears too little, and others that do
 //	relay.go      what others ask about members, and who asked
 //	spreader.go   arc multicast: a change to everyone in O(log N) hops, each acknowledged
 //	syncer.go     digests on heartbeats, and comparison by ranges where they differ
 //	joiner.go     how a node gets into the group
 //	gateway.go    admitting newcomers, and which gateway leads
 //	recaller.go   bringing back those that were wrongly taken for dead
+//	damping.go    those that come back again and again
+//	twin.go       another machine with this node's address
 //	config.go     all times and limits, and what follows from the configuration
 //
 // # Detection
