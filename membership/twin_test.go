@@ -61,3 +61,21 @@ func TestAnotherMachineWithThisAddressIsTold(t *testing.T) {
 		})
 	}
 }
+
+// A forged packet, with the highest incarnation that is taken in, hides no twin: that comes up with
+// one below, and another one.
+func TestForgedIncarnationHidesNoTwin(t *testing.T) {
+	node := testMember(t, 3)
+	hear := func(incarnation uint64) {
+		node.Step(node.now, testAddr(9), &Message{
+			Kind: Probe, Sender: ID{Addr: testAddr(0), Incarnation: incarnation},
+		})
+	}
+	now := uint64(node.now.Wall.UnixNano())
+	hear(now + uint64(time.Hour))
+	hear(now)
+	hear(now + 1)
+	if events := node.Ready().Events; len(events) != 1 || events[0].Kind != EventConflict {
+		t.Errorf("events %v, want one conflict", events)
+	}
+}
