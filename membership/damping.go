@@ -24,6 +24,8 @@ const (
 	gatewayGap = 3 * time.Second
 	// dampedMax bounds the addresses of newcomers that a gateway remembers.
 	dampedMax = 512
+	// returnsMax is more than a member can have, which waits a minute in the end.
+	returnsMax = 64
 )
 
 // wait is how long after the last return the next one may be.
@@ -50,7 +52,8 @@ func (d *damper) level(now time.Duration) float64 {
 
 // why says so for people, where there is something to say.
 func (d *damper) why(wait time.Duration) string {
-	return fmt.Sprintf("it has come back %d times of late, and waits %v", int(d.returns), wait.Round(100*time.Millisecond))
+	wait = wait.Round(100 * time.Millisecond)
+	return fmt.Sprintf("it has come back %d times of late, and waits %v", int(d.returns), wait)
 }
 
 // admissions are a gateway's dampers, of the addresses that it has admitted lately.
@@ -65,23 +68,61 @@ type addrDamper struct {
 
 // wait is how long an address has to wait before it is admitted again; 0: not at all.
 func (a *admissions) wait(addr netip.AddrPort, now time.Duration) time.Duration {
-	i := slices.IndexFunc(a.dampers, func(d addrDamper) bool { return d.addr == addr })
+	i := a.index(addr)
 	if i < 0 {
 		return 0
 	}
 	return max(0, a.dampers[i].at+a.dampers[i].wait()-now)
 }
 
-// add counts an admission. Of too many addresses, the one is forgotten that has waited longest.
+// add counts an admission. Of too many addresses, the one is forgotten whose last is longest ago.
 func (a *admissions) add(addr netip.AddrPort, now time.Duration) {
-	a.dampers = slices.DeleteFunc(a.dampers, func(d addrDamper) bool { return d.addr != addr && d.level(now) == 0 })
-	i := slices.IndexFunc(a.dampers, func(d addrDamper) bool { return d.addr == addr })
-	if i < 0 {
-		if len(a.dampers) >= dampedMax {
-			a.dampers = slices.Delete(a.dampers, 0, 1)
-		}
-		a.dampers = append(a.dampers, addrDamper{addr: addr})
-		i = len(a.dampers) - 1
+	a.dampers = slices.DeleteFunc(a.dampers, func(d addrDamper) bool {
+		return d.addr != addr && d.level(now) == 0
+	})
+	latest := addrDamper{addr: addr}
+	if i := a.index(addr); i >= 0 {
+		latest = a.dampers[i]
+		a.dampers = slices.Delete(a.dampers, i, i+1)
+	} else if len(a.dampers) >= dampedMax {
+		a.dampers = slices.Delete(a.dampers, 0, 1)
 	}
-	a.dampers[i].add(now)
+	latest.add(now)
+	a.dampers = append(a.dampers, latest)
+}
+
+func (a *admissions) index(addr netip.AddrPort) int {
+	return slices.IndexFunc(a.dampers, func(d addrDamper) bool { return d.addr == addr })
+}
+
+// Returns is how often an address has come back of late, for a Snapshot.
+type Returns struct {
+	Addr  netip.AddrPort
+	Count float64
+	At    time.Duration // Mono of the last one
+}
+
+// snapshotReturns is what a reload must not forget: this node's own returns, and those that it has
+// admitted as a gateway.
+func (n *Node) snapshotReturns() (returns []Returns) {
+	if d := n.recaller.damper; d.level(n.now.Mono) > 0 {
+		returns = append(returns, Returns{n.self.Addr, d.returns, d.at})
+	}
+	for _, d := range n.gateway.admitted.dampers {
+		returns = append(returns, Returns{d.addr, d.returns, d.at})
+	}
+	return returns
+}
+
+func (n *Node) restoreReturns(returns []Returns) {
+	for _, r := range returns[:min(len(returns), dampedMax)] {
+		d := damper{returns: min(r.Count, returnsMax), at: min(r.At, n.now.Mono)}
+		switch {
+		case !(r.Count > 0): // nor is it no number
+		case r.Addr == n.self.Addr:
+			n.recaller.damper = d
+		case n.gateway.is:
+			n.gateway.admitted.dampers = append(n.gateway.admitted.dampers, addrDamper{r.Addr, d})
+		}
+	}
 }

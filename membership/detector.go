@@ -80,10 +80,13 @@ func (n *Node) heartbeatTargets(buf []*Member) []*Member {
 // before go on for as long.
 const muteAfter = time.Second
 
-// mute reports whether a successor has not been heard of in time.
+// mute reports whether it has not been heard of in time.
+func (s *successor) mute(now time.Duration) bool { return !s.heard && now-s.since > muteAfter }
+
+// mute reports whether a member is a successor that has not been heard of in time.
 func (d *detector) mute(m *Member, now time.Duration) bool {
 	return slices.ContainsFunc(d.successors, func(s successor) bool {
-		return s.Member.ID == m.ID && !s.heard && now-s.since > muteAfter
+		return s.ID == m.ID && s.mute(now)
 	})
 }
 
@@ -122,13 +125,14 @@ func (d *detector) follow(members []*Member, now time.Duration) {
 }
 
 // callSuccessors probes the successors that have not been heard of, and has others take the place
-// of those that do not answer.
+// of those that do not answer; these are probed on, with each heartbeat to them.
 func (n *Node) callSuccessors() {
 	d := &n.detector
 	waiting := false
 	for i := range d.successors {
-		if s := &d.successors[i]; !s.heard {
-			waiting = true
+		s := &d.successors[i]
+		waiting = waiting || !s.heard
+		if !s.heard && !s.mute(n.now.Mono) {
 			n.ping(s.Member)
 		}
 	}
@@ -268,6 +272,9 @@ func (n *Node) tickHeartbeat() {
 		}
 	}
 	next.last = n.now.Mono
+	if next.mute(n.now.Mono) {
+		n.ping(next.Member)
+	}
 	d.beatSeq++
 	n.send(next.Addr, Message{
 		Kind: Heartbeat, Short: n.self.Short(), Seq: d.beatSeq,

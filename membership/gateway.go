@@ -25,9 +25,10 @@ type gatewayPeer struct {
 	heard time.Duration
 }
 
-// SetGateways says what the addresses of the gateways are now: their names may have moved since the node began. A node that is
-// looking for a group asks the new ones at once; one that is in a group tries those that are not, as it does with all gateways.
-// An error, which wraps ErrConfig, leaves everything as it was.
+// SetGateways says what the addresses of the gateways are now: their names may have moved since the
+// node began. A node that is looking for a group asks the new ones at once; one that is in a group
+// tries those that are not, as it does with all gateways. An error, which wraps ErrConfig, leaves
+// everything as it was.
 func (n *Node) SetGateways(now Now, gateways []netip.AddrPort) error {
 	cfg := n.cfg
 	cfg.Gateways = gateways
@@ -64,17 +65,19 @@ func (n *Node) CheckGateways(gateways []netip.AddrPort) error {
 	return err
 }
 
-// askAnew has a node that joins begin to ask afresh, unless it is being admitted.
+// askAnew has a node that joins begin to ask afresh, unless it is being admitted by others.
 func (n *Node) askAnew() {
 	j := &n.joiner
 	j.asked, j.rounds, j.waiting = 0, 0, false
-	if j.stage == asking {
-		j.due = n.now.Mono
+	if j.stage == asking || j.stage == resting {
+		j.stage, j.due = asking, n.now.Mono
 	}
 }
 
 func (g *gateway) init(cfg *Config) {
-	*g = gateway{is: cfg.isGateway(cfg.Addr), nextBeat: g.nextBeat, beatSeq: g.beatSeq}
+	*g = gateway{
+		is: cfg.isGateway(cfg.Addr), nextBeat: g.nextBeat, beatSeq: g.beatSeq, admitted: g.admitted,
+	}
 	if !g.is {
 		return
 	}

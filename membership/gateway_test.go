@@ -6,6 +6,8 @@ import (
 	"slices"
 	"testing"
 	"time"
+
+	"github.com/aksinghdce/cluster-membership-service/membership/ring"
 )
 
 // A newcomer whose gateways have moved asks them where they are now, and not where they were.
@@ -54,7 +56,43 @@ func TestNewcomerAsksTheGatewaysWhereTheyAreNow(t *testing.T) {
 	}
 }
 
-// A member whose name was given to another machine is no gateway any more, and one that got a gateway's name is one.
+// A gateway that waits to admit itself again, and is none any more, asks those that are.
+func TestGatewayThatRestsMayCeaseToBeOne(t *testing.T) {
+	cfg := testConfig()
+	now := Now{Wall: time.Now()}
+	n, err := NewNode(cfg, now)
+	if err != nil {
+		t.Fatal(err)
+	}
+	n.Tick(now)
+	other := ID{Addr: testAddr(2), Incarnation: 1}
+	earlier := ID{Addr: cfg.Addr, Incarnation: uint64(now.Wall.Add(-time.Second).UnixNano())}
+	n.Step(now, other.Addr, &Message{
+		Kind: Entries, Sender: other, To: ^ring.Position(0), Entries: []Entry{{ID: other}, {ID: earlier}},
+	})
+	if n.joiner.stage != resting {
+		t.Fatalf("the stage is %v", n.joiner.stage)
+	}
+	if err := n.SetGateways(now, []netip.AddrPort{testAddr(3)}); err != nil {
+		t.Fatal(err)
+	}
+	n.Ready()
+	for range 20 {
+		n.Tick(now)
+		for _, e := range n.Ready().Messages {
+			if e.To != testAddr(3) {
+				t.Errorf("it sends %v to %v", e.Kind, e.To)
+			}
+		}
+		now.Mono = n.Wake()
+	}
+	if n.Phase() != Joining {
+		t.Error("it has admitted itself")
+	}
+}
+
+// A member whose name was given to another machine is no gateway any more, and one that got a
+// gateway's name is one.
 func TestMemberBecomesAGatewayAndCeasesToBeOne(t *testing.T) {
 	cfg := testConfig()
 	cfg.Gateways = []netip.AddrPort{testAddr(1)}

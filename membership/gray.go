@@ -189,7 +189,7 @@ func (n *Node) noteGray(m *Message) {
 	case i >= 0:
 		g.others = slices.Delete(g.others, i, i+1)
 		n.followList()
-	case m.Gray && len(g.others) < grayOthersMax:
+	case m.Gray && len(g.others) < grayOthersMax && n.list.holds(Entry{ID: m.Sender, State: Alive}):
 		g.others = append(g.others, GrayMember{m.Sender.Addr, n.now.Mono + n.grayFor()})
 		n.followList()
 	}

@@ -75,6 +75,9 @@ func (n *Node) beginJoin() {
 func (n *Node) joinAfresh(why string) {
 	old := n.self
 	n.self.Incarnation = max(uint64(n.now.Wall.UnixNano()), n.self.Incarnation+1)
+	if n.gray.is {
+		n.emit(Event{Kind: EventGray, Peer: old, Detail: "joins afresh, and has yet to hear anybody"})
+	}
 	n.emit(Event{Kind: EventRejoin, Peer: n.self, Previous: old, Detail: why})
 	n.cfg.Known = nil
 	for _, m := range n.list.ring.Points() {
@@ -276,8 +279,8 @@ func (n *Node) finishPulling() {
 	n.beginKnocking(n.joiner.contact)
 }
 
-// rest admits a gateway, which nobody else does and so nobody else can damp: at once, or when its last
-// life began gatewayGap ago.
+// rest admits a gateway, which nobody else does and so nobody else can damp: at once, or when its
+// last life began gatewayGap ago.
 func (n *Node) rest() {
 	j := &n.joiner
 	since := n.now.Wall.Sub(time.Unix(0, int64(j.earlier)))
@@ -328,7 +331,7 @@ func (n *Node) stepWelcome(m *Message) {
 			j.knockSeq = n.nextSeq() // sent when the time for a repetition has come
 		}
 	case m.Verdict == Damped:
-		n.waitDamped(min(m.Wait, flapWaitMax))
+		n.waitDamped(m.Wait)
 	case m.Verdict == Admitted:
 		n.learnBeforeJoin(m.Entries)
 		n.enterGroup()
@@ -336,14 +339,16 @@ func (n *Node) stepWelcome(m *Message) {
 	}
 }
 
-// waitDamped has a newcomer wait that the gateway has admitted too often lately, and say so.
+// waitDamped has a newcomer wait that the gateway has admitted too often lately, and say so. It
+// asks again no sooner than after any other answer.
 func (n *Node) waitDamped(wait time.Duration) {
 	j := &n.joiner
+	wait = min(max(wait, joinRetry), flapWaitMax)
 	j.tries, j.due = 0, n.now.Mono+wait
 	j.knockSeq = n.nextSeq() // or a repetition of this answer would make it wait again
 	j.waiting = true
-	n.emit(Event{Kind: EventWaiting, Detail: fmt.Sprintf(
-		"%v has come back so often of late that it is admitted only in %v", n.self.Addr, wait.Round(100*time.Millisecond))})
+	n.emit(Event{Kind: EventWaiting, Detail: fmt.Sprintf("%v has come back so often of late that it "+
+		"is admitted only in %v", n.self.Addr, wait.Round(100*time.Millisecond))})
 }
 
 // stepProofOfAdmission looks whether others treat this node as a member already: the Welcome

@@ -125,6 +125,7 @@ type Snapshot struct {
 	GraySince   time.Time
 	GrayMembers []GrayMember // the others that are
 	Questions   []Question   // that count for how well this node hears, in the order of their numbers
+	Returns     []Returns    // of this node, and of those that it has admitted
 	Pending     Pending
 }
 
@@ -182,6 +183,7 @@ func RestoreNode(cfg Config, s Snapshot, crashed bool, now Now) (*Node, error) {
 		n.detector.beatSeq += seqSkip
 	}
 	n.restoreGray(s, crashed)
+	n.restoreReturns(s.Returns)
 	n.detector.restoreSuccessors(s.Beats, n.list)
 	n.followList()
 	n.detector.restore(s, crashed)
@@ -202,7 +204,7 @@ func (n *Node) Snapshot() Snapshot {
 		Self: n.self, Phase: n.phase, Epoch: n.epoch, Seq: n.seq,
 		BeatSeq: n.detector.beatSeq, Beat: n.detector.nextBeat,
 		Heard: n.lastHeard, Held: n.detector.held, Version: n.list.version,
-		Rows: slices.Clone(n.list.ring.Points()), Pending: n.spreader.pending(),
+		Rows: slices.Clone(n.list.ring.Points()), Returns: n.snapshotReturns(), Pending: n.spreader.pending(),
 	}
 	for _, x := range n.detector.successors {
 		beat := Beat{Addr: x.Addr, At: x.last}

@@ -147,8 +147,8 @@ func (n *Node) hearAboutSelf(e Entry) {
 	}
 }
 
-// dampRejoin puts off the rejoin of a node that was declared failed again and again: its links come and
-// go, its machine starves, or another machine has its address and would otherwise outdo it
+// dampRejoin puts off the rejoin of a node that was declared failed again and again: its links come
+// and go, its machine starves, or another machine has its address and would otherwise outdo it
 // without end.
 func (n *Node) dampRejoin() {
 	r := &n.recaller

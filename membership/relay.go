@@ -69,8 +69,8 @@ func (n *Node) stepQuery(from netip.AddrPort, m *Message) {
 	if w != nil {
 		stamp, age = w.stamp, n.now.Mono-w.fresh
 	}
-	if w != nil && stamp <= m.Stamp && n.now.Mono-w.began < n.bounds.Doubt {
-		stamp, age = 0, 0 // no heartbeat was due yet, so that it knows of none means nothing
+	if m.Gray && w != nil && stamp <= m.Stamp && n.now.Mono-w.began < n.bounds.Doubt {
+		stamp, age = 0, 0 // no heartbeat was due yet, and an asker that hears little may hear no more
 	}
 	n.report(from, m.Seq, m.Target, stamp, age)
 	if stamp > m.Stamp || known == nil {

@@ -283,16 +283,21 @@ func (n *Node) sendAround(f *flight) {
 	}
 }
 
-// anyone returns a random live member other than this node and the given ones, or nil.
-func (n *Node) anyone(but ...*Member) *Member {
+// anyone returns a random live member other than this node and the given ones, or nil: one that is
+// not gray, unless hardly any is.
+func (n *Node) anyone(but ...*Member) (gray *Member) {
 	points := n.list.ring.Points()
 	for range 16 { // tries; where hardly anyone is live, nil will do
 		m := points[n.cfg.Rand.IntN(len(points))]
-		if m.Live() && m.position != n.position && !n.gray.holds(m.Addr) && !slices.Contains(but, m) {
+		switch {
+		case !m.Live() || m.position == n.position || slices.Contains(but, m):
+		case !n.gray.holds(m.Addr):
 			return m
+		default:
+			gray = m
 		}
 	}
-	return nil
+	return gray
 }
 
 // tell gives one member an entry, unasked and only once. It is no part of a multicast, which

@@ -13,9 +13,6 @@ import (
 // that is deaf. It does if a co-monitor agrees, or if so many questions about the target
 // have been in vain as cannot be for a node that hears as well as this one does.
 func (n *Node) proven(m *monitor) bool {
-	if n.recaller.rejoinAt > 0 {
-		return false // the others hold this node to be dead, and do not send it anything
-	}
 	if n.corroborated(m) {
 		return true
 	}
@@ -112,8 +109,8 @@ func (n *Node) lastMoment(m *monitor) time.Duration {
 	if m.trip == 0 || n.corroborated(m) || n.agreed(m) {
 		return 0
 	}
-	if n.cfg.MaxFailures == 1 || n.list.ring.Live() <= 2 {
-		return 0 // there is no other monitor
+	if n.cfg.MaxFailures == 1 || n.list.ring.Live()-1 <= n.cfg.MaxFailures {
+		return 0 // there is no other monitor, or all others may be dead
 	}
 	spare := n.bounds.Margin - m.trip - calledLate
 	return m.fresh + n.bounds.Deadline + max(0, spare)

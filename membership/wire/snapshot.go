@@ -47,6 +47,11 @@ func AppendSnapshot(buf []byte, s membership.Snapshot) []byte {
 		})
 	}
 	appendGray(&p, &s)
+	for _, r := range s.Returns {
+		p.Returns = append(p.Returns, wirepb.Returns{
+			Addr: addr(r.Addr), Count: r.Count, AtNanos: int64(r.At),
+		})
+	}
 	appendPending(&p, s.Pending)
 	out, err := p.Marshal()
 	if err != nil {
@@ -124,6 +129,11 @@ func DecodeSnapshot(data []byte) (membership.Snapshot, error) {
 		})
 	}
 	d.gray(&s, &p)
+	for _, r := range p.Returns {
+		s.Returns = append(s.Returns, membership.Returns{
+			Addr: d.addr(r.Addr), Count: r.Count, At: time.Duration(r.AtNanos),
+		})
+	}
 	s.Pending = d.pending(&p)
 	if d.problem != nil {
 		return membership.Snapshot{}, fmt.Errorf("%w: %v", ErrSnapshot, d.problem)

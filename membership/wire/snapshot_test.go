@@ -52,7 +52,8 @@ var layouts = []struct {
 	}},
 	{"1.4", lackHearing},
 	{"1.5", lackGray},
-	{"1.6", func(*membership.Snapshot) {}},
+	{"1.6", func(s *membership.Snapshot) { s.Returns = nil }},
+	{"1.7", func(*membership.Snapshot) {}},
 }
 
 func lackHearing(s *membership.Snapshot) {
@@ -61,7 +62,7 @@ func lackHearing(s *membership.Snapshot) {
 }
 
 func lackGray(s *membership.Snapshot) {
-	s.GraySince, s.GrayMembers, s.Questions = time.Time{}, nil, nil
+	s.GraySince, s.GrayMembers, s.Questions, s.Returns = time.Time{}, nil, nil, nil
 	for i := range s.Beats {
 		s.Beats[i].Unheard = 0
 	}
@@ -100,6 +101,7 @@ func sample() membership.Snapshot {
 		{Seq: 4709, To: ring.PositionOf(peer.Addr), Sent: sampleAt - time.Second, Answered: true},
 		{Seq: 4711, To: ring.PositionOf(peer.Addr), Sent: sampleAt - 100*time.Millisecond},
 	}
+	s.Returns = []membership.Returns{{Addr: peer.Addr, Count: 4.5, At: sampleAt - 30*time.Second}}
 	for _, e := range []membership.Entry{
 		{ID: self}, {ID: peer}, {ID: dead, State: membership.Failed},
 		{ID: sampleID("[2001:db8::4]", 4), State: membership.Left},
