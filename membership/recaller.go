@@ -174,10 +174,16 @@ func (n *Node) rejoin() {
 	n.emit(Event{Kind: EventRejoin, Peer: n.self, Previous: old, Detail: why})
 	n.change(alive, ViaSelf, Event{})
 	n.watchAfresh()
-	n.spread(alive)
-	if m := n.list.get(contact); m != nil {
-		// The contact has a list that lacks this node, so it tells those on it.
-		n.launch(flight{head: m, arc: ring.Around(n.position), entries: []Entry{alive}})
+	m := n.list.get(contact)
+	if n.gray.is {
+		n.haveSpread(alive, m)
+	} else {
+		n.spread(alive)
+	}
+	if m != nil {
+		if !n.gray.is { // the contact has a list that lacks this node, so it tells those on it
+			n.launch(flight{head: m, arc: ring.Around(n.position), entries: []Entry{alive}})
+		}
 		n.compareLists(contact, true)
 	}
 }

@@ -59,8 +59,12 @@ type (
 const (
 	batchMax   = membersMax
 	flightsMax = 4096
-	seenMax    = 256
-	handledMax = 64
+	// grayFlightsMax is how many hops a gray node has under way before it passes arcs on no more:
+	// nobody hears it, and it would ask every member of the group in turn.
+	grayFlightsMax = 64
+	graySpreaders  = 4 // members that a gray node has tell everyone that it is back
+	seenMax        = 256
+	handledMax     = 64
 )
 
 func (s *spreader) init() {
@@ -234,9 +238,10 @@ func (n *Node) retryFlights() {
 	pending := s.flights
 	s.flights, s.retry = nil, never
 	kept := pending[:0]
+	futile := n.gray.is && len(pending) > grayFlightsMax
 	for i := range pending {
 		f := pending[i]
-		if n.now.Mono < f.retry || n.retryFlight(&f) {
+		if n.now.Mono < f.retry || n.retryFlight(&f, !futile) {
 			kept = append(kept, f)
 			s.retry = min(s.retry, f.retry)
 		}
@@ -245,8 +250,8 @@ func (n *Node) retryFlights() {
 }
 
 // retryFlight reports whether the flight goes on.
-func (n *Node) retryFlight(f *flight) bool {
-	if f.arc.From != f.arc.To {
+func (n *Node) retryFlight(f *flight, passOn bool) bool {
+	if passOn && f.arc.From != f.arc.To {
 		n.passOn(f)
 	}
 	f.tries++
@@ -269,6 +274,24 @@ func (n *Node) passOn(f *flight) {
 	skip := func(m *Member) bool { return m.position == n.position }
 	for _, part := range n.list.ring.Split(rest, 1, skip) {
 		n.launch(flight{head: part.Head, arc: part.Arc, entries: f.entries, hops: f.hops, relayed: f.relayed})
+	}
+}
+
+// haveSpread asks a few members, one of them perhaps known, to tell everyone. A gray node
+// does that with what is about itself: hardly any acknowledgement would come back, so by dividing
+// the ring itself it would have each member told twenty times over. If none of them gets it, those
+// who recall this node ask it again.
+func (n *Node) haveSpread(e Entry, known *Member) {
+	var helpers []*Member
+	if known != nil {
+		helpers = append(helpers, known)
+	}
+	for m := n.anyone(helpers...); m != nil && len(helpers) < graySpreaders; m = n.anyone(helpers...) {
+		helpers = append(helpers, m)
+	}
+	for _, h := range helpers {
+		whole := flight{seq: n.nextSeq(), arc: ring.Around(n.position), entries: []Entry{e}}
+		n.sendFlight(&whole, h.Addr)
 	}
 }
 

@@ -160,6 +160,22 @@ func TestOneGrayMemberCondemnsNobody(t *testing.T) {
 	}
 }
 
+// TestGrayMemberCostsTheOthersLittle: it is declared failed and comes back, which each of a large
+// group is told once, and not as often as an acknowledgement does not reach it.
+func TestGrayMemberCostsTheOthersLittle(t *testing.T) {
+	options := GrayOptions{Members: 300, For: 2 * time.Minute}
+	options.Gray, _ = GrayIn("both", 0.95)
+	for seed := range uint64(4) {
+		r := GrayFails(seed, options)
+		for _, v := range r.Report.Violations {
+			t.Errorf("seed %d: %v", seed, v)
+		}
+		if got := r.Report.Traffic.BytesPerSecond(); got > 150 {
+			t.Errorf("seed %d: %.1f B/s a member, want at most 150", seed, got)
+		}
+	}
+}
+
 // TestCrashesBesideAGrayMemberAreFoundInTime: also where it is the last monitor left.
 func TestCrashesBesideAGrayMemberAreFoundInTime(t *testing.T) {
 	trials := *trialsFlag / 40
