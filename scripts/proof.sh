@@ -70,7 +70,6 @@ for n in 10 100 1000 10000; do
 done
 
 # Every way that three and four members can take.
-
 if ((share == 1)); then
   sim -explore -n 3 -faults 2
   sim -explore -n 3 -faults 3
