@@ -142,7 +142,8 @@ const (
 	// detectMargin is what is left of DetectWithin for the base delay of a link and the
 	// lateness of a monitor.
 	detectMargin = 150 * time.Millisecond
-	// calledLate is what a monitor keeps of that for its own lateness, and for drift, when it uses the rest.
+	// calledLate is what a monitor keeps of that for its own lateness, and for drift, when it uses
+	// the rest.
 	calledLate = 30 * time.Millisecond
 	// doubtWindow is how long before the deadline the next heartbeat would be due: time
 	// for half a dozen rounds of probes.
@@ -165,11 +166,12 @@ const (
 	// it has doubted it for nothing: the member pauses, or packets are lost.
 	wrongedFor  = 15 * time.Minute
 	agreeingMax = 2 * maxFailuresMax
-	// heldMax is how many rounds a monitor goes on with that lacks the proof for a verdict, before it
-	// looks every heldProbeEvery only. So does a node that is cut off.
+	// heldMax is how many rounds a monitor goes on with that lacks the proof for a verdict, before
+	// it looks every heldProbeEvery only. So does a node that is cut off.
 	heldMax        = 10
 	heldProbeEvery = time.Second
-	// relaysMax bounds the askers for whom a node passes a newer stamp on, relayFor how long it does.
+	// relaysMax bounds the askers for whom a node passes a newer stamp on, relayFor how long it
+	// does.
 	relaysMax = 64
 	relayFor  = 500 * time.Millisecond
 	// lingerFor is how much longer than a deadline a monitor goes on to watch whom it has

@@ -42,8 +42,8 @@ type asker struct {
 }
 
 const (
-	// A node is gray that has asked grayMin questions lately, or more, and got an answer to less than
-	// a share of grayBelow; until it gets one to grayAbove, or has too little to ask.
+	// A node is gray that has asked grayMin questions lately, or more, and got an answer to less
+	// than a share of grayBelow; until it gets one to grayAbove, or has too little to ask.
 	grayMin, grayLeast   = 32, 8
 	grayBelow, grayAbove = 0.38, 0.55
 	// listenEvery is how often a node looks how well it hears, at most.

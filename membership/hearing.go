@@ -76,7 +76,8 @@ func (h *hearing) at(i int) *question {
 	return &h.questions[(h.oldest+i)%len(h.questions)]
 }
 
-// answer takes note of an answer to the question with this number, by the member that it was put to.
+// answer takes note of an answer to the question with this number, by the member that it was put
+// to.
 func (h *hearing) answer(seq uint64, by ring.Position) {
 	i := sort.Search(len(h.questions), func(i int) bool { return h.at(i).seq >= seq })
 	if i < len(h.questions) && h.at(i).seq == seq && h.at(i).to == by {
@@ -84,7 +85,8 @@ func (h *hearing) answer(seq uint64, by ring.Position) {
 	}
 }
 
-// forget drops the questions to a member that has left or failed: that it did not answer says nothing.
+// forget drops the questions to a member that has left or failed: that it did not answer says
+// nothing.
 func (h *hearing) forget(member ring.Position) {
 	for i := range h.questions {
 		if h.questions[i].to == member {

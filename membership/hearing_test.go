@@ -72,7 +72,8 @@ func TestAnswersCountForWhomTheyWereAsked(t *testing.T) {
 	}
 }
 
-// TestQuestionsAreBounded asks more than are kept; those that are kept are the last ones, and found.
+// TestQuestionsAreBounded asks more than are kept; those that are kept are the last ones, and
+// found.
 func TestQuestionsAreBounded(t *testing.T) {
 	h := &hearing{}
 	for seq := uint64(1); seq <= 2*questionsMax+7; seq++ {

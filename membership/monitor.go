@@ -32,7 +32,8 @@ type monitor struct {
 	inVain    int // questions to the target and to helpers, but for those underway
 	underway  int // ... in the latest round
 	held      int // rounds in which the verdict was held back
-	// knowsGray is when the target last answered a gray node's question, and so has heard that it is.
+	// knowsGray is when the target last answered a gray node's question, and so has heard that it
+	// is.
 	knowsGray time.Duration
 	// wronged is when a doubt ended last that this node had for nothing; 0: none has.
 	wronged time.Duration
@@ -136,7 +137,8 @@ func (q *questions) at(seq uint64) (sent time.Duration, ok bool) {
 }
 
 // told takes in a stamp that a co-monitor reports, of which it says how old it is. The report
-// answers the question with this number, or none. It is news if the stamp is, or if it turns out to be fresher.
+// answers the question with this number, or none. It is news if the stamp is, or if it turns out to
+// be fresher.
 func (m *monitor) told(seq uint64, stamp, age, now time.Duration) (news bool) {
 	if stamp < m.stamp || stamp == 0 {
 		return false

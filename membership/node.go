@@ -492,8 +492,8 @@ func (n *Node) acceptable(e Entry) bool {
 // one to come back with.
 const incarnationAhead = 100 * 365 * 24 * time.Hour
 
-// plausible rejects in particular addresses that nobody can reach. A loopback address of another machine would be each
-// member's own: they would all speak to themselves in its place.
+// plausible rejects in particular addresses that nobody can reach. A loopback address of another
+// machine would be each member's own: they would all speak to themselves in its place.
 func (n *Node) plausible(e Entry) bool {
 	reachable := unreachable(e.Addr) == "" && (!e.Addr.Addr().IsLoopback() || n.self.Addr.Addr().IsLoopback())
 	highest := uint64(max(0, n.now.Wall.UnixNano())) + uint64(incarnationAhead)

@@ -5,8 +5,8 @@ import (
 	"time"
 )
 
-// TestCrashedProcessMayHaveHadItsLastAnswers: from a snapshot of the very end, all questions count. After
-// one that the earlier process outlived, the last of them may have been answered.
+// TestCrashedProcessMayHaveHadItsLastAnswers: from a snapshot of the very end, all questions count.
+// After one that the earlier process outlived, the last of them may have been answered.
 func TestCrashedProcessMayHaveHadItsLastAnswers(t *testing.T) {
 	const now = time.Hour
 	var before hearing

@@ -6,7 +6,8 @@ import (
 	"time"
 )
 
-// One foreign incarnation may be an earlier life's; a second one is another machine's. It is told once a minute.
+// One foreign incarnation may be an earlier life's; a second one is another machine's. It is told
+// once a minute.
 func TestAnotherMachineWithThisAddressIsTold(t *testing.T) {
 	for name, hear := range map[string]func(n *Node, now Now, incarnation uint64){
 		"from its packets": func(n *Node, now Now, incarnation uint64) {

@@ -29,8 +29,8 @@ func (n *Node) proven(m *monitor) bool {
 	return !n.gray.is || others <= f && now-m.fresh > n.grayFor()
 }
 
-// corroborated reports whether another monitor of the target has said lately that it knows of nothing
-// newer either, when it had had the time to ask the target itself.
+// corroborated reports whether another monitor of the target has said lately that it knows of
+// nothing newer either, when it had had the time to ask the target itself.
 func (n *Node) corroborated(m *monitor) bool {
 	return slices.ContainsFunc(n.monitorsOf(m.target), func(c *Member) bool {
 		return c.position != n.position && slices.Contains(m.confirming, c.Addr)
@@ -103,8 +103,8 @@ func (n *Node) hold(m *monitor) {
 }
 
 // lastMoment is when a verdict must fall that no other monitor confirms. If all of them are silent,
-// they may be dead together with the target; or they are all paused, and will be back before long. So
-// what the target's link leaves of the margin is used.
+// they may be dead together with the target; or they are all paused, and will be back before long.
+// So what the target's link leaves of the margin is used.
 func (n *Node) lastMoment(m *monitor) time.Duration {
 	if m.trip == 0 || n.corroborated(m) || n.agreed(m) {
 		return 0

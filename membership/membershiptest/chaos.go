@@ -15,11 +15,11 @@ const (
 	dampedMax       = 70 * time.Second // for a member that was declared failed again and again
 )
 
-// Chaos does whatever can be done to a small cluster for a minute, drawn from the seed:
-// crashes of any number, restarts with stepped clocks, leaves, newcomers, long pauses,
-// reloads, partitions, cut, slow and clogged links, gray members, loss, duplicates, replayed packets.
-// Then it takes all faults away, and the cluster must become one group with equal lists.
-// No time bounds hold meanwhile; everything else does.
+// Chaos does whatever can be done to a small cluster for a minute, drawn from the seed: crashes of
+// any number, restarts with stepped clocks, leaves, newcomers, long pauses, reloads, partitions,
+// cut, slow and clogged links, gray members, loss, duplicates, replayed packets. Then it takes all
+// faults away, and the cluster must become one group with equal lists. No time bounds hold
+// meanwhile; everything else does.
 func Chaos(seed uint64, adjust func(*Options)) Result {
 	draw := newRand(seed, streamTrial)
 	options := Options{

@@ -140,7 +140,8 @@ func testNoFalseFail(t *testing.T, options FalseFailOptions) {
 	}
 }
 
-// TestOneGrayMemberCondemnsNobody: a member with lossy links does not hear enough to judge, and does not.
+// TestOneGrayMemberCondemnsNobody: a member with lossy links does not hear enough to judge, and
+// does not.
 func TestOneGrayMemberCondemnsNobody(t *testing.T) {
 	runs := 3
 	if testing.Short() {
@@ -217,7 +218,8 @@ func TestOtherBoundsHold(t *testing.T) {
 	}
 }
 
-// firstListsOf has neighbours crash, and returns when the first list had each, of those that one has.
+// firstListsOf has neighbours crash, and returns when the first list had each, of those that one
+// has.
 func firstListsOf(seed uint64, members, crashed int, configure func(int, *membership.Config)) (first []time.Duration) {
 	sim := New(Options{Seed: seed, Clocks: WildClocks, Unbounded: true, Configure: configure})
 	sim.Form(members)

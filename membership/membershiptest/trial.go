@@ -252,8 +252,8 @@ func (s *Sim) pauseNow(options FalseFailOptions) {
 	s.After(uniform(s.rand, 0, 2*options.Pauses), func() { s.pauseNow(options) })
 }
 
-// pausedNear reports whether a host has paused lately that is less than two neighbourhoods away on the
-// ring.
+// pausedNear reports whether a host has paused lately that is less than two neighbourhoods away on
+// the ring.
 func (s *Sim) pausedNear(victim int, lately time.Duration) bool {
 	order := s.ringBefore(victim)
 	near := slices.Concat(order[:min(2*failuresMax, len(order))], order[max(0, len(order)-2*failuresMax):])

@@ -39,9 +39,10 @@ type Config struct {
 	StateFile string
 	// Observer is told what happens; nil is allowed.
 	Observer Observer
-	// Resolve gives the addresses of the gateways as their names stand for them now, and an error that says which names
-	// stand for nothing; these may keep the addresses that they had. It is called now and then, from one goroutine, and
-	// may block until its context is done. Nil: the gateways have no names.
+	// Resolve gives the addresses of the gateways as their names stand for them now, and an error
+	// that says which names stand for nothing; these may keep the addresses that they had. It is
+	// called now and then, from one goroutine, and may block until its context is done. Nil: the
+	// gateways have no names.
 	Resolve func(context.Context) ([]netip.AddrPort, error)
 }
 
@@ -135,8 +136,8 @@ func Start(cfg Config) (*Driver, error) {
 	return d, nil
 }
 
-// How often the names of the gateways are resolved: after resolveFirst, and then less and less often, up to
-// resolveJoining while the node is in no group, and resolveInGroup when it is in one.
+// How often the names of the gateways are resolved: after resolveFirst, and then less and less
+// often, up to resolveJoining while the node is in no group, and resolveInGroup when it is in one.
 const (
 	resolveFirst   = time.Second
 	resolveJoining = 5 * time.Second

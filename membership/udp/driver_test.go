@@ -242,7 +242,8 @@ func TestGatewayFindsItsOldGroupThroughTheStateFile(t *testing.T) {
 	})
 }
 
-// A name that cannot be looked up is said, and one that stands for another address is followed there.
+// A name that cannot be looked up is said, and one that stands for another address is followed
+// there.
 func TestGatewaysAreLookedForWhereTheirNamesPoint(t *testing.T) {
 	gateway, dead := startGroup(t, 1)[0], listen(t)
 	events := make(chan membership.Event, 100)

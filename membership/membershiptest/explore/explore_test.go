@@ -72,8 +72,8 @@ func TestSearchThatGivesUpIsNotExhaustive(t *testing.T) {
 	}
 }
 
-// TestCopiedNodesGoOnLikeNodesThatAreDriven compares the search, which copies a node for each
-// of its steps, with nodes that are driven the simple way, by a path with a crash and a lost message.
+// TestCopiedNodesGoOnLikeNodesThatAreDriven compares the search, which copies a node for each of
+// its steps, with nodes that are driven the simple way, by a path with a crash and a lost message.
 func TestCopiedNodesGoOnLikeNodesThatAreDriven(t *testing.T) {
 	for seed := range uint64(8) {
 		o := Options{Members: 4, Seed: seed, Budget: Budget{Crashes: 1}}

@@ -24,8 +24,9 @@ const (
 	// from either to alive.
 	RuleDead Rule = "dead-comes-back"
 	// RuleFalseFail: nobody who is up is declared failed by a monitor. Three things at once are
-	// excused: a member pauses, its other monitor crashes or leaves, and a message between them goes
-	// wrong. Then the last that is heard of it is a turn too old for the pause (see PROTOCOL.md).
+	// excused: a member pauses, its other monitor crashes or leaves, and a message between them
+	// goes wrong. Then the last that is heard of it is a turn too old for the pause (see
+	// PROTOCOL.md).
 	RuleFalseFail Rule = "false-fail"
 	// RuleDetection: a crash is in some live list within 2 s.
 	RuleDetection Rule = "detection"
