@@ -193,7 +193,7 @@ const (
 
 	fanOut       = 16                     // arcs that a hop divides its arc into
 	hopTimeout   = 150 * time.Millisecond // after which an unacknowledged hop is repeated
-	hopTries     = 6                      // after which it is left to the digests
+	hopTries     = 7                      // after which it is left to the digests
 	aroundFrom   = 2                      // after which others are asked to deliver it, too
 	relayTries   = 2                      // the same for a hop made on behalf of another member
 	batchEvery   = 50 * time.Millisecond  // least time between two multicasts of a node

@@ -1,7 +1,6 @@
 package membership
 
 import (
-	"fmt"
 	"net/netip"
 	"slices"
 	"time"
@@ -48,12 +47,6 @@ func (d *damper) add(now time.Duration) {
 
 func (d *damper) level(now time.Duration) float64 {
 	return max(0, d.returns-(now-d.at).Seconds()/flapCalm.Seconds())
-}
-
-// why says so for people, where there is something to say.
-func (d *damper) why(wait time.Duration) string {
-	wait = wait.Round(100 * time.Millisecond)
-	return fmt.Sprintf("it has come back %d times of late, and waits %v", int(d.returns), wait)
 }
 
 // admissions are a gateway's dampers, of the addresses that it has admitted lately.

@@ -1,10 +1,6 @@
 package membership
 
-import (
-	"time"
-
-	"github.com/aksinghdce/cluster-membership-service/membership/ring"
-)
+import "time"
 
 // Doubt begins when the freshest stamp of a member is heartbeatSlack older than an interval.
 // If the others have heard of it since, one heartbeat was lost, or the member has crashed just
@@ -170,7 +166,7 @@ func (n *Node) query(c *Member, m *monitor) {
 	if c != nil && c.position != n.position {
 		seq := n.nextSeq()
 		m.asked.add(seq, n.now.Mono)
-		n.hearing.ask(seq, c.position, n.now.Mono)
+		n.hearing.ask(seq, c.Addr, n.now.Mono)
 		n.send(c.Addr, Message{Kind: Query, Seq: seq, Target: m.target.ID, Stamp: m.stamp})
 	}
 }
@@ -179,7 +175,7 @@ func (n *Node) query(c *Member, m *monitor) {
 // note of the question.
 func (n *Node) probeTarget(target *Member, m *monitor) (seq uint64) {
 	seq = n.nextSeq()
-	n.hearing.ask(seq, target.position, n.now.Mono)
+	n.hearing.ask(seq, target.Addr, n.now.Mono)
 	if m != nil {
 		m.asked.add(seq, n.now.Mono)
 	}
@@ -190,7 +186,7 @@ func (n *Node) probeTarget(target *Member, m *monitor) (seq uint64) {
 // ping asks a member that nobody doubts for an answer, in whatever incarnation.
 func (n *Node) ping(m *Member) {
 	seq := n.nextSeq()
-	n.hearing.ask(seq, m.position, n.now.Mono)
+	n.hearing.ask(seq, m.Addr, n.now.Mono)
 	n.send(m.Addr, Message{Kind: Probe, Seq: seq})
 }
 
@@ -213,7 +209,7 @@ func (n *Node) fresher(m *monitor, newer bool) {
 }
 
 func (n *Node) stepProbeAck(m *Message) {
-	n.hearing.answer(m.Seq, ring.PositionOf(m.Sender.Addr))
+	n.hearing.answer(m.Seq, m.Sender.Addr)
 	if w := n.detector.monitor(m.Sender); w != nil {
 		if n.gray.is {
 			w.knowsGray = n.now.Mono
@@ -228,7 +224,7 @@ func (n *Node) stepProbeAck(m *Message) {
 }
 
 func (n *Node) stepReport(m *Message) {
-	n.hearing.answer(m.Seq, ring.PositionOf(m.Sender.Addr))
+	n.hearing.answer(m.Seq, m.Sender.Addr)
 	w := n.detector.monitor(m.Target)
 	if w == nil {
 		return

@@ -84,7 +84,7 @@ func (n *Node) listen() {
 	switch {
 	case !g.is && s.asked >= grayMin && heard < grayBelow:
 		n.turnGray(true, s, "hears too little to judge others")
-	case g.is && (heard >= grayAbove || s.asked < grayLeast):
+	case g.is && (heard >= grayAbove && s.asked >= grayLeast || n.list.ring.Live() == 1):
 		n.turnGray(false, s, "hears well again")
 	}
 }
@@ -92,11 +92,11 @@ func (n *Node) listen() {
 // howItHears is the share of this node's questions that others have answered lately, but for those
 // who may be dead. Where all may be, it is how they answered before they could have died at once.
 func (n *Node) howItHears() share {
-	h, f, now := &n.hearing, n.cfg.MaxFailures, n.now.Mono
-	if n.list.ring.Live()-1 < 2*f {
-		return h.shareUntil(now-n.hearingBefore(), n.hearingWindow(), 0, now)
+	h, now := &n.hearing, n.now.Mono
+	if n.few() {
+		return n.heard(h.lately(now-n.hearingBefore(), n.hearingWindow(), now), 0)
 	}
-	return h.share(n.hearingWindow(), f, now)
+	return n.heard(h.lately(now, n.hearingWindow(), now), n.cfg.MaxFailures)
 }
 
 func (n *Node) turnGray(is bool, s share, detail string) {
@@ -232,7 +232,7 @@ func (n *Node) snapshotGray(s *Snapshot) {
 		s.GraySince = n.gray.since
 	}
 	s.GrayMembers = slices.Clone(n.gray.others)
-	s.Questions = n.hearing.snapshot(n.hearingBefore()+n.hearingWindow(), n.now.Mono)
+	s.Questions, s.Tallies = n.hearing.snapshot(n.now.Mono)
 }
 
 // restoreGray has a node go on as gray as it was. It goes by the answers to the earlier process's
@@ -242,5 +242,25 @@ func (n *Node) restoreGray(s Snapshot, crashed bool) {
 	g.is, g.since = !s.GraySince.IsZero(), s.GraySince
 	g.tell, g.tellAll = n.now.Mono+tellEvery, n.now.Mono
 	g.others = slices.Clone(s.GrayMembers[:min(len(s.GrayMembers), grayOthersMax)])
-	n.hearing.restore(s.Questions, crashed)
+	n.hearing.restore(s.Questions, s.Tallies, crashed)
+	n.meetAgain(s)
+}
+
+// meetAgain knows those that must have answered the earlier process.
+func (n *Node) meetAgain(s Snapshot) {
+	for _, b := range s.Beats {
+		if b.Unheard == 0 {
+			n.hearing.meet(b.Addr)
+		}
+	}
+	for _, w := range s.Watched {
+		if w.HasBase {
+			n.hearing.meet(w.ID.Addr)
+		}
+	}
+	for _, t := range n.hearing.tallies {
+		if i, found := n.list.ring.Search(t.to); found && t.answered > 0 {
+			n.hearing.meet(n.list.ring.At(i).Addr)
+		}
+	}
 }

@@ -88,7 +88,7 @@ func (n *Node) joinAfresh(why string) {
 	version := n.list.version
 	n.list = newList(nil)
 	n.list.version = version + 1
-	n.detector, n.hearing, n.gray = detector{}, hearing{}, gray{}
+	n.detector, n.hearing, n.gray = detector{}, newHearing(n.bounds), gray{}
 	n.spreader.init()
 	n.recaller = recaller{next: n.now.Mono + recallEvery}
 	n.beginJoin()

@@ -92,6 +92,9 @@ func (m *monitor) heard(stamp, now time.Duration) (newer bool) {
 // otherwise, the target's clock has stood still.
 func (m *monitor) answered(seq uint64, stamp, now time.Duration) (newer bool) {
 	if sent, ok := m.asked.at(seq); ok {
+		if m.stamp-stamp > now-sent+driftMax {
+			m.stamp = 0 // it is further ahead than the target's clock can be: it was forged
+		}
 		m.base.atLeast(sent-stamp, now)
 		if m.trip == 0 || now-sent < m.trip {
 			m.trip = max(1, now-sent)

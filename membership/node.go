@@ -100,6 +100,7 @@ func NewNode(cfg Config, now Now) (*Node, error) {
 		self:      ID{Addr: cfg.Addr, Incarnation: uint64(now.Wall.UnixNano())},
 		position:  ring.PositionOf(cfg.Addr),
 	}
+	n.hearing = newHearing(n.bounds)
 	n.spreader.init()
 	n.gateway.init(&cfg)
 	n.recaller.next = now.Mono + recallEvery
@@ -124,7 +125,8 @@ type Snapshot struct {
 	// GraySince is when this node turned gray; zero: it is not.
 	GraySince   time.Time
 	GrayMembers []GrayMember // the others that are
-	Questions   []Question   // that count for how well this node hears, in the order of their numbers
+	Questions   []Question   // of the last second, in the order of their numbers
+	Tallies     []Tally      // of the questions that count for how well this node hears, as they came
 	Returns     []Returns    // of this node, and of those that it has admitted
 	Pending     Pending
 }

@@ -1,6 +1,7 @@
 package membership
 
 import (
+	"fmt"
 	"net/netip"
 	"slices"
 	"time"
@@ -18,6 +19,7 @@ type recaller struct {
 	recent []recalled // last recalls, for recallGap
 
 	rejoinAt time.Duration  // when this node goes on as a new incarnation; 0: it need not
+	waits    bool           // for that, since it has come back too often of late
 	above    uint64         // the incarnation that the new one has to exceed
 	why      string         // for people
 	contact  netip.AddrPort // who said so
@@ -156,10 +158,14 @@ func (n *Node) dampRejoin() {
 	if due <= r.rejoinAt {
 		return
 	}
-	r.rejoinAt = due
-	r.why += "; " + r.damper.why(due-n.now.Mono)
-	n.emit(Event{Kind: EventWaiting, Detail: "this member " + r.why})
+	r.rejoinAt, r.waits = due, true
+	n.emit(Event{Kind: EventWaiting, Detail: fmt.Sprintf("waits %v before it rejoins, having come "+
+		"back %d times of late: %s", (due - n.now.Mono).Round(100*time.Millisecond), int(r.damper.returns), r.why)})
 }
+
+// Waiting reports whether this node, which others hold to be dead, waits before it rejoins. Until then
+// nobody tells it what changes.
+func (n *Node) Waiting() bool { return n.recaller.waits }
 
 // rejoin goes on under a new incarnation, without asking a gateway: this node never left,
 // and it knows members. It accuses nobody until it has listened to them for a while.
@@ -167,7 +173,7 @@ func (n *Node) rejoin() {
 	r := &n.recaller
 	old, contact, why := n.self, r.contact, r.why
 	n.self.Incarnation = max(uint64(n.now.Wall.UnixNano()), r.above+1, n.self.Incarnation+1)
-	r.rejoinAt, r.above, r.why, r.contact = 0, 0, "", netip.AddrPort{}
+	r.rejoinAt, r.waits, r.above, r.why, r.contact = 0, false, 0, "", netip.AddrPort{}
 	r.damper.add(n.now.Mono)
 
 	alive := Entry{ID: n.self, State: Alive}

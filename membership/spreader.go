@@ -15,6 +15,7 @@ import (
 type spreader struct {
 	batch     []Entry // to be sent together
 	lastFlush time.Duration
+	lastAck   time.Duration
 	staged    []stagedEntry
 	flights   []flight
 	retry     time.Duration // of the flight that is due first, or earlier
@@ -59,12 +60,12 @@ type (
 const (
 	batchMax   = membersMax
 	flightsMax = 4096
-	// grayFlightsMax is how many hops a gray node has under way before it passes arcs on no more:
-	// nobody hears it, and it would ask every member of the group in turn.
-	grayFlightsMax = 64
-	graySpreaders  = 4 // members that a gray node has tell everyone that it is back
-	seenMax        = 256
-	handledMax     = 64
+	// flightsInVain is how many hops a node has under way before it passes arcs on no more, if it
+	// is gray or has no acknowledgement for long: it would try every member of the group in turn.
+	flightsInVain = 64
+	graySpreaders = 4 // members that a gray node has tell everyone that it is back
+	seenMax       = 256
+	handledMax    = 64
 )
 
 func (s *spreader) init() {
@@ -238,7 +239,8 @@ func (n *Node) retryFlights() {
 	pending := s.flights
 	s.flights, s.retry = nil, never
 	kept := pending[:0]
-	futile := n.gray.is && len(pending) > grayFlightsMax
+	unheard := n.gray.is || n.now.Mono-s.lastAck > 2*hopTimeout
+	futile := unheard && len(pending) > flightsInVain
 	for i := range pending {
 		f := pending[i]
 		if n.now.Mono < f.retry || n.retryFlight(&f, !futile) {
@@ -258,7 +260,7 @@ func (n *Node) retryFlight(f *flight, passOn bool) bool {
 	if f.tries >= hopTries || f.relayed && f.tries >= relayTries || n.list.get(f.head.Addr) != f.head {
 		return false
 	}
-	f.retry = n.now.Mono + hopTimeout<<max(0, f.tries-2)
+	f.retry = n.now.Mono + hopTimeout<<max(0, f.tries-3)
 	n.sendFlight(f, f.head.Addr)
 	if f.tries >= aroundFrom && !f.relayed {
 		n.sendAround(f)
@@ -306,18 +308,32 @@ func (n *Node) sendAround(f *flight) {
 	}
 }
 
-// anyone returns a random live member other than this node and the given ones, or nil: one that is
-// not gray, unless hardly any is.
+// anyone returns a random live member other than this node and the given ones, or nil: one that has
+// answered this node before, as one that was made up has not, and one that is not gray; unless
+// there is no such member left.
 func (n *Node) anyone(but ...*Member) (gray *Member) {
+	suits := func(m *Member) bool {
+		if m == nil || !m.Live() || m.position == n.position || slices.Contains(but, m) {
+			return false
+		}
+		if n.gray.holds(m.Addr) {
+			gray = m
+			return false
+		}
+		return true
+	}
+	if known := n.hearing.known; len(known) > 0 {
+		first := n.cfg.Rand.IntN(len(known))
+		for i := range known {
+			if m := n.list.get(known[(first+i)%len(known)]); suits(m) {
+				return m
+			}
+		}
+	}
 	points := n.list.ring.Points()
 	for range 16 { // tries; where hardly anyone is live, nil will do
-		m := points[n.cfg.Rand.IntN(len(points))]
-		switch {
-		case !m.Live() || m.position == n.position || slices.Contains(but, m):
-		case !n.gray.holds(m.Addr):
+		if m := points[n.cfg.Rand.IntN(len(points))]; suits(m) {
 			return m
-		default:
-			gray = m
 		}
 	}
 	return gray
@@ -392,6 +408,8 @@ func (n *Node) stepAck(m *Message) {
 	s := &n.spreader
 	i := slices.IndexFunc(s.flights, func(f flight) bool { return f.seq == m.Seq && f.head.Addr == m.Sender.Addr })
 	if i >= 0 {
+		s.lastAck = n.now.Mono
+		n.hearing.meet(m.Sender.Addr)
 		f := s.flights[i]
 		s.flights = slices.Delete(s.flights, i, i+1)
 		if m.Gray && f.arc.From != f.arc.To {

@@ -17,16 +17,32 @@ func (n *Node) proven(m *monitor) bool {
 		return true
 	}
 	h, f, now := &n.hearing, n.cfg.MaxFailures, n.now.Mono
-	others := n.list.ring.Live() - 1
-	if h.share(hearingNow, f, now).proves(m.inVain) && h.share(n.hearingWindow(), f, now).proves(m.inVain) {
+	if n.heard(h.justNow(now), f).proves(m.inVain) &&
+		n.heard(h.lately(now, n.hearingWindow(), now), f).proves(m.inVain) {
 		return true
 	}
-	if others >= 2*f {
+	if !n.few() {
 		return false
 	}
 	// So few others may all be dead, or all but one that is hard to reach. All there is to go by is
 	// how well this node heard before.
-	return !n.gray.is || others <= f && now-m.fresh > n.grayFor()
+	return !n.gray.is || n.reliable() <= f && now-m.fresh > n.grayFor()
+}
+
+// few reports whether there are so few others that all of them, or all but one, may be dead or gray.
+func (n *Node) few() bool {
+	return n.list.ring.Live()-1 < 2*n.cfg.MaxFailures || n.reliable() <= n.cfg.MaxFailures
+}
+
+// reliable is how many others there are, but for those that have said that they are gray.
+func (n *Node) reliable() int {
+	reliable := n.list.ring.Live() - 1
+	for _, o := range n.gray.others {
+		if m := n.list.get(o.Addr); m != nil && m.Live() {
+			reliable--
+		}
+	}
+	return reliable
 }
 
 // corroborated reports whether another monitor of the target has said lately that it knows of

@@ -214,7 +214,7 @@ func (l *loop) act(ready membership.Ready) {
 		l.note(e)
 		l.observer.Event(self, e)
 	}
-	if ready.Changed || l.node.Phase() != l.phase || len(ready.Events) > 0 ||
+	if ready.Changed || l.phaseNow() != l.phase || len(ready.Events) > 0 ||
 		!slices.Equal(l.node.GrayMembers(), l.gray) {
 		l.changed()
 	}
@@ -228,9 +228,18 @@ func (l *loop) note(e membership.Event) {
 		l.looking, l.waiting = "looking for a group: "+e.Detail, ""
 	case e.Kind == membership.EventWaiting:
 		l.waiting = e.Detail
-	case l.node.Phase() == membership.InGroup:
+	case l.phaseNow() == membership.InGroup:
 		l.waiting = ""
 	}
+}
+
+// phaseNow is the phase as others see it. To them, a node that waits before it rejoins is no member,
+// and so nobody tells it what changes.
+func (l *loop) phaseNow() membership.Phase {
+	if l.node.Waiting() {
+		return membership.Joining
+	}
+	return l.node.Phase()
 }
 
 // setGateways tells the node where the gateways are, and once what is wrong with their names.
@@ -263,7 +272,7 @@ func (l *loop) send(to netip.AddrPort, m *membership.Message) {
 
 // changed tells the observer, and keeps the addresses for the next life.
 func (l *loop) changed() {
-	l.phase, l.gray = l.node.Phase(), l.node.GrayMembers()
+	l.phase, l.gray = l.phaseNow(), l.node.GrayMembers()
 	view := View{
 		Self: l.node.Self(), Phase: l.phase, Leader: l.node.Leader(),
 		Version: l.node.Version(), Digest: l.node.Digest(), Rows: l.node.Members(),
@@ -311,7 +320,7 @@ func (l *loop) status() Status {
 	}
 	return Status{
 		Conflict: l.conflict, Gray: l.grayness(),
-		Self: l.node.Self(), Phase: l.node.Phase(), Leader: l.node.Leader(),
+		Self: l.node.Self(), Phase: l.phaseNow(), Leader: l.node.Leader(),
 		Waiting: l.detail(), Alive: l.node.Alive(),
 		Counters: []Counter{
 			{"packets_sent", c.packetsSent}, {"packets_received", c.packetsReceived},

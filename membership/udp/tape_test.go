@@ -141,32 +141,47 @@ func TestLiveNodeIsReplayedExactly(t *testing.T) {
 		recorders = append(recorders, startRecording(m.Driver, RecordOptions{Stop: stop}))
 	}
 	group[5].Close()
-	alive := func(m member, n int) func() bool {
-		return func() bool { return status(t, m.Driver).Alive == n }
-	}
 	for _, m := range group[:5] {
-		eventually(t, "the crashed member gone from every list", alive(m, 5))
+		eventually(t, "the crash in every list", func() bool { return lists(t, m, group[5], membership.Failed) })
 	}
 	if err := group[4].Leave(context.Background()); err != nil {
 		t.Fatal(err)
 	}
 	for _, m := range group[:4] {
-		eventually(t, "the leaver gone from every list", alive(m, 4))
+		eventually(t, "the leave in every list", func() bool { return lists(t, m, group[4], membership.Left) })
 	}
 	close(stop)
+	rejoined := false
 	for i, r := range recorders {
 		why := recording.Asked
 		if i == 4 {
 			why = recording.Gone
 		}
 		transcript := r.replay(t, why)
+		rejoined = rejoined || strings.Contains(transcript, "REJOIN")
 		if !strings.Contains(transcript, "FAIL "+group[5].cfg.Node.Addr.String()) {
 			t.Errorf("the transcript of member %d lacks the crash:\n%s", i, transcript)
 		}
 	}
+	if rejoined {
+		t.Skip("the machine is so busy that a member was taken for dead, and has another identity since")
+	}
 	if after := status(t, group[1].Driver); after.Self != before.Self {
 		t.Errorf("having been recorded, it goes on as %v, and was %v", after.Self, before.Self)
 	}
+}
+
+// lists reports whether a member's list holds another one to be in a state.
+func lists(t *testing.T, m, other member, state membership.State) (so bool) {
+	t.Helper()
+	if err := m.do(context.Background(), func(l *loop) {
+		for row := range l.node.All() {
+			so = so || row.Addr == other.cfg.Node.Addr && row.State == state
+		}
+	}); err != nil {
+		t.Fatal(err)
+	}
+	return so
 }
 
 // TestJoiningNodeIsRecorded: one that waits for its gateway, which comes.

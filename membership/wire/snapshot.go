@@ -74,6 +74,12 @@ func appendGray(p *wirepb.Snapshot, s *membership.Snapshot) {
 			Seq: q.Seq, To: uint64(q.To), SentNanos: int64(q.Sent), Answered: q.Answered,
 		})
 	}
+	for _, t := range s.Tallies {
+		p.Tallies = append(p.Tallies, wirepb.Tally{
+			To: uint64(t.To), SinceNanos: int64(t.Since),
+			Asked: uint32(max(0, t.Asked)), Answered: uint32(t.Answered),
+		})
+	}
 }
 
 func appendPending(p *wirepb.Snapshot, pending membership.Pending) {
@@ -156,6 +162,12 @@ func (d *decoder) gray(s *membership.Snapshot, p *wirepb.Snapshot) {
 	for _, q := range p.Questions {
 		s.Questions = append(s.Questions, membership.Question{
 			Seq: q.Seq, To: ring.Position(q.To), Sent: time.Duration(q.SentNanos), Answered: q.Answered,
+		})
+	}
+	for _, t := range p.Tallies {
+		s.Tallies = append(s.Tallies, membership.Tally{
+			To: ring.Position(t.To), Since: time.Duration(t.SinceNanos),
+			Asked: int(min(t.Asked, math.MaxUint16)), Answered: int(min(t.Answered, t.Asked, math.MaxUint16)),
 		})
 	}
 }

@@ -52,7 +52,7 @@ var layouts = []struct {
 	}},
 	{"1.4", lackHearing},
 	{"1.5", lackGray},
-	{"1.6", func(s *membership.Snapshot) { s.Returns = nil }},
+	{"1.6", func(s *membership.Snapshot) { s.Returns, s.Tallies = nil, nil }},
 	{"1.7", func(*membership.Snapshot) {}},
 }
 
@@ -62,7 +62,8 @@ func lackHearing(s *membership.Snapshot) {
 }
 
 func lackGray(s *membership.Snapshot) {
-	s.GraySince, s.GrayMembers, s.Questions, s.Returns = time.Time{}, nil, nil, nil
+	s.GraySince, s.GrayMembers, s.Questions = time.Time{}, nil, nil
+	s.Returns, s.Tallies = nil, nil
 	for i := range s.Beats {
 		s.Beats[i].Unheard = 0
 	}
@@ -101,6 +102,7 @@ func sample() membership.Snapshot {
 		{Seq: 4709, To: ring.PositionOf(peer.Addr), Sent: sampleAt - time.Second, Answered: true},
 		{Seq: 4711, To: ring.PositionOf(peer.Addr), Sent: sampleAt - 100*time.Millisecond},
 	}
+	s.Tallies = []membership.Tally{{To: ring.PositionOf(peer.Addr), Since: sampleAt - 3*time.Second, Asked: 7, Answered: 5}}
 	s.Returns = []membership.Returns{{Addr: peer.Addr, Count: 4.5, At: sampleAt - 30*time.Second}}
 	for _, e := range []membership.Entry{
 		{ID: self}, {ID: peer}, {ID: dead, State: membership.Failed},

@@ -66,7 +66,7 @@ const (
 	Trust      Event = "TRUST"      // ... and no longer
 	Rejoin     Event = "REJOIN"     // this node goes on under a new incarnation
 	Gateway    Event = "GATEWAY"    // peer leads the gateways now
-	Waiting    Event = "WAITING"    // this node cannot join yet
+	Waiting    Event = "WAITING"    // this node cannot join yet, or waits before it rejoins
 	Gray       Event = "GRAY"       // this node, peer, hears too little to judge others; or well again
 	Conflict   Event = "CONFLICT"   // another machine has this node's address too, as peer
 	Gateways   Event = "GATEWAYS"   // the gateways' names stand for other addresses now, or for none

@@ -48,7 +48,7 @@ var ignored = map[string]string{
 	"Member.hash":      "follows from the identity and the state",
 	"detector.beatSeq": "no receiver looks at it",
 	"gateway.beatSeq":  "no receiver looks at it",
-	"hearing.tallies":  "scratch of a call",
+	"hearing.sums":     "scratch of a call",
 }
 
 // yesNo are the instants of which, within a search, only counts whether there was one.
