@@ -120,12 +120,12 @@ import (
 	"io"
 	"os"
 	"os/signal"
-	"runtime/debug"
 	"syscall"
 
 	"github.com/aksinghdce/cluster-membership-service/grepd/internal/printer"
 	"github.com/aksinghdce/cluster-membership-service/grepd/internal/request"
 	"github.com/aksinghdce/cluster-membership-service/shared/proto/greppb"
+	"github.com/aksinghdce/cluster-membership-service/shared/version"
 )
 
 // What a shell reports for a command that a signal ended.
@@ -148,7 +148,7 @@ func run(args []string, stdin io.Reader, stdout, stderr io.Writer, getenv func(s
 		return write(stdout, stderr, help())
 	}
 	if err == nil && o.version {
-		return write(stdout, stderr, "dgrep (grepd) "+version()+"\n")
+		return write(stdout, stderr, "dgrep (grepd) "+version.String()+"\n")
 	}
 	if err == nil && o.script != "" {
 		return write(stdout, stderr, o.script)
@@ -276,14 +276,6 @@ type writeError struct{ err error }
 
 func (e writeError) Error() string { return "write error: " + reason(e.err) }
 func (e writeError) Unwrap() error { return e.err }
-
-// version is that of the module this program was built from.
-func version() string {
-	if info, ok := debug.ReadBuildInfo(); ok && info.Main.Version != "" {
-		return info.Main.Version
-	}
-	return "(devel)"
-}
 
 // reason is the system's part of an error, without the operation and the name.
 func reason(err error) string {
