@@ -16,7 +16,7 @@ import (
 	"google.golang.org/protobuf/reflect/protoreflect"
 )
 
-var rewrite = flag.Bool("rewrite", false, "write testdata/protocols.txt anew, unless something was broken")
+var rewrite = flag.Bool("rewrite", false, "write anew what the tests of protocols and of the map compare with")
 
 // protocolsFile has what every program that is out there may rely on: each field, value and call
 // of shared/proto, a line each.
