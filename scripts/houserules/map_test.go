@@ -87,7 +87,7 @@ func TestWhatTheMapHasWrongIsFound(t *testing.T) {
 		t.Errorf("complaints are\n%s\nwant\n%s", strings.Join(got, "\n"), strings.Join(want, "\n"))
 	}
 	renewed := renewLines(text, sizes)
-	for _, row := range []string{"| `b` | 1000 | too few", "| `x/...` | 30 | a", "| `d/e` | generated |", "| `not` | 1 |"} {
+	for _, row := range []string{"| `b` | 1000 | too few", "| `x/...` | 30 | a", "| `d/e` | generated |", "| `not` | 1 |", "| `gone` | 10 |"} {
 		if !strings.Contains(renewed, row) {
 			t.Errorf("renewed the text has no %q:\n%s", row, renewed)
 		}
@@ -111,8 +111,11 @@ func mapRows(text string) (rows []mapRow) {
 // renewLines writes the numbers of lines anew.
 func renewLines(text string, sizes map[string]int) string {
 	return eachRow(text, func(cells []string) []string {
-		cells[1] = isGeneratedText
-		if lines := linesOf(strings.Trim(cells[0], "`"), sizes); lines > 0 {
+		switch lines, found := linesOf(strings.Trim(cells[0], "`"), sizes); {
+		case !found:
+		case lines == 0:
+			cells[1] = isGeneratedText
+		default:
 			cells[1] = strconv.Itoa((lines + 5) / 10 * 10)
 		}
 		return cells
@@ -161,18 +164,18 @@ func checkMap(rows []mapRow, sizes map[string]int, graph importGraph) (complaint
 }
 
 func (r mapRow) check(sizes map[string]int, graph importGraph) (complaints []string) {
-	imported, found := map[string]bool{}, false
-	for dir := range sizes {
-		if matchesAny(dir, []string{r.name}) {
-			found = true
-			maps.Copy(imported, graph[dir])
-		}
-	}
+	lines, found := linesOf(r.name, sizes)
 	if !found {
 		return []string{"there is no such package"}
 	}
+	imported := map[string]bool{}
+	for dir := range graph {
+		if matchesAny(dir, []string{r.name}) {
+			maps.Copy(imported, graph[dir])
+		}
+	}
 	complain := func(format string, args ...any) { complaints = append(complaints, fmt.Sprintf(format, args...)) }
-	if lines := linesOf(r.name, sizes); !isAbout(r.lines, lines) {
+	if !isAbout(r.lines, lines) {
 		complain("has about %d lines, not %s; -rewrite renews the numbers", lines, r.lines)
 	}
 	allowed := map[string]bool{}
@@ -195,13 +198,13 @@ func (r mapRow) check(sizes map[string]int, graph importGraph) (complaints []str
 }
 
 // linesOf is the size of a package, or of all below it.
-func linesOf(name string, sizes map[string]int) (lines int) {
+func linesOf(name string, sizes map[string]int) (lines int, found bool) {
 	for dir, size := range sizes {
 		if matchesAny(dir, []string{name}) {
-			lines += size
+			lines, found = lines+size, true
 		}
 	}
-	return lines
+	return lines, found
 }
 
 func isAbout(text string, lines int) bool {
