@@ -38,7 +38,7 @@ bin=$(mktemp -d "${TMPDIR:-/tmp}/grepd-soak-bin.XXXXXX")
 soak=
 cleanup() {
   if [[ -n $soak ]]; then
-    kill -TERM "$soak" 2>/dev/null && wait "$soak" || true
+    if kill -TERM "$soak" 2>/dev/null; then wait "$soak" || true; fi
   fi
   rm -rf "$bin"
 }

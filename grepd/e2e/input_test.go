@@ -6,6 +6,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"regexp"
 	"strings"
 	"syscall"
 	"testing"
@@ -103,15 +104,22 @@ func TestUnreadableLogDirectoryIsNamed(t *testing.T) {
 // nobody is the user and the group that own nothing.
 const nobody = 65534
 
+// TestBinariesSayTheirVersion: the release, and the commit that Go has noted in the program.
 func TestBinariesSayTheirVersion(t *testing.T) {
 	info, err := buildinfo.ReadFile(filepath.Join(bin, "grepd"))
 	if err != nil {
 		t.Fatal(err)
 	}
-	want := info.Main.Version
+	want := `\d+\.\d+\.\d+(-dev)?`
+	for _, s := range info.Settings {
+		if s.Key == "vcs.revision" {
+			want += regexp.QuoteMeta("+"+s.Value[:12]) + `(\.dirty)?`
+		}
+	}
 	for _, args := range [][]string{{"grepd", "version"}, {"dgrep", "--version"}} {
-		if r := command(t, args[0], args[1:]...); r.status != 0 || !strings.Contains(r.stdout, want) {
-			t.Errorf("%q: %v\nwant %s", args, r, want)
+		said := regexp.MustCompile(`^(grepd|dgrep \(grepd\)) ` + want + `( \(go.*\))?\n$`)
+		if r := command(t, args[0], args[1:]...); r.status != 0 || !said.MatchString(r.stdout) {
+			t.Errorf("%q: %v\nwant %s", args, r, said)
 		}
 	}
 }

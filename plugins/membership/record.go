@@ -4,13 +4,13 @@ import (
 	"context"
 	"fmt"
 	"runtime"
-	"runtime/debug"
 	"slices"
 	"time"
 
 	"github.com/aksinghdce/cluster-membership-service/membership/udp"
 	"github.com/aksinghdce/cluster-membership-service/shared/pluginapi"
 	"github.com/aksinghdce/cluster-membership-service/shared/proto/pluginpb"
+	"github.com/aksinghdce/cluster-membership-service/shared/version"
 )
 
 // Limits of a recording.
@@ -67,11 +67,7 @@ func (s *service) Record(
 
 // program says what this program was built from.
 func program() string {
-	version := "of an unknown version"
-	if info, ok := debug.ReadBuildInfo(); ok && info.Main.Version != "" {
-		version = info.Main.Version
-	}
-	return fmt.Sprintf("%s plugin %s (%s)", pluginapi.MembershipName, version, runtime.Version())
+	return fmt.Sprintf("%s plugin %s (%s)", pluginapi.MembershipName, version.String(), runtime.Version())
 }
 
 // awaitRecording waits for a while until the end of a recording has been handed out.

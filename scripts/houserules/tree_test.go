@@ -23,7 +23,7 @@ const (
 var topLevel = []string{
 	"grepd", "membership", "plugins", "shared", "logs", "scripts",
 	"go.mod", "go.sum", "docker-compose.yml",
-	"README.md", "SECURITY.md", "CHANGELOG.md", "LICENSE",
+	"README.md", "ARCHITECTURE.md", "CONTRIBUTING.md", "SECURITY.md", "CHANGELOG.md", "LICENSE",
 }
 
 // emptyNames say nothing about a package's content, and so collect everything.

@@ -34,7 +34,7 @@ func (c checked) Run() int {
 	return status
 }
 
-var update = flag.Bool("update", false, "rewrite what the scripts expect")
+var update = flag.Bool("update", false, "rewrite what the scripts expect, and the help in README.md")
 
 // TestScripts runs testdata/*.txt. Each script has a cluster: a node for each of the
 // directories n1, n2, ... among its files, mounted as logs there. $N1, $N2, ... are their

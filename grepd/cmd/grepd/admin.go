@@ -21,6 +21,7 @@ import (
 	"github.com/aksinghdce/cluster-membership-service/shared/pluginapi"
 	"github.com/aksinghdce/cluster-membership-service/shared/proto/greppb"
 	"github.com/aksinghdce/cluster-membership-service/shared/proto/pluginpb"
+	"github.com/aksinghdce/cluster-membership-service/shared/version"
 )
 
 const (
@@ -76,7 +77,7 @@ func (a *admin) staticMembers() *greppb.MembersReply {
 func (a *admin) Status(ctx context.Context, _ *greppb.StatusRequest) (*greppb.StatusReply, error) {
 	d := a.daemon
 	reply := &greppb.StatusReply{
-		Id: d.self.String(), Version: version(), StartedUnixNanos: d.started.UnixNano(),
+		Id: d.self.String(), Version: version.String(), StartedUnixNanos: d.started.UnixNano(),
 		Membership: "off", Mounts: d.mounts.Pairs(), Pid: int64(os.Getpid()),
 		Upgrades: uint32(d.succession.upgrades()), SinceUnixNanos: d.succession.since.UnixNano(),
 		Warnings: d.mounts.Troubles(),
@@ -155,7 +156,7 @@ func (a *admin) Bounds(ctx context.Context, request *greppb.BoundsRequest) (*gre
 }
 
 func (a *admin) Version(context.Context, *greppb.VersionRequest) (*greppb.VersionReply, error) {
-	return &greppb.VersionReply{Version: version(), Go: runtime.Version()}, nil
+	return &greppb.VersionReply{Version: version.String(), Go: runtime.Version()}, nil
 }
 
 func (a *admin) Leave(ctx context.Context, _ *greppb.LeaveRequest) (*greppb.LeaveReply, error) {

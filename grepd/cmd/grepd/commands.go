@@ -24,6 +24,7 @@ import (
 	"github.com/aksinghdce/cluster-membership-service/grepd/internal/client"
 	"github.com/aksinghdce/cluster-membership-service/shared/eventlog"
 	"github.com/aksinghdce/cluster-membership-service/shared/proto/greppb"
+	"github.com/aksinghdce/cluster-membership-service/shared/version"
 )
 
 const (
@@ -381,7 +382,7 @@ func runVersion(c *cli.Context) error {
 	if err := operands(c, 0); err != nil {
 		return err
 	}
-	reply := &greppb.VersionReply{Version: version(), Go: runtime.Version()}
+	reply := &greppb.VersionReply{Version: version.String(), Go: runtime.Version()}
 	if c.IsSet(flagVia) {
 		var err error
 		reply, err = ask(c, askTimeout, func(ctx context.Context, client greppb.AdminClient) (*greppb.VersionReply, error) {

@@ -19,6 +19,7 @@ import (
 	"github.com/aksinghdce/cluster-membership-service/shared/eventlog"
 	"github.com/aksinghdce/cluster-membership-service/shared/pluginapi"
 	"github.com/aksinghdce/cluster-membership-service/shared/proto/handoverpb"
+	"github.com/aksinghdce/cluster-membership-service/shared/version"
 )
 
 // drainTimeout is how long queries under way may go on when another grepd has taken over.
@@ -175,7 +176,7 @@ func (d *daemon) takeOver() error {
 	if d.preparedNotify != nil {
 		children = append(children, d.preparedNotify.PID())
 	}
-	plugins, err := d.succession.heir.Ready(version(), children)
+	plugins, err := d.succession.heir.Ready(version.String(), children)
 	if err != nil || d.prepared == nil {
 		return err
 	}
@@ -214,7 +215,7 @@ func (s *succession) announce() {
 	if s.heir != nil {
 		ready += fmt.Sprintf("\nMAINPID=%d", os.Getpid())
 		s.log(slog.LevelInfo, actionTakeOver, slog.Int(eventlog.KeyPID, os.Getpid()),
-			slog.String(eventlog.KeyVersion, version()), slog.Int64(eventlog.KeyGapUS, s.gap.Microseconds()),
+			slog.String(eventlog.KeyVersion, version.String()), slog.Int64(eventlog.KeyGapUS, s.gap.Microseconds()),
 			slog.String(eventlog.KeyDetail, fmt.Sprintf("from process %d", s.heir.OldPID)))
 	}
 	tellSystemd(ready) // before the old one ends, and systemd wonders

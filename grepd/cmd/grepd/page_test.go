@@ -10,16 +10,16 @@ import (
 	"github.com/urfave/cli/v2"
 )
 
-// tableRows gives the cells of the rows of README's table that has this head.
+// tableRows gives the cells of the rows of the table in grepd/README.md that has this head.
 func tableRows(t *testing.T, head string) (rows [][]string) {
 	t.Helper()
-	text, err := os.ReadFile("../../../README.md")
+	text, err := os.ReadFile("../../README.md")
 	if err != nil {
 		t.Fatal(err)
 	}
 	_, rest, ok := strings.Cut(string(text), "\n"+head+"\n")
 	if !ok {
-		t.Fatalf("README.md has no table %s", head)
+		t.Fatalf("grepd/README.md has no table %s", head)
 	}
 	for line := range strings.Lines(rest) {
 		if !strings.HasPrefix(line, "|") {
@@ -32,10 +32,10 @@ func tableRows(t *testing.T, head string) (rows [][]string) {
 	return rows
 }
 
-// optionText matches an option as README writes it, with its value if it takes one.
+// optionText matches an option as the page writes it, with its value if it takes one.
 var optionText = regexp.MustCompile("--([a-z-]+)(?: ([A-Z][^`\\]]*))?[`\\]]")
 
-// written gives the options in a text of README, as "--name VALUE" each.
+// written gives the options in a text of the page, as "--name VALUE" each.
 func written(text string) (options []string) {
 	for _, m := range optionText.FindAllStringSubmatch(text, -1) {
 		options = append(options, strings.TrimSpace("--"+m[1]+" "+m[2]))
@@ -43,7 +43,7 @@ func written(text string) (options []string) {
 	return options
 }
 
-// described gives an option as README is to write it.
+// described gives an option as the page is to write it.
 func described(flag cli.Flag) string {
 	value, _, _ := strings.Cut(flag.(cli.DocGenerationFlag).GetUsage(), "`: ")
 	placeholder := regexp.MustCompile("`([^`]+)`").FindStringSubmatch(value + "`")
@@ -54,7 +54,7 @@ func described(flag cli.Flag) string {
 	return name + " " + placeholder[1]
 }
 
-func TestREADMEHasTheDaemonsOptions(t *testing.T) {
+func TestPageHasTheDaemonsOptions(t *testing.T) {
 	rows := make(map[string]string) // what each option means
 	for _, row := range tableRows(t, "| option | meaning |") {
 		for _, option := range written(row[0]) {
@@ -65,21 +65,21 @@ func TestREADMEHasTheDaemonsOptions(t *testing.T) {
 		want := described(flag)
 		meaning, ok := rows[want]
 		if !ok {
-			t.Errorf("README.md's table has no %s", want)
+			t.Errorf("grepd/README.md's table has no %s", want)
 		}
 		delete(rows, want)
 		standard := strings.Trim(flag.(cli.DocGenerationFlag).GetDefaultText(), `"`)
 		word := regexp.MustCompile(`(^|[^\w.:])` + regexp.QuoteMeta(standard) + `($|[^\w.:])`)
 		if flag.(cli.DocGenerationFlag).TakesValue() && standard != "" && ok && !word.MatchString(meaning) {
-			t.Errorf("README.md does not say that the default of %s is %s: %s", want, standard, meaning)
+			t.Errorf("grepd/README.md does not say that the default of %s is %s: %s", want, standard, meaning)
 		}
 	}
 	for option := range rows {
-		t.Errorf("README.md's table has %s, which grepd does not", option)
+		t.Errorf("grepd/README.md's table has %s, which grepd does not", option)
 	}
 }
 
-func TestREADMEHasTheCommands(t *testing.T) {
+func TestPageHasTheCommands(t *testing.T) {
 	rows := make(map[string][]string) // the options of each command
 	for _, row := range tableRows(t, "| command | what it does |") {
 		words, _, _ := strings.Cut(strings.TrimPrefix(strings.Trim(strings.TrimSpace(row[0]), "`"), "grepd "), " [")
@@ -88,7 +88,7 @@ func TestREADMEHasTheCommands(t *testing.T) {
 	check := func(name string, c *cli.Command) {
 		options, ok := rows[name]
 		if !ok {
-			t.Errorf("README.md's table has no grepd %s", name)
+			t.Errorf("grepd/README.md's table has no grepd %s", name)
 		}
 		delete(rows, name)
 		var want []string
@@ -100,7 +100,7 @@ func TestREADMEHasTheCommands(t *testing.T) {
 		slices.Sort(options)
 		slices.Sort(want)
 		if !slices.Equal(options, want) {
-			t.Errorf("README.md's table has grepd %s with the options %q, want %q", name, options, want)
+			t.Errorf("grepd/README.md's table has grepd %s with the options %q, want %q", name, options, want)
 		}
 	}
 	for _, c := range commands() {
@@ -112,6 +112,6 @@ func TestREADMEHasTheCommands(t *testing.T) {
 		}
 	}
 	for name := range rows {
-		t.Errorf("README.md's table has grepd %s, which there is not", name)
+		t.Errorf("grepd/README.md's table has grepd %s, which there is not", name)
 	}
 }
