@@ -22,13 +22,15 @@ const (
 // grayLosses are those of the table, in percent.
 var grayLosses = []percent{60, 70, 75, 80, 85, 90, 95, 98}
 
-func (f *flags) checkGray(low int) error {
+func (f *flags) checkGray(low, high int) error {
 	if _, err := membershiptest.GrayIn(f.gray, 0); err != nil {
 		return fmt.Errorf("-gray: %w", err)
 	}
 	switch {
 	case f.given["n"] && low < 2:
 		return fmt.Errorf("-n is %q: a gray member needs another one", f.members)
+	case f.given["n"] && low != high && !f.given["trials"]:
+		return fmt.Errorf("-n is %q, want one number of members with -gray, or -trials as well", f.members)
 	case f.given["hours"] && f.given["trials"]:
 		return errors.New("-hours and -trials are two ways to say how much to run (see -h)")
 	case f.given["crashes"] && !f.given["trials"]:

@@ -206,7 +206,7 @@ func (f *flags) check() error {
 	case f.packets && (!f.verbose || f.trials != 1 && f.form() == ""):
 		return errors.New("-packets needs -v, and -trials 1, -curve or -gray")
 	case f.given["gray"]:
-		err = f.checkGray(low)
+		err = f.checkGray(low, high)
 	}
 	f.options = membershiptest.FullRange
 	f.options.MembersMin, f.options.MembersMax = low, high
