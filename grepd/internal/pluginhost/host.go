@@ -7,9 +7,8 @@
 //	...
 //	host.Stop()
 //
-// Membership is the host of the membership plugin, with the copy of the member list that
-// queries read, Notify that of the notify plugin, which is told of that list. Another kind
-// of plugin needs a Kind and a Service; the host knows nothing of what a plugin does.
+// A kind of plugin is a Kind and a Service; the host knows nothing of what a plugin does.
+// Packages memberhost and notifyhost are the two kinds that there are.
 //
 // # States
 //
