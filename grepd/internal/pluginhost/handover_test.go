@@ -119,7 +119,7 @@ func TestBannedProgramIsNotHandedOverTo(t *testing.T) {
 		_, _ = r.Reload(context.Background()) // which may see it crash
 		r.eventually("it is no good", func() bool { return r.count(test.action) > before })
 		r.eventually("the old one is at work alone", func() bool {
-			return r.owner(func(h *Host) bool { return h.asked == nil && h.current != nil && h.program.hex() != r.checksum() })
+			return r.owner(func(h *Host) bool { return h.reload.stage == noReload && h.stage == working && h.program.hex() != r.checksum() })
 		})
 		info := r.Info()
 		given, err := try()
@@ -147,7 +147,7 @@ func TestReloadUnderWayIsToldOfTheHandOver(t *testing.T) {
 	r.Install(hosttest.HangsMute)
 	reloaded := r.reloadInBackground()
 	r.eventually("the new program hangs", func() bool {
-		return r.owner(func(h *Host) bool { return h.reloading != nil })
+		return r.owner(func(h *Host) bool { return h.reload.stage == launching })
 	})
 	refused := errors.New("no mood to take over")
 	if err := r.HandOver(func(Handed) error { return refused }); !errors.Is(err, refused) {

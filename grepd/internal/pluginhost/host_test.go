@@ -178,9 +178,15 @@ func (r *rig) lines() []string {
 	return slices.Clone(r.logs)
 }
 
+// eventually waits for the condition, and looks at the stages in between.
 func (r *rig) eventually(what string, condition func() bool) {
 	r.t.Helper()
-	hosttest.Eventually(r.t, what, condition, func() string {
+	looked := func() bool {
+		r.t.Helper()
+		r.Host.do(context.Background(), func() error { r.checkStages(r.Host); return nil })
+		return condition()
+	}
+	hosttest.Eventually(r.t, what, looked, func() string {
 		return fmt.Sprintf("info: %+v\nlog:\n%s", r.Info(), strings.Join(r.lines(), "\n"))
 	})
 }

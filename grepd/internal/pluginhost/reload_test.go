@@ -62,7 +62,7 @@ func TestCrashIsRestartedWhileANewProgramHangs(t *testing.T) {
 	r.Install(hosttest.HangsMute)
 	reloaded := r.reloadInBackground()
 	r.eventually("the new program hangs", func() bool {
-		return r.owner(func(h *Host) bool { return h.reloading != nil && h.staged != nil })
+		return r.owner(func(h *Host) bool { return h.reload.stage == launching })
 	})
 	for restarts := 1; restarts <= 2; restarts++ {
 		pid := r.Info().PID
@@ -88,12 +88,41 @@ func TestCrashIsRestartedWhileANewProgramHangs(t *testing.T) {
 	}
 }
 
+// TestReloadComesBeforeARestartThatHangs has the last good program hang when it is restarted,
+// and a new one in the plugin directory that does not.
+func TestReloadComesBeforeARestartThatHangs(t *testing.T) {
+	r := prepare(t)
+	gate := filepath.Join(t.TempDir(), "gate")
+	if err := os.WriteFile(gate, nil, 0o644); err != nil {
+		t.Fatal(err)
+	}
+	r.Install(hosttest.WaitsFor + gate)
+	if err := r.start(quick); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.Remove(gate); err != nil {
+		t.Fatal(err)
+	}
+	syscall.Kill(r.Info().PID, syscall.SIGKILL)
+	r.eventually("the restart hangs", func() bool {
+		return r.owner(func(h *Host) bool { return h.stage == restarting })
+	})
+	r.Install(hosttest.Works)
+	if info := r.reload(); info.State != Running || info.Checksum != r.checksum() {
+		t.Errorf("after the reload: %+v", info)
+	}
+	r.row("it goes on as after a crash", func(m pluginpb.Member) bool { return m.Addr == "crashed" })
+	if n := r.count("action=restart"); n != 0 {
+		t.Errorf("the old program was restarted %d times", n)
+	}
+}
+
 func TestStopEndsALaunch(t *testing.T) {
 	r := newRig(t, hosttest.Works)
 	r.Install(hosttest.HangsMute)
 	reloaded := r.reloadInBackground()
 	r.eventually("the new program hangs", func() bool {
-		return r.owner(func(h *Host) bool { return h.reloading != nil })
+		return r.owner(func(h *Host) bool { return h.reload.stage == launching })
 	})
 	r.Stop()
 	if err := <-reloaded; !errors.Is(err, ErrEnded) {
@@ -108,13 +137,13 @@ func TestReloadsThatWaitAreAnsweredTogether(t *testing.T) {
 	r.Install(hosttest.WaitsFor + gate)
 	results := []<-chan error{r.reloadInBackground()}
 	r.eventually("one is under way", func() bool {
-		return r.owner(func(h *Host) bool { return len(h.asked) > 0 })
+		return r.owner(func(h *Host) bool { return h.reload.stage != noReload })
 	})
 	for range late {
 		results = append(results, r.reloadInBackground())
 	}
 	r.eventually("the others wait", func() bool {
-		return r.owner(func(h *Host) bool { return len(h.asked)+len(h.waiting) >= 1+late })
+		return r.owner(func(h *Host) bool { return len(h.reload.calls)+len(h.queued) >= 1+late })
 	})
 	r.Build(filepath.Join(r.Path, "next"), hosttest.Works+";2")
 	if err := os.Rename(filepath.Join(r.Path, "next"), r.Program()); err != nil {
@@ -131,7 +160,7 @@ func TestReloadsThatWaitAreAnsweredTogether(t *testing.T) {
 	if n := r.count("action=reload"); n != 2 {
 		t.Errorf("%d reloads were made, want 2: the one under way, and one for those that waited\n%s", n, strings.Join(r.lines(), "\n"))
 	}
-	if r.count("action=reload") == 2 && r.owner(func(h *Host) bool { return h.lastGood == nil }) {
+	if r.count("action=reload") == 2 && r.owner(func(h *Host) bool { return h.trial.lastGood == nil }) {
 		t.Error("the program at work is not on trial")
 	}
 }
@@ -180,7 +209,7 @@ func TestProgramThatPanicsOnTrialIsRolledBack(t *testing.T) {
 func TestRefusedFileIsToldOnce(t *testing.T) {
 	r := newRig(t, hosttest.Works)
 	notice := func() {
-		again := newReload(true)
+		again := newReloadCall(true)
 		r.owner(func(h *Host) bool { h.ask(again); return true })
 		if err := <-again.result; !errors.Is(err, errBanned) {
 			t.Fatalf("a file that was refused is noticed again: %v", err)
@@ -213,11 +242,11 @@ func TestReloadTellsOfACrashBeforeItsAnswer(t *testing.T) {
 		t.Fatal(err)
 	}
 	release := make(chan struct{})
-	replaced := &instance{gone: make(chan struct{}), cancelAttend: func() {}}
+	replaced := &instance{ended: make(chan struct{}), cancelAttend: func() {}}
 	replaced.attending.Go(func() { <-release })
-	asked := newReload(false)
+	asked := newReloadCall(false)
 	r.owner(func(h *Host) bool {
-		h.asked = []*reload{asked}
+		h.reload.calls = []*reloadCall{asked}
 		h.endReload(nil, replaced)
 		return true
 	})
@@ -272,7 +301,7 @@ func TestProgramThatHasProvedItselfIsRestarted(t *testing.T) {
 	checksum := r.checksum()
 	r.reload()
 	r.eventually("the trial ends", func() bool {
-		return r.owner(func(h *Host) bool { return h.lastGood == nil && h.program.hex() == checksum })
+		return r.owner(func(h *Host) bool { return h.trial.lastGood == nil && h.program.hex() == checksum })
 	})
 	syscall.Kill(r.Info().PID, syscall.SIGKILL)
 	r.eventually("a restart", func() bool { return r.Info().State == Running && r.Info().Restarts == 1 })
@@ -367,12 +396,12 @@ func TestFileThatIsBeingWrittenIsNotTakenUp(t *testing.T) {
 	if _, err := src.Seek(2, 0); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := copyProgram(context.Background(), filepath.Join(dir, "copy"), src); !errors.Is(err, errWritten) {
+	if _, err := copyFile(context.Background(), filepath.Join(dir, "copy"), src); !errors.Is(err, errWritten) {
 		t.Errorf("a copy of a part: %v, want %v", err, errWritten)
 	}
 	ctx, cancel := context.WithCancel(context.Background())
 	cancel()
-	if _, err := stage(ctx, path, dir); !errors.Is(err, context.Canceled) {
+	if _, err := copyExecutable(ctx, path, dir); !errors.Is(err, context.Canceled) {
 		t.Errorf("a copy that nobody waits for: %v", err)
 	}
 }
