@@ -58,7 +58,7 @@ var importRules = []importRule{
 		from: []string{"grepd/cmd/dgrep"},
 		never: []string{
 			"grepd/internal/server", "grepd/internal/fanout", "grepd/internal/audit", "grepd/internal/pluginhost",
-			"grepd/internal/handover", "grepd/internal/child", "shared/pluginapi", "github.com/hashicorp/...",
+			"grepd/internal/handover", "grepd/internal/subprocess", "shared/pluginapi", "github.com/hashicorp/...",
 		},
 		why: "dgrep is what a person starts a hundred times a day: what only a daemon needs makes its start slow, and lets it know how a grepd works; ask through grepd/internal/client, and move what both need to where both can have it",
 	},
@@ -71,7 +71,7 @@ var importRules = []importRule{
 	{
 		from:   []string{"grepd/internal/pluginhost"},
 		never:  []string{"grepd/..."},
-		except: []string{"grepd/internal/pluginhost", "grepd/internal/child"},
+		except: []string{"grepd/internal/pluginhost", "grepd/internal/subprocess"},
 		why:    "the host runs a plugin and knows nothing of what it does, so that another kind of plugin needs nothing from it; what a plugin does belongs to the package that gives the host a Service, as memberhost and notifyhost do",
 	},
 	{

@@ -119,7 +119,9 @@ func TestBannedProgramIsNotHandedOverTo(t *testing.T) {
 		_, _ = r.Reload(context.Background()) // which may see it crash
 		r.eventually("it is no good", func() bool { return r.count(test.action) > before })
 		r.eventually("the old one is at work alone", func() bool {
-			return r.owner(func(h *Host) bool { return h.reload.stage == noReload && h.stage == working && h.program.hex() != r.checksum() })
+			return r.owner(func(h *Host) bool {
+				return h.reload.stage == noReload && h.stage == working && h.program.hex() != r.checksum()
+			})
 		})
 		info := r.Info()
 		given, err := try()

@@ -18,7 +18,7 @@ import (
 	"github.com/hashicorp/go-plugin/runner"
 	"google.golang.org/grpc/health/grpc_health_v1"
 
-	"github.com/aksinghdce/cluster-membership-service/grepd/internal/child"
+	"github.com/aksinghdce/cluster-membership-service/grepd/internal/subprocess"
 	"github.com/aksinghdce/cluster-membership-service/shared/pluginapi"
 )
 
@@ -29,7 +29,7 @@ type instance struct {
 	apiVersion int
 	since      time.Time
 	process    *process
-	stderr     *child.Tail
+	stderr     *subprocess.Tail
 
 	client   *plugin.Client
 	dir      string   // for its socket, removed at its end
@@ -104,7 +104,7 @@ func (i *instance) awaitEnd(limit time.Duration) {
 // is healthy. Whatever it may do instead, newInstance returns soon after ctx ends.
 func newInstance(ctx context.Context, cfg *Config, p executable, runDir string) (*instance, error) {
 	i := &instance{
-		program: p, since: time.Now(), stderr: new(child.Tail),
+		program: p, since: time.Now(), stderr: new(subprocess.Tail),
 		halted: make(chan struct{}), ended: make(chan struct{}), sick: make(chan string, 1),
 	}
 	if err := i.launch(ctx, cfg, runDir); err != nil {
@@ -228,7 +228,7 @@ func (i *instance) lasted() error {
 func (i *instance) inherited(cfg *Config) (files []*os.File, err error) {
 	var socket *os.File // nil is a closed descriptor
 	if cfg.Kind.Socket {
-		if socket, err = child.Duplicate(cfg.Socket); err != nil {
+		if socket, err = subprocess.Duplicate(cfg.Socket); err != nil {
 			return nil, err
 		}
 	}
@@ -240,7 +240,7 @@ func (i *instance) inherited(cfg *Config) (files []*os.File, err error) {
 	i.liveness = ours
 	files = append(files, liveness)
 	if cfg.Presence != nil {
-		presence, err := child.Duplicate(cfg.Presence)
+		presence, err := subprocess.Duplicate(cfg.Presence)
 		if err != nil {
 			return files, err
 		}
@@ -311,7 +311,7 @@ const errorBytesMax = 400
 func oneLine(err error) error {
 	text := strings.Join(strings.Fields(err.Error()), " ")
 	text = strings.ReplaceAll(text, "Unrecognized remote plugin message: Failed to read any lines from plugin's stdout", "it said nothing:")
-	text = child.Printable(text)
+	text = subprocess.Printable(text)
 	if len(text) > errorBytesMax {
 		text = strings.ToValidUTF8(text[:errorBytesMax], "") + "..."
 	}

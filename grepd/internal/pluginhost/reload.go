@@ -25,8 +25,8 @@ type reload struct {
 	calls []*reloadCall // that it answers
 	// program is the one in the plugin directory. It is there from when launching is over.
 	program *executable
-	launch  *launch // while launching or starting
-	next    *instance  // while launched
+	launch  *launch   // while launching or starting
+	next    *instance // while launched
 }
 
 // reloadCall is one call that waits for a reload.

@@ -34,6 +34,6 @@ type reloadStage int
 const (
 	noReload  reloadStage = iota // none is under way
 	launching                    // the program is copied and launched
-	launched                     // it waits for a restart: to replace its process, or to be in its place
+	launched                     // it waits for a restart to end, or for its time
 	starting                     // it is set to work, with none to replace
 )

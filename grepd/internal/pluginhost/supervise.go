@@ -30,9 +30,9 @@ const freshAfter = 5
 type owned struct {
 	stage stage
 	// Each is there in the stage that it is named with, and only then.
-	current *instance  // working
-	dying   *instance  // ending
-	restart *launch // restarting
+	current *instance // working
+	dying   *instance // ending
+	restart *launch   // restarting
 	// retry is the time of the next restart. It runs while waiting, but not for a reload.
 	retry *time.Timer
 
