@@ -5,7 +5,7 @@
 //	watch := timetest.Begin(t)
 //	...
 //	if took > bound {
-//		watch.Errorf("took %v, want at most %v", took, bound)
+//		watch.Errorf(t, "took %v, want at most %v", took, bound)
 //	}
 //
 // Others are all processes but the test's own and those that it has started. What the code
@@ -19,8 +19,9 @@
 //
 // # Concurrency
 //
-// Begin, Errorf and Fatalf are for the test's own goroutine, as testing.T's Skip is. The
-// machine is watched by a goroutine that ends with the test.
+// Errorf and Fatalf are for the goroutine of the test that they are given, which may be a
+// subtest of the one that has begun the watch. The machine is watched by a goroutine that ends
+// with the latter.
 package timetest
 
 import (
@@ -46,7 +47,6 @@ const (
 
 // Watch watches the machine during a test.
 type Watch struct {
-	t    testing.TB
 	read func() usage
 
 	mu      sync.Mutex
@@ -57,7 +57,7 @@ type Watch struct {
 // Begin watches the machine from now until the test ends.
 func Begin(t testing.TB) *Watch {
 	t.Helper()
-	w := &Watch{t: t, read: readUsage, before: readUsage()}
+	w := &Watch{read: readUsage, before: readUsage()}
 	stop, done := make(chan struct{}), make(chan struct{})
 	go func() {
 		defer close(done)
@@ -108,32 +108,32 @@ func (w *Watch) Busy() string {
 
 // Errorf is for a bound that does not hold. It fails the test, or skips the rest of it where
 // the machine was too busy to tell.
-func (w *Watch) Errorf(format string, args ...any) {
-	w.t.Helper()
-	w.skipIfBusy(format, args...)
-	w.t.Errorf(format, args...)
+func (w *Watch) Errorf(t testing.TB, format string, args ...any) {
+	t.Helper()
+	w.skipIfBusy(t, format, args...)
+	t.Errorf(format, args...)
 }
 
 // Fatalf is Errorf that ends the test.
-func (w *Watch) Fatalf(format string, args ...any) {
-	w.t.Helper()
-	w.skipIfBusy(format, args...)
-	w.t.Fatalf(format, args...)
+func (w *Watch) Fatalf(t testing.TB, format string, args ...any) {
+	t.Helper()
+	w.skipIfBusy(t, format, args...)
+	t.Fatalf(format, args...)
 }
 
-func (w *Watch) skipIfBusy(format string, args ...any) {
-	w.t.Helper()
+func (w *Watch) skipIfBusy(t testing.TB, format string, args ...any) {
+	t.Helper()
 	why := w.Busy()
 	if why == "" {
 		return
 	}
 	why += "; " + fmt.Sprintf(format, args...)
 	if path := os.Getenv(SkippedFile); path != "" {
-		if err := appendLine(path, w.t.Name()+": "+why); err != nil {
-			w.t.Error(err)
+		if err := appendLine(path, t.Name()+": "+why); err != nil {
+			t.Error(err)
 		}
 	}
-	w.t.Skip(why)
+	t.Skip(why)
 }
 
 func appendLine(path, line string) error {

@@ -26,14 +26,14 @@ func (f *fakeT) Errorf(form string, args ...any) { f.verdict += "error: " + fmt.
 // judge gives what becomes of a test whose bound does not hold when others had that share.
 func judge(t *testing.T, share float64) string {
 	fake := &fakeT{TB: t}
-	w := &Watch{t: fake, read: func() usage { return usage{} }, busiest: share}
+	w := &Watch{read: func() usage { return usage{} }, busiest: share}
 	func() {
 		defer func() {
 			if r := recover(); r != nil && r != any(fake) {
 				panic(r)
 			}
 		}()
-		w.Errorf("took %d s", 3)
+		w.Errorf(fake, "took %d s", 3)
 	}()
 	return fake.verdict
 }
