@@ -28,10 +28,7 @@ var quick = pluginhost.Timing{
 	RestartFirst: 10 * time.Millisecond, RestartMax: 50 * time.Millisecond, Settle: time.Hour,
 }
 
-func TestMain(m *testing.M) {
-	hosttest.RunFake()
-	goleak.VerifyTestMain(m)
-}
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
 // rig is a host with a fake plugin.
 type rig struct {

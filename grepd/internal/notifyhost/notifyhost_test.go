@@ -24,10 +24,7 @@ var quick = pluginhost.Timing{
 	RestartFirst: 10 * time.Millisecond, RestartMax: 50 * time.Millisecond, Settle: 30 * time.Millisecond,
 }
 
-func TestMain(m *testing.M) {
-	hosttest.RunFake()
-	goleak.VerifyTestMain(m)
-}
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
 // rig is a notify plugin beside a membership plugin, both fakes.
 type rig struct {

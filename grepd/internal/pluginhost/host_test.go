@@ -42,7 +42,6 @@ var quick = Timing{
 const hostMode = "PLUGINHOST_TEST_HOST"
 
 func TestMain(m *testing.M) {
-	hosttest.RunFake()
 	if dir := os.Getenv(hostMode); dir != "" {
 		os.Exit(runHost(dir))
 	}

@@ -19,14 +19,8 @@ import (
 // trailerMark stands before what a fake does, at the end of its program.
 const trailerMark = "\nfake plugin: "
 
-// RunFake is the whole program where a host has started it. Elsewhere it does nothing.
-func RunFake() {
-	if pluginapi.StartedByHost() {
-		syscall.Exit(runFake()) // os.Exit sleeps for a second when the race detector is built in
-	}
-}
-
-func runFake() int {
+// RunFake is the whole program fake.
+func RunFake() int {
 	what, err := ownTrailer()
 	if err != nil {
 		fmt.Fprintln(os.Stderr, err)
@@ -70,7 +64,7 @@ func runFake() int {
 		return 2
 	}
 	go pluginapi.AwaitHostEnd(func() { os.Exit(0) })
-	kind := pluginapi.MembershipKind(&fake{what: what, conn: conn})
+	kind := pluginapi.MembershipKind(&fakeMembership{what: what, conn: conn})
 	if what == SpeaksTwo {
 		kind.Versions[2] = kind.Versions[1]
 	}

@@ -1,14 +1,10 @@
 // Package hosttest has plugins for the tests of their hosts: fakes that work, crash, hang or
 // talk nonsense, and the directory that they are put into.
 //
-// A fake is a copy of the test's own program. What it does when a host starts it stands at
-// the copy's end, which also gives each fake a checksum of its own. So a test's TestMain begins
-// with RunFake:
-//
-//	func TestMain(m *testing.M) {
-//		hosttest.RunFake()
-//		goleak.VerifyTestMain(m)
-//	}
+// A fake is a copy of the program fake below. What it does when a host starts it stands at the
+// copy's end, which also gives each fake a checksum of its own. The program is built when the
+// first one is asked for, without a race detector: with it, each start would take several
+// times as long.
 //
 //	dir := hosttest.NewDir(t)
 //	dir.Install(hosttest.Works)
@@ -19,9 +15,14 @@
 package hosttest
 
 import (
+	"fmt"
 	"net"
 	"os"
+	"os/exec"
 	"path/filepath"
+	"reflect"
+	"slices"
+	"sync"
 	"testing"
 	"time"
 
@@ -66,6 +67,9 @@ func NewDir(t *testing.T) *Dir {
 	if _, err := os.Stat("/proc/self/exe"); err != nil {
 		t.Skip("the fake plugin reads its own program from /proc")
 	}
+	if _, err := fake(); err != nil {
+		t.Fatal(err)
+	}
 	tmp, err := os.MkdirTemp("", "ph") // t.TempDir is too long a path for sockets
 	if err != nil {
 		t.Fatal(err)
@@ -91,19 +95,30 @@ func (d *Dir) Leftover() []string {
 	return leftover
 }
 
+// fake is the program that all fakes are copies of.
+var fake = sync.OnceValues(func() ([]byte, error) {
+	dir, err := os.MkdirTemp("", "fake-")
+	if err != nil {
+		return nil, err
+	}
+	defer os.RemoveAll(dir)
+	path := filepath.Join(dir, "fake")
+	// By its import path, since each package's tests run in a directory of their own.
+	pkg := reflect.TypeFor[Dir]().PkgPath() + "/fake"
+	if out, err := exec.Command("go", "build", "-o", path, pkg).CombinedOutput(); err != nil {
+		return nil, fmt.Errorf("go build %s: %w\n%s", pkg, err, out)
+	}
+	return os.ReadFile(path)
+})
+
 // Build writes a fake to path.
 func (d *Dir) Build(path, what string) {
 	d.t.Helper()
-	self, err := os.Executable()
-	if err != nil {
-		d.t.Fatal(err)
+	program, err := fake()
+	if err == nil {
+		err = os.WriteFile(path, append(slices.Clip(program), trailerMark+what...), 0o755)
 	}
-	program, err := os.ReadFile(self)
 	if err != nil {
-		d.t.Fatal(err)
-	}
-	program = append(program, trailerMark+what...)
-	if err := os.WriteFile(path, program, 0o755); err != nil {
 		d.t.Fatal(err)
 	}
 }

@@ -14,10 +14,10 @@ import (
 	"github.com/aksinghdce/cluster-membership-service/shared/proto/pluginpb"
 )
 
-// fake echoes datagrams with its pid and a count that goes on through its state. Its one
+// fakeMembership echoes datagrams with its pid and a count that goes on through its state. Its one
 // member's incarnation is the number of starts, and its address says whether the last one
 // was after a crash.
-type fake struct {
+type fakeMembership struct {
 	pluginapi.Membership // what is not implemented panics
 	what                 string
 	conn                 *net.UDPConn
@@ -32,7 +32,7 @@ type fakeState struct{ starts, echoes int }
 
 func (s fakeState) encode() []byte { return fmt.Appendf(nil, "%d %d", s.starts, s.echoes) }
 
-func (f *fake) Start(_ context.Context, request *pluginpb.StartRequest) (string, error) {
+func (f *fakeMembership) Start(_ context.Context, request *pluginpb.StartRequest) (string, error) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	if f.done != nil {
@@ -61,7 +61,7 @@ func (f *fake) Start(_ context.Context, request *pluginpb.StartRequest) (string,
 	return "me@1", nil
 }
 
-func (f *fake) echo(done chan struct{}) {
+func (f *fakeMembership) echo(done chan struct{}) {
 	defer close(done)
 	buf := make([]byte, 64)
 	for {
@@ -77,7 +77,7 @@ func (f *fake) echo(done chan struct{}) {
 	}
 }
 
-func (f *fake) Snapshot(ctx context.Context) ([]byte, error) {
+func (f *fakeMembership) Snapshot(ctx context.Context) ([]byte, error) {
 	if f.what == HangsLater {
 		<-ctx.Done()
 		return nil, ctx.Err()
@@ -87,7 +87,7 @@ func (f *fake) Snapshot(ctx context.Context) ([]byte, error) {
 	return f.state.encode(), nil
 }
 
-func (f *fake) Freeze(ctx context.Context) ([]byte, error) {
+func (f *fakeMembership) Freeze(ctx context.Context) ([]byte, error) {
 	if f.what == HangsAtFreeze {
 		<-ctx.Done()
 		return nil, ctx.Err()
@@ -106,7 +106,7 @@ func (f *fake) Freeze(ctx context.Context) ([]byte, error) {
 	return f.state.encode(), nil
 }
 
-func (f *fake) Watch(ctx context.Context, changed func(*pluginpb.MembersUpdate) error) error {
+func (f *fakeMembership) Watch(ctx context.Context, changed func(*pluginpb.MembersUpdate) error) error {
 	f.mu.Lock()
 	addr := "frozen"
 	if f.crashed {
@@ -123,9 +123,9 @@ func (f *fake) Watch(ctx context.Context, changed func(*pluginpb.MembersUpdate) 
 	return ctx.Err()
 }
 
-func (f *fake) Leave(context.Context) error { return nil }
+func (f *fakeMembership) Leave(context.Context) error { return nil }
 
-func (f *fake) Status(context.Context) (*pluginpb.StatusReply, error) {
+func (f *fakeMembership) Status(context.Context) (*pluginpb.StatusReply, error) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	return &pluginpb.StatusReply{
