@@ -62,7 +62,7 @@ func TestAuditOfAKilledMember(t *testing.T) {
 		detect, spread := change.DetectMS/1000, change.SpreadMS/1000
 		t.Logf("%s of %s: in a list within %.3f s, in all within %.3f s, %s %v", change.Event, change.Member, detect, spread, change.Verdict, change.Reasons)
 		if detect > (detectWithin+boundSlack()).Seconds() || spread > (spreadWithin+boundSlack()).Seconds() || len(change.Lists.Missing) > 0 {
-			t.Errorf("%+v: more than the bounds (and %v for the machine)", change, boundSlack())
+			c.watch.Errorf(t, "%+v: more than the bounds (and %v for the machine)", change, boundSlack())
 		}
 		held = held && detect <= detectWithin.Seconds() && spread <= spreadWithin.Seconds()
 	}

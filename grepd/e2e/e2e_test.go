@@ -1,12 +1,18 @@
 // Package e2e tests the product as its operators meet it: the binaries, started as
 // processes on the loopback interface, spoken to through their command lines, and judged
 // by what they print, by what they log and by how they exit. It imports nothing of the
-// product.
+// product; timetest judges the machine that the tests run on.
 //
 // A test makes a cluster with newCluster, starts some of its nodes, does something to
 // them, and awaits a condition with a deadline. Every process is stopped when its test
 // ends, on Linux also when the tests are killed; what the daemons wrote is printed when the
 // test has failed.
+//
+// The deadline of a condition only ends a test that would hang, and no machine is too slow for
+// it. What the product promises of times is another matter: where that does not hold, the
+// cluster's watch fails the test, or skips it since the machine was busy with something else.
+//
+// With -short, TestPluginTorture is left out, and daemons are upgraded less often.
 //
 // # Concurrency
 //

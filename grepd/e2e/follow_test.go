@@ -13,8 +13,8 @@ import (
 	"time"
 )
 
-// followLimit is the longest that a line may take to be printed.
-const followLimit = 20 * time.Second
+// followLimit is when a test gives up on a line that is to be printed.
+const followLimit = time.Minute
 
 // following is a dgrep that follows a cluster's logs.
 type following struct {

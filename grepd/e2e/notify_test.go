@@ -129,7 +129,7 @@ func runs(t *testing.T, dir string) (outputs []string) {
 // awaitSettled waits until all lists have held their members for settledAfter.
 func (c *cluster) awaitSettled() {
 	c.t.Helper()
-	await(c.t, 2*settledAfter, "all members are settled", func() error {
+	await(c.t, settledAfter+joinLimit, "all members are settled", func() error {
 		for _, n := range c.running() {
 			list, err := n.members()
 			if err != nil {
@@ -148,7 +148,7 @@ func (c *cluster) awaitSettled() {
 // awaitHeard waits until events are so old that nobody tells of them for one that leaves.
 func awaitHeard(t *testing.T, events []event) {
 	t.Helper()
-	await(t, 2*spreadWithin, "the events are old", func() error {
+	await(t, spreadWithin+joinLimit, "the events are old", func() error {
 		for _, e := range events {
 			if age := time.Since(e.Time); age < spreadWithin+boundSlack() {
 				return fmt.Errorf("%+v is %v old", e, age)
@@ -190,7 +190,7 @@ func TestFailureIsNotifiedOnceAcrossReloads(t *testing.T) {
 	h.set(true)
 	victim := c.nodes[1]
 	c.kill(victim)
-	events := c.awaitEvents(detectWithin+spreadWithin, "FAIL", victim.addr)
+	events := c.awaitEvents(joinLimit, "FAIL", victim.addr)
 	await(t, joinLimit, "the hook has refused a notification", func() error {
 		if accepted, refused := h.got(); len(refused) == 0 || len(accepted) > 0 {
 			return fmt.Errorf("accepted %v, refused %v", accepted, refused)
@@ -308,7 +308,7 @@ func TestFailureIsNotifiedOnceAcrossUpgrades(t *testing.T) {
 	h.set(true)
 	victim := c.nodes[1]
 	c.kill(victim)
-	events := c.awaitEvents(detectWithin+spreadWithin, "FAIL", victim.addr)
+	events := c.awaitEvents(joinLimit, "FAIL", victim.addr)
 	await(t, joinLimit, "the hook has refused a notification", func() error {
 		if _, refused := h.got(); len(refused) == 0 {
 			return fmt.Errorf("it has been sent none")

@@ -15,10 +15,10 @@ import (
 )
 
 const (
-	// commandLimit is the longest that a command may take before it counts as hung.
-	commandLimit = 30 * time.Second
-	// stopLimit is the longest that a daemon may take to leave and to end.
-	stopLimit = 10 * time.Second
+	// commandLimit is when a command counts as hung.
+	commandLimit = 2 * time.Minute
+	// stopLimit is when a test gives up on a daemon that is to leave and to end.
+	stopLimit = time.Minute
 	// pollInterval is the pause between two looks at a condition.
 	pollInterval = 50 * time.Millisecond
 	// tailBytes is how much of a daemon's output a failed test shows.

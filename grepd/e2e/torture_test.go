@@ -96,6 +96,9 @@ func (n *node) runDir() string {
 // TestPluginTorture does to the plugin of one of five nodes what can be done to it, while
 // the node is asked all the time and the others watch it. Nobody must notice.
 func TestPluginTorture(t *testing.T) {
+	if testing.Short() {
+		t.Skip("it takes long, and a quiet machine: scripts/test.sh -long")
+	}
 	c := newCluster(t, 5, 2)
 	n := c.nodes[tortured]
 	n.ownPlugins()
@@ -126,7 +129,7 @@ func TestPluginTorture(t *testing.T) {
 		t.Skipf("the node's plugin was away for %v: on so slow a machine the others are right to notice", n.away)
 	}
 	for _, wrong := range l.wrong {
-		t.Errorf("not answered in full: %s", wrong)
+		c.watch.Errorf(t, "not answered in full: %s", wrong)
 	}
 	checkNobodyNoticed(t, c)
 	if after, err := n.status(); err != nil || after.ID != before.ID {
@@ -154,7 +157,7 @@ func tortureReloads(t *testing.T, n *node, l *load) {
 				return nil
 			})
 		} else if r := n.reload(); r.status != 0 {
-			t.Fatalf("reload %d: %v", i+1, r)
+			n.watch.Fatalf(t, "reload %d: %v", i+1, r)
 		}
 		l.awaitMore(t, 1)
 		if i == 1 {
@@ -164,7 +167,7 @@ func tortureReloads(t *testing.T, n *node, l *load) {
 	took := time.Since(began)
 	now := n.plugin()
 	if now.Restarts != first.Restarts {
-		t.Errorf("the plugin was %+v and is %+v", first, now)
+		n.watch.Errorf(t, "the plugin was %+v and is %+v", first, now)
 	}
 	if running := children(t, daemon); len(running) != 1 || running[0] != now.PID {
 		t.Errorf("the daemon has the children %v, and the plugin is %d", running, now.PID)
@@ -191,7 +194,7 @@ func tortureReloads(t *testing.T, n *node, l *load) {
 	}
 	t.Logf("%d reloads in %v; no plugin at work for %s", *reloadsFlag, took.Round(time.Millisecond), describeTimes(gaps))
 	if p99 := percentile(gaps, 99); p99 > *gapFlag {
-		t.Errorf("in 1 of 100 reloads no plugin was at work for %v and more, want %v at most", p99, *gapFlag)
+		n.watch.Errorf(t, "in 1 of 100 reloads no plugin was at work for %v and more, want %v at most", p99, *gapFlag)
 	}
 }
 
@@ -239,7 +242,7 @@ func tortureStops(t *testing.T, n *node, l *load) {
 	}
 	t.Logf("%d times stopped; another at work after %s", *stopsFlag, describeTimes(times))
 	if longest := percentile(times, 100); longest > *replaceFlag {
-		t.Errorf("a stopped plugin was replaced after %v, want %v at most", longest, *replaceFlag)
+		n.watch.Errorf(t, "a stopped plugin was replaced after %v, want %v at most", longest, *replaceFlag)
 	}
 }
 
@@ -283,7 +286,7 @@ func (n *node) awaitReplaced(b blow) time.Duration {
 // awaitSteady waits until the plugin has worked for so long that its crash is a first one.
 func (n *node) awaitSteady() {
 	n.t.Helper()
-	await(n.t, 2*steadyAfter, "the plugin has worked for a while", func() error {
+	await(n.t, steadyAfter+joinLimit, "the plugin has worked for a while", func() error {
 		if p := n.plugin(); time.Since(p.Since) < steadyAfter {
 			return fmt.Errorf("it works since %v", p.Since)
 		}
@@ -308,7 +311,7 @@ func tortureByLoad(t *testing.T, n *node) {
 	await(t, *busyFlag+joinLimit, "the load is over", func() error {
 		if reloads++; reloads%5 == 0 {
 			if r := n.reload(); r.status != 0 {
-				t.Errorf("reload on a busy machine: %v", r)
+				n.watch.Errorf(t, "reload on a busy machine: %v", r)
 			}
 		}
 		if left := time.Until(until); left > 0 {

@@ -11,6 +11,8 @@ import (
 	"syscall"
 	"testing"
 	"time"
+
+	"github.com/aksinghdce/cluster-membership-service/shared/timetest"
 )
 
 // newUpgradable starts a small cluster, of which the last node can be upgraded.
@@ -392,7 +394,7 @@ func TestUpgradeAfterLeaving(t *testing.T) {
 }
 
 func TestUpgradeWithoutMembership(t *testing.T) {
-	n := &node{t: t, addr: freeAddr(t), program: "grepd", dir: t.TempDir()}
+	n := &node{t: t, watch: timetest.Begin(t), addr: freeAddr(t), program: "grepd", dir: t.TempDir()}
 	n.upgradable()
 	n.args = []string{"--listen", n.addr, "--log-dir", n.logDir()}
 	n.start()
@@ -461,7 +463,7 @@ func TestUpgradeIsRefusedWhereTheEndOfTheOldWouldEndTheNew(t *testing.T) {
 			if name == "process 1" && exec.Command("unshare", "--pid", "--fork", "--kill-child", "true").Run() != nil {
 				t.Skip("this user cannot make a namespace of process ids")
 			}
-			n := &node{t: t, addr: freeAddr(t), program: "/bin/sh", dir: t.TempDir()}
+			n := &node{t: t, watch: timetest.Begin(t), addr: freeAddr(t), program: "/bin/sh", dir: t.TempDir()}
 			n.args = []string{"-c", test.shell, "sh", filepath.Join(bin, "grepd"), "--listen", n.addr, "--log-dir", n.logDir()}
 			n.start()
 			defer n.process.kill() // unshare does not hand a signal on, but ends with its child

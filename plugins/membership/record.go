@@ -36,20 +36,20 @@ func (s *service) Record(
 		return fmt.Errorf("record %d bytes: want more than 0 and at most %d",
 			request.BytesMax, recordBytesMax)
 	}
-	session, err := s.current()
+	activation, err := s.current()
 	if err != nil {
 		return err
 	}
 	select {
-	case session.recording <- struct{}{}:
-		defer func() { <-session.recording }()
+	case activation.recording <- struct{}{}:
+		defer func() { <-activation.recording }()
 	default:
 		return udp.ErrRecording
 	}
 	options := udp.RecordOptions{
 		Program: program(), For: last, BytesMax: int(request.BytesMax), Stop: stop,
 	}
-	end, err := session.driver.Record(ctx, options, func(piece []byte) error {
+	end, err := activation.driver.Record(ctx, options, func(piece []byte) error {
 		for part := range slices.Chunk(piece, pieceBytesMax) {
 			if err := reply(&pluginpb.RecordReply{Piece: part}); err != nil {
 				return err
@@ -71,7 +71,7 @@ func program() string {
 }
 
 // awaitRecording waits for a while until the end of a recording has been handed out.
-func (s *session) awaitRecording() {
+func (s *activation) awaitRecording() {
 	select {
 	case s.recording <- struct{}{}:
 	case <-time.After(recordEndTimeout):

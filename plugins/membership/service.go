@@ -17,23 +17,23 @@ import (
 	"github.com/aksinghdce/cluster-membership-service/shared/proto/pluginpb"
 )
 
-// service is the membership service as the host calls it. Each time it is at work is a
-// session; between Freeze and Start, and before the first Start, there is none.
+// service is the membership service as the host calls it. Each time it is at work is an
+// activation; between Freeze and Start, and before the first Start, there is none.
 type service struct {
 	conn *net.UDPConn
 
-	mu      sync.Mutex // calls come from many goroutines
-	session *session
-	frozen  *udp.Driver // of the session before; its state file may not be written yet
+	mu         sync.Mutex // calls come from many goroutines
+	activation *activation
+	frozen     *udp.Driver // of the activation before; its state file may not be written yet
 }
 
 var _ pluginapi.Membership = (*service)(nil)
 
-// session is one stretch of work, from Start to Freeze.
-type session struct {
+// activation is one stretch of work, from Start to Freeze.
+type activation struct {
 	driver    *udp.Driver
 	log       *eventlog.Log
-	board     *board
+	publisher *publisher
 	recording chan struct{} // of size one: full while there is a recording
 }
 
@@ -45,7 +45,7 @@ var (
 func (s *service) Start(ctx context.Context, request *pluginpb.StartRequest) (string, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if s.session != nil {
+	if s.activation != nil {
 		return "", errAtWork
 	}
 	node, err := nodeConfig(&request.Config)
@@ -56,17 +56,17 @@ func (s *service) Start(ctx context.Context, request *pluginpb.StartRequest) (st
 	if err != nil {
 		return "", err
 	}
-	board := newBoard()
+	publisher := newPublisher()
 	driver, err := udp.Start(udp.Config{
 		Node: node, Conn: s.conn, Snapshot: request.Snapshot, Crashed: request.Crashed,
-		StateFile: request.Config.StateFile, Observer: recorder.New(log, board.post),
+		StateFile: request.Config.StateFile, Observer: recorder.New(log, publisher.publish),
 		Resolve: newNames(&request.Config, node.Addr).resolver(),
 	})
 	if err != nil {
 		log.Close()
 		return "", err
 	}
-	s.session = &session{driver: driver, log: log, board: board, recording: make(chan struct{}, 1)}
+	s.activation = &activation{driver: driver, log: log, publisher: publisher, recording: make(chan struct{}, 1)}
 	status, err := driver.Status(ctx)
 	return status.Self.String(), err
 }
@@ -91,68 +91,68 @@ func nodeConfig(c *pluginpb.Config) (membership.Config, error) {
 	return node, nil
 }
 
-// current returns the session under way.
-func (s *service) current() (*session, error) {
+// current returns the activation under way.
+func (s *service) current() (*activation, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if s.session == nil {
+	if s.activation == nil {
 		return nil, errIdle
 	}
-	return s.session, nil
+	return s.activation, nil
 }
 
 func (s *service) Snapshot(ctx context.Context) ([]byte, error) {
-	session, err := s.current()
+	activation, err := s.current()
 	if err != nil {
 		return nil, err
 	}
-	return session.driver.Snapshot(ctx)
+	return activation.driver.Snapshot(ctx)
 }
 
 func (s *service) Freeze(ctx context.Context) ([]byte, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if s.session == nil {
+	if s.activation == nil {
 		return nil, errIdle
 	}
-	snapshot, err := s.session.driver.Freeze(ctx)
+	snapshot, err := s.activation.driver.Freeze(ctx)
 	if err != nil {
 		return nil, err
 	}
-	s.session.awaitRecording()
-	s.session.end()
-	s.session, s.frozen = nil, s.session.driver
+	s.activation.awaitRecording()
+	s.activation.end()
+	s.activation, s.frozen = nil, s.activation.driver
 	return snapshot, nil
 }
 
-// end closes what a session has beside its driver, which has ended.
-func (s *session) end() {
-	s.board.close()
+// end closes what an activation has beside its driver, which has ended.
+func (s *activation) end() {
+	s.publisher.close()
 	s.log.Close()
 }
 
 func (s *service) Leave(ctx context.Context) error {
-	session, err := s.current()
+	activation, err := s.current()
 	if err != nil {
 		return err
 	}
-	return session.driver.Leave(ctx)
+	return activation.driver.Leave(ctx)
 }
 
 func (s *service) Watch(ctx context.Context, changed func(*pluginpb.MembersUpdate) error) error {
-	session, err := s.current()
+	activation, err := s.current()
 	if err != nil {
 		return err
 	}
-	return session.board.watch(ctx, changed)
+	return activation.publisher.watch(ctx, changed)
 }
 
 func (s *service) Status(ctx context.Context) (*pluginpb.StatusReply, error) {
-	session, err := s.current()
+	activation, err := s.current()
 	if err != nil {
 		return &pluginpb.StatusReply{Phase: "frozen"}, nil
 	}
-	status, err := session.driver.Status(ctx)
+	status, err := activation.driver.Status(ctx)
 	if err != nil {
 		return nil, err
 	}
@@ -173,16 +173,16 @@ func (s *service) Status(ctx context.Context) (*pluginpb.StatusReply, error) {
 	for _, c := range status.Counters {
 		reply.Counters = append(reply.Counters, pluginpb.Counter{Name: c.Name, Value: c.Value})
 	}
-	reply.Counters = append(reply.Counters, pluginpb.Counter{Name: "log_lines_dropped", Value: session.log.Dropped()})
+	reply.Counters = append(reply.Counters, pluginpb.Counter{Name: "log_lines_dropped", Value: activation.log.Dropped()})
 	return reply, nil
 }
 
 func (s *service) Bounds(ctx context.Context, members int) (*pluginpb.BoundsReply, error) {
-	session, err := s.current()
+	activation, err := s.current()
 	if err != nil {
 		return nil, err
 	}
-	b, err := session.driver.Bounds(ctx, members)
+	b, err := activation.driver.Bounds(ctx, members)
 	if err != nil {
 		return nil, err
 	}
@@ -196,16 +196,16 @@ func (s *service) Bounds(ctx context.Context, members int) (*pluginpb.BoundsRepl
 	}, nil
 }
 
-// close ends the session under way, if any, without telling the group.
+// close ends the activation under way, if any, without telling the group.
 func (s *service) close() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.frozen != nil {
 		_ = s.frozen.Close()
 	}
-	if s.session != nil {
-		_ = s.session.driver.Close()
-		s.session.end()
-		s.session = nil
+	if s.activation != nil {
+		_ = s.activation.driver.Close()
+		s.activation.end()
+		s.activation = nil
 	}
 }

@@ -257,7 +257,7 @@ func TestRecorderNamesPeersByTheirId(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer log.Close()
-	r := recorder.New(log, newBoard().post)
+	r := recorder.New(log, newPublisher().publish)
 	self, known := row(1, 10, membership.Alive), row(2, 20, membership.Alive)
 	view := viewOf(self, known)
 	r.Changed(view)

@@ -49,7 +49,7 @@
 //
 // # Concurrency
 //
-// One goroutine, of the session, owns all state; each destination has at most one delivery
+// One goroutine, of the notifier, owns all state; each destination has at most one delivery
 // under way, in a goroutine of its own.
 package main
 

@@ -14,10 +14,10 @@ import (
 )
 
 // service is the notify service as the host calls it. Between Freeze and Start, and before
-// the first Start, there is no session.
+// the first Start, there is no notifier.
 type service struct {
-	mu      sync.Mutex // calls come from many goroutines
-	session *session
+	mu       sync.Mutex // calls come from many goroutines
+	notifier *notifier
 }
 
 var _ pluginapi.Notify = (*service)(nil)
@@ -30,22 +30,22 @@ var (
 func (s *service) Start(_ context.Context, request *notifypb.StartRequest) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if s.session != nil {
+	if s.notifier != nil {
 		return errAtWork
 	}
 	cfg, err := readConfig(&request.Config)
 	if err != nil {
 		return err
 	}
-	session, err := startSession(cfg, request)
+	notifier, err := startNotifier(cfg, request)
 	if err != nil {
 		return err
 	}
-	s.session = session
+	s.notifier = notifier
 	return nil
 }
 
-// config is what a session works with.
+// config is what a notifier works with.
 type config struct {
 	logDir       string
 	wanted       map[eventlog.Event]bool
@@ -92,66 +92,66 @@ func eventNames() (names []string) {
 	return names
 }
 
-// current returns the session under way.
-func (s *service) current() (*session, error) {
+// current returns the notifier under way.
+func (s *service) current() (*notifier, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if s.session == nil {
+	if s.notifier == nil {
 		return nil, errIdle
 	}
-	return s.session, nil
+	return s.notifier, nil
 }
 
 func (s *service) Snapshot(ctx context.Context) ([]byte, error) {
-	session, err := s.current()
+	notifier, err := s.current()
 	if err != nil {
 		return nil, err
 	}
-	return session.snapshot(ctx)
+	return notifier.snapshot(ctx)
 }
 
 func (s *service) Freeze(context.Context) ([]byte, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if s.session == nil {
+	if s.notifier == nil {
 		return nil, errIdle
 	}
-	state, err := s.session.stop(freezeGrace)
-	s.session = nil
+	state, err := s.notifier.stop(freezeGrace)
+	s.notifier = nil
 	return state, err
 }
 
 func (s *service) Members(ctx context.Context, request *notifypb.MembersRequest) error {
-	session, err := s.current()
+	notifier, err := s.current()
 	if err != nil {
 		return err
 	}
-	return session.members(ctx, request)
+	return notifier.members(ctx, request)
 }
 
 func (s *service) Drain(ctx context.Context) error {
-	session, err := s.current()
+	notifier, err := s.current()
 	if err != nil {
 		return err
 	}
-	return session.drain(ctx)
+	return notifier.drain(ctx)
 }
 
 func (s *service) Status(ctx context.Context) (*notifypb.StatusReply, error) {
-	session, err := s.current()
+	notifier, err := s.current()
 	if err != nil {
 		return &notifypb.StatusReply{}, nil
 	}
-	counters, err := session.status(ctx)
+	counters, err := notifier.status(ctx)
 	return &notifypb.StatusReply{Counters: counters}, err
 }
 
-// close ends the session under way, if any.
+// close ends the notifier under way, if any.
 func (s *service) close() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if s.session != nil {
-		_, _ = s.session.stop(0) // what was not delivered has been logged
-		s.session = nil
+	if s.notifier != nil {
+		_, _ = s.notifier.stop(0) // what was not delivered has been logged
+		s.notifier = nil
 	}
 }

@@ -48,11 +48,11 @@ func (c *counts) list() (counters []notifypb.Counter) {
 	return counters
 }
 
-// encode returns the session's state. It belongs to one instant: what the positions say has
-// been read is in the outboxes, with the chooser, or done with.
-func (s *session) encode() ([]byte, error) {
-	state := &notifypb.State{Version: stateVersion, Counters: s.counts.list()}
-	for _, l := range s.logs {
+// encode returns the notifier's state. It belongs to one instant: what the positions say has
+// been read is in the outboxes, with the elector, or done with.
+func (n *notifier) encode() ([]byte, error) {
+	state := &notifypb.State{Version: stateVersion, Counters: n.counts.list()}
+	for _, l := range n.logs {
 		pos := l.Position()
 		p := notifypb.Position{Log: l.name, Offset: pos.Offset}
 		if !pos.File.IsZero() {
@@ -60,15 +60,15 @@ func (s *session) encode() ([]byte, error) {
 		}
 		state.Positions = append(state.Positions, p)
 	}
-	for _, w := range s.chooser.recent {
+	for _, w := range n.elector.recent {
 		state.Recent = append(state.Recent, notifypb.Waiting{
 			Line: w.event.line, Chosen: w.chosen, SeenUnixNanos: w.seen.UnixNano(), UntilUnixNanos: w.until.UnixNano(),
 		})
 	}
-	for id, until := range s.chooser.departed {
+	for id, until := range n.elector.departed {
 		state.Departed = append(state.Departed, notifypb.Departure{Id: id, UntilUnixNanos: until.UnixNano()})
 	}
-	for _, box := range s.boxes {
+	for _, box := range n.boxes {
 		o := notifypb.Outbox{Destination: box.name(), Batch: uint32(box.batch)}
 		for _, e := range box.queue {
 			o.Lines = append(o.Lines, e.line)
@@ -78,12 +78,12 @@ func (s *session) encode() ([]byte, error) {
 	return state.Marshal()
 }
 
-// restore sets a session up from the request's snapshot, or afresh.
-func (s *session) restore(request *notifypb.StartRequest) error {
+// restore sets a notifier up from the request's snapshot, or afresh.
+func (n *notifier) restore(request *notifypb.StartRequest) error {
 	if len(request.Snapshot) == 0 {
-		s.since = time.Unix(0, request.SinceUnixNanos)
+		n.since = time.Unix(0, request.SinceUnixNanos)
 		for _, name := range logNames {
-			s.logs = append(s.logs, &followed{name, eventlog.FollowSince(s.cfg.logDir, name, s.since)})
+			n.logs = append(n.logs, &logTail{name, eventlog.FollowSince(n.cfg.logDir, name, n.since)})
 		}
 		return nil
 	}
@@ -94,67 +94,67 @@ func (s *session) restore(request *notifypb.StartRequest) error {
 	if state.Version < 1 || state.Version > stateVersion {
 		return fmt.Errorf("%w: version %d, this program knows 1 to %d", errState, state.Version, stateVersion)
 	}
-	if err := s.restoreEvents(&state); err != nil {
+	if err := n.restoreEvents(&state); err != nil {
 		return err
 	}
 	for _, c := range state.Counters {
-		if value, ok := s.counts.named()[c.Name]; ok {
+		if value, ok := n.counts.named()[c.Name]; ok {
 			*value = c.Value
 		}
 	}
 	for _, name := range logNames {
-		s.logs = append(s.logs, &followed{name, s.follow(name, state.Positions)})
+		n.logs = append(n.logs, &logTail{name, n.follow(name, state.Positions)})
 	}
 	return nil
 }
 
-func (s *session) follow(name string, positions []notifypb.Position) *eventlog.Follower {
+func (n *notifier) follow(name string, positions []notifypb.Position) *eventlog.Follower {
 	var from eventlog.Position
 	for _, p := range positions {
 		if p.Log == name && p.FileUnixNanos != 0 {
 			from = eventlog.Position{File: time.Unix(0, p.FileUnixNanos).UTC(), Offset: p.Offset}
 		}
 	}
-	return eventlog.Follow(s.cfg.logDir, name, from)
+	return eventlog.Follow(n.cfg.logDir, name, from)
 }
 
-func (s *session) restoreEvents(state *notifypb.State) error {
+func (n *notifier) restoreEvents(state *notifypb.State) error {
 	now := time.Now()
 	for _, w := range state.Recent {
-		e, err := s.reparse(w.Line)
+		e, err := n.reparse(w.Line)
 		if err != nil {
 			return err
 		}
-		s.chooser.recent = append(s.chooser.recent, waiting{
+		n.elector.recent = append(n.elector.recent, waiting{
 			event: e, chosen: w.Chosen, seen: time.Unix(0, w.SeenUnixNanos), until: time.Unix(0, w.UntilUnixNanos),
 		})
 	}
-	s.chooser.departed = map[string]time.Time{}
+	n.elector.departed = map[string]time.Time{}
 	for _, d := range state.Departed {
-		s.chooser.departed[d.Id] = time.Unix(0, d.UntilUnixNanos)
+		n.elector.departed[d.Id] = time.Unix(0, d.UntilUnixNanos)
 	}
 	for _, o := range state.Outboxes {
-		i := slices.IndexFunc(s.boxes, func(b *outbox) bool { return b.name() == o.Destination })
+		i := slices.IndexFunc(n.boxes, func(b *outbox) bool { return b.name() == o.Destination })
 		if i < 0 {
 			continue // it is no longer configured
 		}
 		for _, line := range o.Lines {
-			e, err := s.reparse(line)
+			e, err := n.reparse(line)
 			if err != nil {
 				return err
 			}
-			s.boxes[i].add(e, now)
+			n.boxes[i].add(e, now)
 		}
-		s.boxes[i].batch = min(int(o.Batch), len(s.boxes[i].queue))
+		n.boxes[i].batch = min(int(o.Batch), len(n.boxes[i].queue))
 	}
 	return nil
 }
 
 // reparse reads a line that has been read before.
-func (s *session) reparse(line []byte) (event, error) {
+func (n *notifier) reparse(line []byte) (event, error) {
 	e, ok := parse(line)
 	if !ok {
 		return event{}, fmt.Errorf("%w: %q is not a line of a log", errState, line)
 	}
-	return s.keyed(e), nil
+	return n.keyed(e), nil
 }

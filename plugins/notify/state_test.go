@@ -67,7 +67,7 @@ func TestGoldenStatesAreGoneOnFrom(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		s := &session{cfg: config{logDir: t.TempDir()}, boxes: []*outbox{{destination: new(pager)}}}
+		s := &notifier{cfg: config{logDir: t.TempDir()}, boxes: []*outbox{{destination: new(pager)}}}
 		if err := s.restore(&notifypb.StartRequest{Snapshot: stored}); err != nil {
 			t.Errorf("%s: %v", layout, err)
 			continue

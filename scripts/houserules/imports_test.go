@@ -17,7 +17,9 @@ type importRule struct {
 	except []string
 	// tests says that the rule holds for test files as well.
 	tests bool
-	why   string
+	// direct says that the rule is about the package's own imports alone.
+	direct bool
+	why    string
 }
 
 var core = []string{"membership", "membership/ring"}
@@ -56,7 +58,7 @@ var importRules = []importRule{
 		from: []string{"grepd/cmd/dgrep"},
 		never: []string{
 			"grepd/internal/server", "grepd/internal/fanout", "grepd/internal/audit", "grepd/internal/pluginhost",
-			"grepd/internal/handover", "grepd/internal/child", "shared/pluginapi", "github.com/hashicorp/...",
+			"grepd/internal/handover", "grepd/internal/subprocess", "shared/pluginapi", "github.com/hashicorp/...",
 		},
 		why: "dgrep is what a person starts a hundred times a day: what only a daemon needs makes its start slow, and lets it know how a grepd works; ask through grepd/internal/client, and move what both need to where both can have it",
 	},
@@ -65,6 +67,18 @@ var importRules = []importRule{
 		never:  []string{"grepd/..."},
 		except: []string{"grepd/internal/limits"},
 		why:    "a client knows what may be asked, and nothing of who answers",
+	},
+	{
+		from:   []string{"grepd/internal/pluginhost"},
+		never:  []string{"grepd/..."},
+		except: []string{"grepd/internal/pluginhost", "grepd/internal/subprocess"},
+		why:    "the host runs a plugin and knows nothing of what it does, so that another kind of plugin needs nothing from it; what a plugin does belongs to the package that gives the host a Service, as memberhost and notifyhost do",
+	},
+	{
+		from:   []string{"grepd/internal/pluginhost"},
+		never:  []string{"shared/proto/..."},
+		direct: true,
+		why:    "the messages of one kind of plugin are for the package that gives the host a Service, as memberhost and notifyhost do; the host goes by pluginapi.Kind",
 	},
 	{
 		from:  []string{"membership/..."},
@@ -125,6 +139,12 @@ func TestForbiddenImportsAreFound(t *testing.T) {
 			"grepd/cmd/dgrep/a.go":        `import "` + module + `/grepd/internal/printer"`,
 			"grepd/internal/printer/a.go": `import "` + module + `/grepd/internal/server"`,
 		}, "grepd/cmd/dgrep imports grepd/internal/printer, which imports grepd/internal/server"},
+		{"the plugin host knows the roster", map[string]string{"grepd/internal/pluginhost/a.go": `import "` + module + `/grepd/internal/roster"`}, "grepd/internal/pluginhost imports grepd/internal/roster"},
+		{"the plugin host knows a kind's messages", map[string]string{"grepd/internal/pluginhost/a.go": `import "` + module + `/shared/proto/pluginpb"`}, "grepd/internal/pluginhost imports shared/proto/pluginpb"},
+		{"the plugin host knows a kind's messages through the API", map[string]string{
+			"grepd/internal/pluginhost/a.go": `import "` + module + `/shared/pluginapi"`,
+			"shared/pluginapi/a.go":          `import "` + module + `/shared/proto/pluginpb"`,
+		}, ""},
 		{"the wire knows the messages", map[string]string{"membership/wire/a.go": `import "` + module + `/membership"`}, ""},
 	}
 	for _, test := range tests {
@@ -187,6 +207,9 @@ func (r importRule) brokenBy(code importGraph, dir string, imports map[string]bo
 			next := chain + " imports " + imported
 			if matchesAny(imported, r.never) && !matchesAny(imported, r.except) {
 				return next
+			}
+			if r.direct {
+				continue
 			}
 			if found := walk(next+", which", code[imported]); found != "" {
 				return found

@@ -20,7 +20,9 @@ import (
 	"github.com/aksinghdce/cluster-membership-service/grepd/internal/client"
 	"github.com/aksinghdce/cluster-membership-service/grepd/internal/fanout"
 	"github.com/aksinghdce/cluster-membership-service/grepd/internal/handover"
-	"github.com/aksinghdce/cluster-membership-service/grepd/internal/pluginhost"
+	"github.com/aksinghdce/cluster-membership-service/grepd/internal/memberhost"
+	"github.com/aksinghdce/cluster-membership-service/grepd/internal/notifyhost"
+	"github.com/aksinghdce/cluster-membership-service/grepd/internal/roster"
 	"github.com/aksinghdce/cluster-membership-service/grepd/internal/search"
 	"github.com/aksinghdce/cluster-membership-service/grepd/internal/server"
 	"github.com/aksinghdce/cluster-membership-service/shared/eventlog"
@@ -48,13 +50,13 @@ type daemon struct {
 	log        *eventlog.Log
 	mounts     *search.Mounts
 	listener   *net.TCPListener
-	socket     *net.UDPConn                   // nil without membership
-	self       netip.AddrPort                 // as others know this node
-	membership *pluginhost.Membership         // nil without
-	prepared   *pluginhost.PreparedMembership // what membership is made of in a daemon that takes over
-	notify     *pluginhost.Notify             // nil without
+	socket     *net.UDPConn         // nil without membership
+	self       netip.AddrPort       // as others know this node
+	membership *memberhost.Host     // nil without
+	prepared   *memberhost.Prepared // what membership is made of in a daemon that takes over
+	notify     *notifyhost.Host     // nil without
 	// preparedNotify is to notify what prepared is to membership.
-	preparedNotify *pluginhost.PreparedNotify
+	preparedNotify *notifyhost.Prepared
 	members        fanout.Members
 	server         *server.Server
 	succession     *succession
@@ -336,7 +338,7 @@ func (d *daemon) startMembership(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	cfg := pluginhost.MembershipConfig{
+	cfg := memberhost.Config{
 		Dir: d.options.pluginDir, Socket: d.socket,
 		Start: pluginpb.Config{
 			Advertise: d.self.String(), Gateways: gateways, GatewayNames: d.options.gateways,
@@ -353,7 +355,7 @@ func (d *daemon) startMembership(ctx context.Context) error {
 		cfg.Presence = heir.Presence
 		return d.prepareMembership(ctx, cfg)
 	}
-	if d.membership, err = pluginhost.StartMembership(ctx, cfg); err != nil {
+	if d.membership, err = memberhost.Start(ctx, cfg); err != nil {
 		return err
 	}
 	d.undo(d.membership.Stop)
@@ -362,8 +364,8 @@ func (d *daemon) startMembership(ctx context.Context) error {
 }
 
 // prepareMembership gets the plugin ready to go on where the old daemon's stops.
-func (d *daemon) prepareMembership(ctx context.Context, cfg pluginhost.MembershipConfig) (err error) {
-	if d.prepared, err = pluginhost.PrepareMembership(ctx, cfg); err != nil {
+func (d *daemon) prepareMembership(ctx context.Context, cfg memberhost.Config) (err error) {
+	if d.prepared, err = memberhost.Prepare(ctx, cfg); err != nil {
 		return err
 	}
 	d.undo(func() {
@@ -402,7 +404,7 @@ func (d *daemon) describeMembership() string {
 // liveMembers are the members that the membership service knows.
 type liveMembers struct {
 	self   string
-	roster *pluginhost.Roster
+	roster *roster.Roster
 }
 
 var _ fanout.Members = liveMembers{}
@@ -423,7 +425,7 @@ func (l liveMembers) Targets() fanout.Targets {
 	return t
 }
 
-func phaseOf(list *pluginhost.List) greppb.Phase {
+func phaseOf(list *roster.List) greppb.Phase {
 	switch {
 	case list.Joined:
 		return greppb.Phase_MEMBER

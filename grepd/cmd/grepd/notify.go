@@ -13,7 +13,9 @@ import (
 
 	"github.com/urfave/cli/v2"
 
+	"github.com/aksinghdce/cluster-membership-service/grepd/internal/notifyhost"
 	"github.com/aksinghdce/cluster-membership-service/grepd/internal/pluginhost"
+	"github.com/aksinghdce/cluster-membership-service/grepd/internal/roster"
 	"github.com/aksinghdce/cluster-membership-service/shared/eventlog"
 	"github.com/aksinghdce/cluster-membership-service/shared/proto/notifypb"
 )
@@ -113,11 +115,11 @@ func variables(names ...string) (set []string) {
 }
 
 // notifyConfig is how the notify plugin runs beside a membership service with that roster.
-func (d *daemon) notifyConfig(roster *pluginhost.Roster) pluginhost.NotifyConfig {
+func (d *daemon) notifyConfig(members *roster.Roster) notifyhost.Config {
 	start := *d.options.notify
 	start.LogDir = d.options.logDir
-	return pluginhost.NotifyConfig{
-		Dir: d.options.pluginDir, Roster: roster, Start: start,
+	return notifyhost.Config{
+		Dir: d.options.pluginDir, Roster: members, Start: start,
 		Env: variables("HTTP_PROXY", "HTTPS_PROXY", "NO_PROXY", "http_proxy", "https_proxy", "no_proxy", "SSL_CERT_FILE", "SSL_CERT_DIR"),
 		Log: func(level slog.Level, attrs ...slog.Attr) {
 			d.log.Write(level, eventlog.Plugin, d.nodeName(), "", attrs...)
@@ -141,7 +143,7 @@ func (d *daemon) startNotify(ctx context.Context) (err error) {
 	if heir := d.succession.heir; heir != nil {
 		cfg := d.notifyConfig(d.prepared.Roster())
 		cfg.Presence = heir.Presence
-		if d.preparedNotify, err = pluginhost.PrepareNotify(ctx, cfg); err != nil {
+		if d.preparedNotify, err = notifyhost.Prepare(ctx, cfg); err != nil {
 			return err
 		}
 		d.undo(func() {
@@ -153,7 +155,7 @@ func (d *daemon) startNotify(ctx context.Context) (err error) {
 		})
 		return nil
 	}
-	if d.notify, err = pluginhost.StartNotify(ctx, d.notifyConfig(d.membership.Roster())); err != nil {
+	if d.notify, err = notifyhost.Start(ctx, d.notifyConfig(d.membership.Roster())); err != nil {
 		return err
 	}
 	d.undo(d.notify.Stop)

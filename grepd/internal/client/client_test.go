@@ -15,6 +15,7 @@ import (
 
 	"github.com/aksinghdce/cluster-membership-service/shared/gogocodec"
 	"github.com/aksinghdce/cluster-membership-service/shared/proto/greppb"
+	"github.com/aksinghdce/cluster-membership-service/shared/timetest"
 )
 
 // grepd answers queries as a test wants it.
@@ -71,15 +72,17 @@ func TestTroubleWithTheConnectionIsWordedWithWhatToDo(t *testing.T) {
 			return errors.Join(stream.Send(begin), status.Error(codes.Unavailable, "gone"))
 		}), true, "the connection to grepd at ADDR broke before the answer was complete", nil},
 	} {
-		silence := time.Minute
+		silence, wrong := time.Minute, t.Errorf
 		if c.is == ErrSilent {
+			watch := timetest.Begin(t)
 			silence = 300 * time.Millisecond
+			wrong = func(format string, args ...any) { watch.Errorf(t, format, args...) }
 		}
 		begun, err := Query(t.Context(), c.addr, &greppb.QueryRequest{}, silence, take)
 		var trouble *Trouble
 		want := strings.Replace(c.want, "ADDR", c.addr, 1)
 		if begun != c.begun || !errors.As(err, &trouble) || err.Error() != want || c.is != nil && !errors.Is(err, c.is) {
-			t.Errorf("%s: begun %t, %v; want %t, %s", c.name, begun, err, c.begun, want)
+			wrong("%s: begun %t, %v; want %t, %s", c.name, begun, err, c.begun, want)
 		}
 	}
 }
@@ -118,7 +121,7 @@ func TestASlowListenerIsNoSilence(t *testing.T) {
 		}
 		return nil
 	})
-	heard := 0
+	watch, heard := timetest.Begin(t), 0
 	_, err := Query(t.Context(), addr, &greppb.QueryRequest{}, silence, func(*greppb.QueryReply) error {
 		if heard++; heard == 1 {
 			time.Sleep(2 * silence) // simulates a slow terminal
@@ -126,7 +129,7 @@ func TestASlowListenerIsNoSilence(t *testing.T) {
 		return nil
 	})
 	if err != nil || heard != 3 {
-		t.Errorf("%d of 3 steps, %v", heard, err)
+		watch.Errorf(t, "%d of 3 steps, %v", heard, err)
 	}
 }
 

@@ -74,7 +74,7 @@ func TestClocksAreCompared(t *testing.T) {
 	clock := &fakeClock{times: []time.Time{at, at.Add(time.Millisecond)}}
 	f.SetClock(clock.now)
 	clocks := make(map[uint32]greppb.NodeClock)
-	a := &answer{ends: make(map[string]*greppb.NodeEnd)}
+	a := newAnswer(t)
 	request := timeout(soon)
 	request.Clocks = true
 	if err := f.Query(t.Context(), request, func(reply *greppb.QueryReply) error {

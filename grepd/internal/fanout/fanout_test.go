@@ -33,7 +33,7 @@ func newRand(t *testing.T) *rand.Rand {
 // tick is far below, and soon far above, what anything here takes when nothing is frozen.
 const (
 	tick = 500 * time.Millisecond
-	soon = 5 * time.Second
+	soon = 30 * time.Second
 )
 
 func timeout(d time.Duration) *greppb.QueryRequest {
@@ -191,7 +191,7 @@ func TestDeclaredFailureLosesNothingThatWasSaid(t *testing.T) {
 	addr, _ := startPeer(t, "127.0.0.1:0", says(steps...))
 	list := newLiveList(addr)
 	f := newFanout(t, list, nil)
-	a := &answer{ends: make(map[string]*greppb.NodeEnd)}
+	a := newAnswer(t)
 	err := f.Query(t.Context(), timeout(soon), func(reply *greppb.QueryReply) error {
 		if len(a.steps) == 1 {
 			list.set(addr, fanout.Failed)
@@ -264,7 +264,7 @@ func TestNodeThatSaysTheSameForeverIsTimedOut(t *testing.T) {
 	f := newFanout(t, fanout.NewStatic(self, []string{peer}), searchFunc(stuck))
 	ctx, cancel := context.WithTimeout(t.Context(), soon)
 	defer cancel()
-	a := &answer{ends: make(map[string]*greppb.NodeEnd)}
+	a := newAnswer(t)
 	if err := f.Query(ctx, timeout(tick), a.take); err != nil {
 		t.Fatal(err)
 	}
@@ -281,7 +281,7 @@ func TestSlowClientDoesNotTimeNodesOut(t *testing.T) {
 		addrs = append(addrs, addr)
 	}
 	f := newFanout(t, newLiveList(addrs...), nil)
-	a := &answer{ends: make(map[string]*greppb.NodeEnd)}
+	a := newAnswer(t)
 	err := f.Query(t.Context(), timeout(tick), func(reply *greppb.QueryReply) error {
 		if reply.GetNodeStep() != nil && len(a.steps) == 0 {
 			time.Sleep(2 * tick) // simulates a paused terminal
@@ -320,7 +320,7 @@ func TestANodeThatHoldsTheFloorHoldsNobodyUp(t *testing.T) {
 			request := timeout(time.Minute)
 			request.Search.CountBy = countBy
 			ctx, cancel := context.WithTimeout(t.Context(), soon)
-			a := &answer{ends: make(map[string]*greppb.NodeEnd)}
+			a := newAnswer(t)
 			err := f.Query(ctx, request, func(reply *greppb.QueryReply) error {
 				err := a.take(reply)
 				if len(a.steps) == 1 && reply.GetNodeStep() != nil {
@@ -432,7 +432,7 @@ func TestManyTargets(t *testing.T) {
 	list := newLiveList(addrs...)
 	f := newFanout(t, list, nil)
 	goroutines := 0
-	a := &answer{ends: make(map[string]*greppb.NodeEnd)}
+	a := newAnswer(t)
 	err := f.Query(t.Context(), timeout(time.Minute), func(reply *greppb.QueryReply) error {
 		goroutines = max(goroutines, runtime.NumGoroutine())
 		if reply.GetNodeEnd() != nil && len(a.ends) == nodes-1 {

@@ -13,7 +13,7 @@ import (
 	"syscall"
 	"time"
 
-	"github.com/aksinghdce/cluster-membership-service/grepd/internal/child"
+	"github.com/aksinghdce/cluster-membership-service/grepd/internal/subprocess"
 	"github.com/aksinghdce/cluster-membership-service/shared/proto/handoverpb"
 )
 
@@ -85,7 +85,7 @@ type successor struct {
 	conversation *conversation
 	presence     *os.File // the read end: it ends with the last process of the new side
 	words        *os.File // the read end of its standard error until Ready
-	stderr       child.Tail
+	stderr       subprocess.Tail
 	listened     chan struct{} // closed when words has ended
 	exited       chan struct{}
 	children     []int64
@@ -111,7 +111,7 @@ func start(cfg *Config) (_ *successor, err error) {
 	}
 	s.conversation = ours
 	inherited = append(inherited, theirs)
-	listener, err := child.Duplicate(cfg.Listener)
+	listener, err := subprocess.Duplicate(cfg.Listener)
 	if err != nil {
 		return nil, err
 	}
@@ -123,7 +123,7 @@ func start(cfg *Config) (_ *successor, err error) {
 	s.presence = presence
 	inherited = append(inherited, present, os.Stderr)
 	if cfg.Socket != nil {
-		socket, err := child.Duplicate(cfg.Socket)
+		socket, err := subprocess.Duplicate(cfg.Socket)
 		if err != nil {
 			return nil, err
 		}
@@ -243,7 +243,7 @@ func (s *successor) describe(err error) error {
 		}
 	}
 	if lines := strings.TrimSpace(s.stderr.String()); lines != "" {
-		err = fmt.Errorf("%w; it wrote: %s", err, child.Printable(strings.ReplaceAll(lines, "\n", " | ")))
+		err = fmt.Errorf("%w; it wrote: %s", err, subprocess.Printable(strings.ReplaceAll(lines, "\n", " | ")))
 	}
 	return err
 }

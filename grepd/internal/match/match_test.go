@@ -12,6 +12,8 @@ import (
 	"testing"
 	"time"
 	"unicode"
+
+	"github.com/aksinghdce/cluster-membership-service/shared/timetest"
 )
 
 var (
@@ -505,10 +507,10 @@ func TestDoneEndsASlowSearch(t *testing.T) {
 	done := make(chan struct{})
 	close(done)
 	block := bytes.Repeat([]byte("abcdefgh\u00e9"), 30000)
-	start := time.Now()
+	watch, start := timetest.Begin(t), time.Now()
 	m.NewScanner(done).Count(block, -1)
 	if took := time.Since(start); took > 15*time.Second {
-		t.Errorf("took %v", took)
+		watch.Errorf(t, "took %v", took)
 	}
 }
 
@@ -611,10 +613,10 @@ func TestSearchForALongLiteralCanBeEnded(t *testing.T) {
 	text := append(bytes.Repeat([]byte("zzz\n"), tuneBytes/4), bytes.Repeat([]byte("e"), 1<<22)...)
 	done := make(chan struct{})
 	close(done)
-	began := time.Now()
+	watch, began := timetest.Begin(t), time.Now()
 	m.NewScanner(done).Count(text, -1)
 	if took := time.Since(began); took > 5*time.Second {
-		t.Errorf("ending took %v", took)
+		watch.Errorf(t, "ending took %v", took)
 	}
 }
 

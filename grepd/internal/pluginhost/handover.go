@@ -35,12 +35,12 @@ func (h *Host) handOver(give func(Handed) error) error {
 	h.settle(ErrHandOver)
 	old := h.current
 	if err := h.checkBan(); err != nil {
-		if old == nil && h.Info().State != Stopped {
+		if h.stage == waiting {
 			h.retry.Reset(0)
 		}
 		return fmt.Errorf("plugin %q: %w", h.cfg.Kind.Name, err)
 	}
-	handed := Handed{State: h.snapshot, Crashed: true, Retired: h.Info().State == Stopped, Frozen: time.Now()}
+	handed := Handed{State: h.snapshot, Crashed: true, Retired: h.stage == stopped, Frozen: time.Now()}
 	frozen := false
 	if old != nil {
 		handed.State, frozen = h.freeze(old)
@@ -49,13 +49,13 @@ func (h *Host) handOver(give func(Handed) error) error {
 	if err := give(handed); err != nil {
 		if old != nil {
 			err = errors.Join(err, h.resume(old, handed.State, frozen))
-		} else if !handed.Retired {
+		} else if h.stage == waiting {
 			h.retry.Reset(0)
 		}
 		return err
 	}
-	h.current, h.handedOver = nil, true
-	h.publish(HandedOver)
+	h.stage, h.current = handedOver, nil
+	h.publish()
 	if old != nil {
 		old.end(h.cfg.Timing.Grace)
 		h.log(slog.LevelInfo, actionHandOver, slog.Int(eventlog.KeyPID, old.process.pid))
@@ -66,18 +66,19 @@ func (h *Host) handOver(give func(Handed) error) error {
 // checkBan says what is wrong with the program in the plugin directory, if it is the banned
 // one. One that is at work since it was tried again by hand may be handed over.
 func (h *Host) checkBan() error {
-	if h.banned == (ban{}) || h.banned.checksum == h.program.checksum {
+	banned := &h.trial.banned
+	if *banned == (ban{}) || banned.checksum == h.program.checksum {
 		return nil
 	}
 	checksum, err := checksumOf(h.ctx, h.path)
 	if err != nil {
 		return err
 	}
-	if checksum != h.banned.checksum {
+	if checksum != banned.checksum {
 		return nil
 	}
 	return fmt.Errorf("%s, checksum %x, was refused or rolled back: %s; put another program there, or try it with grepd plugin reload",
-		h.path, checksum[:6], h.banned.reason)
+		h.path, checksum[:6], banned.reason)
 }
 
 // Prepared is a plugin that has been launched and does nothing yet.
@@ -93,7 +94,7 @@ func Prepare(ctx context.Context, cfg Config) (*Prepared, error) {
 	var err error
 	p.host, err = newHost(ctx, cfg, func(h *Host) error {
 		h.setClocks()
-		program, err := stage(h.ctx, h.path, h.runDir.path)
+		program, err := copyExecutable(h.ctx, h.path, h.runDir.path)
 		if err != nil {
 			return err
 		}
@@ -101,7 +102,7 @@ func Prepare(ctx context.Context, cfg Config) (*Prepared, error) {
 			return err
 		}
 		h.program = program
-		h.publish(Stopped)
+		h.publish()
 		return nil
 	})
 	if err != nil {
@@ -119,7 +120,7 @@ func (p *Prepared) Begin(from Handed) (*Host, error) {
 	h := p.host
 	if from.Retired {
 		p.idle.end(0)
-	} else if err := h.call(p.idle, from.State, from.Crashed); err != nil {
+	} else if err := h.startInTime(p.idle, from.State, from.Crashed); err != nil {
 		return nil, fmt.Errorf("plugin %q: %w", h.cfg.Kind.Name, err)
 	} else {
 		h.become(p.idle, actionTakeOver, slog.Int64(eventlog.KeyGapUS, time.Since(from.Frozen).Microseconds()))
@@ -136,49 +137,4 @@ func (p *Prepared) Begin(from Handed) (*Host, error) {
 func (p *Prepared) End() {
 	p.idle.end(0)
 	p.host.discard()
-}
-
-// rosterTimeout bounds the wait for the member list of a plugin that has taken over.
-const rosterTimeout = 2 * time.Second
-
-// HandOver is Host.HandOver. The member list stays as it is, for queries under way.
-func (m *Membership) HandOver(give func(Handed) error) error { return m.host.HandOver(give) }
-
-// PreparedMembership is the membership plugin before it takes over.
-type PreparedMembership struct {
-	*Prepared
-	membership *Membership
-}
-
-// PrepareMembership launches the plugin and leaves it idle.
-func PrepareMembership(ctx context.Context, cfg MembershipConfig) (*PreparedMembership, error) {
-	m := &Membership{cfg: cfg, roster: newRoster()}
-	prepared, err := Prepare(ctx, m.hostConfig())
-	if err != nil {
-		return nil, err
-	}
-	return &PreparedMembership{prepared, m}, nil
-}
-
-// Roster is the list of the Membership that Begin returns; it is empty and stale before.
-func (p *PreparedMembership) Roster() *Roster { return p.membership.roster }
-
-// Begin is Prepared.Begin. When it returns, the member list is there, so that queries have
-// somebody to go to; if the plugin does not tell it in time, the list is empty and stale.
-func (p *PreparedMembership) Begin(from Handed) (*Membership, error) {
-	m := p.membership
-	changed := m.roster.Changed()
-	var err error
-	if m.host, err = p.Prepared.Begin(from); err != nil {
-		return nil, err
-	}
-	if from.Retired {
-		m.roster.markLeft()
-		return m, nil
-	}
-	select {
-	case <-changed:
-	case <-time.After(rosterTimeout):
-	}
-	return m, nil
 }

@@ -5,85 +5,85 @@ import (
 	"errors"
 	"io"
 	"os"
-	"path/filepath"
 	"strings"
 	"syscall"
 	"testing"
 	"time"
 
+	"github.com/aksinghdce/cluster-membership-service/grepd/internal/pluginhost/hosttest"
 	"github.com/aksinghdce/cluster-membership-service/shared/proto/pluginpb"
 )
 
-// successor launches the plugin for a second host with the same socket, as a daemon does
-// that is to take over.
-func (r *rig) successor() *PreparedMembership {
-	r.t.Helper()
-	p, err := PrepareMembership(context.Background(), MembershipConfig{
-		Dir: r.dir, Socket: r.conn, Start: pluginpb.Config{Advertise: "127.0.0.1:1"}, Timing: quick, Log: r.log,
-	})
-	if err != nil {
-		r.t.Fatal(err)
-	}
-	return p
+// successor is a second host with the same socket and an idle plugin, as in a daemon that is
+// to take over.
+type successor struct {
+	rig
+	*Prepared
 }
 
-// beginFrom has a prepared host take over, and returns a rig with that.
-func (r *rig) beginFrom(p *PreparedMembership, from Handed) *rig {
+func (r *rig) successor() *successor {
 	r.t.Helper()
-	m, err := p.Begin(from)
-	if err != nil {
+	next := &successor{rig: rig{Dir: r.Dir, t: r.t}}
+	var err error
+	if next.Prepared, err = Prepare(context.Background(), next.config(quick)); err != nil {
 		r.t.Fatal(err)
 	}
-	r.t.Cleanup(m.Stop)
-	return &rig{Membership: m, t: r.t, dir: r.dir, conn: r.conn}
+	return next
+}
+
+// beginFrom has it take over.
+func (s *successor) beginFrom(from Handed) *rig {
+	s.t.Helper()
+	var err error
+	if s.Host, err = s.Prepared.Begin(from); err != nil {
+		s.t.Fatal(err)
+	}
+	s.t.Cleanup(s.Stop)
+	return &s.rig
 }
 
 func TestHandOverLosesNoDatagramAndKeepsTheState(t *testing.T) {
-	r := newRig(t, works)
+	r := newRig(t, hosttest.Works)
 	oldPID := r.Info().PID
 	r.row("the first list", func(pluginpb.Member) bool { return true })
-	pump := startPump(t, r.conn.LocalAddr())
+	pump := startPump(t, r.Conn.LocalAddr())
 	next := r.successor()
-	stale := r.watchForStale()
 	var after *rig
 	err := r.HandOver(func(from Handed) error {
 		if from.Crashed || from.Retired || time.Since(from.Frozen) > time.Minute {
 			t.Errorf("handed over as %+v", from)
 		}
-		after = r.beginFrom(next, from)
+		after = next.beginFrom(from)
 		return nil
 	})
 	if err != nil {
 		t.Fatal(err)
 	}
-	if list := after.Roster().List(); !list.StaleSince.IsZero() || len(list.Members) != 1 {
-		t.Errorf("the new host begins with the list %+v", list)
-	}
 	if info := r.Info(); info.State != HandedOver || info.PID != 0 || alive(oldPID) {
 		t.Errorf("the old host: %+v, process alive: %t", info, alive(oldPID))
 	}
-	if _, err := r.Membership.Reload(context.Background()); !errors.Is(err, ErrStopped) {
+	if _, err := r.Reload(context.Background()); !errors.Is(err, ErrStopped) {
 		t.Errorf("reload of the old host: %v, want %v", err, ErrStopped)
 	}
 	r.Stop()
 	pump.finish()
-	if stale() {
-		t.Error("the old host's list was marked stale, and queries under way still use it")
+	if r.losses() > 0 {
+		t.Error("the old host's service was told of its end, although the work goes on")
 	}
 	if uint64(len(pump.echoes)) != pump.sent || pump.twice != 0 {
 		t.Errorf("%d of %d datagrams were echoed, %d of them twice", len(pump.echoes), pump.sent, pump.twice)
 	}
 	after.row("a second start, not from a crash", func(m pluginpb.Member) bool { return m.Addr == "frozen" && m.Incarnation == 2 })
-	if r.logged("left") {
-		t.Errorf("the node has left: %q", r.lines())
+	if r.logged("action=stop") {
+		t.Errorf("the plugin was retired: %q", r.lines())
 	}
 	after.reload() // the new host is one like any other
 }
 
 func TestHandOverThatFailsResumes(t *testing.T) {
-	r := newRig(t, works)
+	r := newRig(t, hosttest.Works)
 	before := r.Info()
-	pump := startPump(t, r.conn.LocalAddr())
+	pump := startPump(t, r.Conn.LocalAddr())
 	refused := errors.New("no mood to take over")
 	if err := r.HandOver(func(Handed) error { return refused }); !errors.Is(err, refused) {
 		t.Errorf("%v, want %v", err, refused)
@@ -102,7 +102,7 @@ func TestHandOverThatFailsResumes(t *testing.T) {
 // TestBannedProgramIsNotHandedOverTo: the new host would run what this one has refused, and
 // have nothing to go back to.
 func TestBannedProgramIsNotHandedOverTo(t *testing.T) {
-	r := newRig(t, works)
+	r := newRig(t, hosttest.Works)
 	try := func() (given bool, err error) {
 		over := errors.New("no mood to take over")
 		err = r.HandOver(func(Handed) error { given = true; return over })
@@ -112,14 +112,16 @@ func TestBannedProgramIsNotHandedOverTo(t *testing.T) {
 		return given, err
 	}
 	for _, test := range []struct{ what, action, reason string }{
-		{exitsAtOnce, "action=refuse", "no mood to work"}, {panicsLater, "action=rollback", "exit status 2"},
+		{hosttest.ExitsAtOnce, "action=refuse", "no mood to work"}, {hosttest.PanicsLater, "action=rollback", "exit status 2"},
 	} {
 		before := r.count(test.action)
-		r.install(test.what)
+		r.Install(test.what)
 		_, _ = r.Reload(context.Background()) // which may see it crash
 		r.eventually("it is no good", func() bool { return r.count(test.action) > before })
 		r.eventually("the old one is at work alone", func() bool {
-			return r.owner(func(h *Host) bool { return h.asked == nil && h.current != nil && h.program.hex() != r.checksum() })
+			return r.owner(func(h *Host) bool {
+				return h.reload.stage == noReload && h.stage == working && h.program.hex() != r.checksum()
+			})
 		})
 		info := r.Info()
 		given, err := try()
@@ -135,19 +137,19 @@ func TestBannedProgramIsNotHandedOverTo(t *testing.T) {
 			t.Errorf("before %+v\nafter %+v", info, after)
 		}
 	}
-	r.install(works) // with another program there, before the watch has seen it
+	r.Install(hosttest.Works) // with another program there, before the watch has seen it
 	if given, err := try(); !given {
 		t.Error(err)
 	}
 }
 
 func TestReloadUnderWayIsToldOfTheHandOver(t *testing.T) {
-	r := newRig(t, works)
+	r := newRig(t, hosttest.Works)
 	before := r.Info()
-	r.install(hangsMute)
+	r.Install(hosttest.HangsMute)
 	reloaded := r.reloadInBackground()
 	r.eventually("the new program hangs", func() bool {
-		return r.owner(func(h *Host) bool { return h.reloading != nil })
+		return r.owner(func(h *Host) bool { return h.reload.stage == launching })
 	})
 	refused := errors.New("no mood to take over")
 	if err := r.HandOver(func(Handed) error { return refused }); !errors.Is(err, refused) {
@@ -163,7 +165,7 @@ func TestReloadUnderWayIsToldOfTheHandOver(t *testing.T) {
 
 func TestPluginThatDoesNotFreezeIsHandedOverFromItsSnapshot(t *testing.T) {
 	r := prepare(t)
-	r.install(hangsAtFreeze)
+	r.Install(hosttest.HangsAtFreeze)
 	timing := quick
 	timing.Call = 200 * time.Millisecond
 	if err := r.start(timing); err != nil {
@@ -171,15 +173,15 @@ func TestPluginThatDoesNotFreezeIsHandedOverFromItsSnapshot(t *testing.T) {
 	}
 	hung := r.Info().PID
 	r.eventually("there is a snapshot", func() bool { return r.snapshotted() })
-	r.dir = t.TempDir() // since the first host watches the other
-	r.install(works)
+	r.Dir = r.elsewhere()
+	r.Install(hosttest.Works)
 	next := r.successor()
 	var after *rig
 	err := r.HandOver(func(from Handed) error {
 		if !from.Crashed {
 			t.Errorf("handed over as %+v", from)
 		}
-		after = r.beginFrom(next, from)
+		after = next.beginFrom(from)
 		return nil
 	})
 	if err != nil {
@@ -189,16 +191,23 @@ func TestPluginThatDoesNotFreezeIsHandedOverFromItsSnapshot(t *testing.T) {
 	r.eventually("the hanging process is gone", func() bool { return !alive(hung) })
 }
 
+// elsewhere is another plugin directory, since a host watches its own.
+func (r *rig) elsewhere() *hosttest.Dir {
+	dir := *r.Dir
+	dir.Path = r.t.TempDir()
+	return &dir
+}
+
 // snapshotted asks the host's goroutine whether it has a state.
 func (r *rig) snapshotted() bool {
 	have := false
-	err := r.host.do(context.Background(), func() error { have = r.host.current.state() != nil; return nil })
+	err := r.Host.do(context.Background(), func() error { have = r.Host.current.state() != nil; return nil })
 	return err == nil && have
 }
 
-func TestHandOverOfOneThatLeftStartsNothing(t *testing.T) {
-	r := newRig(t, works)
-	if err := r.Leave(context.Background()); err != nil {
+func TestHandOverOfARetiredPluginStartsNothing(t *testing.T) {
+	r := newRig(t, hosttest.Works)
+	if err := r.Retire(context.Background()); err != nil {
 		t.Fatal(err)
 	}
 	next := r.successor()
@@ -208,7 +217,7 @@ func TestHandOverOfOneThatLeftStartsNothing(t *testing.T) {
 		if !from.Retired {
 			t.Errorf("handed over as %+v", from)
 		}
-		after = r.beginFrom(next, from)
+		after = next.beginFrom(from)
 		return nil
 	})
 	if err != nil {
@@ -222,10 +231,10 @@ func TestHandOverOfOneThatLeftStartsNothing(t *testing.T) {
 }
 
 func TestStateThatTheNewProgramRefusesIsNoEnd(t *testing.T) {
-	r := newRig(t, works)
+	r := newRig(t, hosttest.Works)
 	before := r.Info()
-	r.dir = t.TempDir() // since the first host watches the other
-	r.install(refusesState)
+	r.Dir = r.elsewhere()
+	r.Install(hosttest.RefusesState)
 	next := r.successor()
 	err := r.HandOver(func(from Handed) error {
 		_, err := next.Begin(from)
@@ -241,15 +250,15 @@ func TestStateThatTheNewProgramRefusesIsNoEnd(t *testing.T) {
 // of its successor is left.
 func TestPresenceLastsAsLongAsThePlugin(t *testing.T) {
 	r := prepare(t)
-	r.install(works)
+	r.Install(hosttest.Works)
 	read, write, err := os.Pipe()
 	if err != nil {
 		t.Fatal(err)
 	}
 	defer read.Close()
-	p, err := PrepareMembership(context.Background(), MembershipConfig{
-		Dir: r.dir, Socket: r.conn, Timing: quick, Presence: write,
-	})
+	cfg := r.config(quick)
+	cfg.Presence = write
+	p, err := Prepare(context.Background(), cfg)
 	write.Close()
 	if err != nil {
 		t.Fatal(err)
@@ -270,19 +279,19 @@ func TestPresenceLastsAsLongAsThePlugin(t *testing.T) {
 		t.Errorf("after its end: %v, want %v", err, io.EOF)
 	}
 	p.End()
-	if leftover, _ := filepath.Glob(filepath.Join(os.TempDir(), "*")); len(leftover) > 0 {
+	if leftover := r.Leftover(); len(leftover) > 0 {
 		t.Errorf("a host that did not begin leaves %v", leftover)
 	}
 }
 
 func TestPrepareSaysWhatIsWrong(t *testing.T) {
 	r := prepare(t)
-	r.install(exitsAtOnce)
-	_, err := PrepareMembership(context.Background(), MembershipConfig{Dir: r.dir, Socket: r.conn, Timing: quick})
+	r.Install(hosttest.ExitsAtOnce)
+	_, err := Prepare(context.Background(), r.config(quick))
 	if want := "no mood to work"; err == nil || !strings.Contains(err.Error(), want) {
 		t.Errorf("%v, want %q in it", err, want)
 	}
-	if leftover, _ := filepath.Glob(filepath.Join(os.TempDir(), "*")); len(leftover) > 0 {
+	if leftover := r.Leftover(); len(leftover) > 0 {
 		t.Errorf("it leaves %v", leftover)
 	}
 }

@@ -7,30 +7,45 @@
 //	...
 //	host.Stop()
 //
-// Membership is the host of the membership plugin, with the copy of the member list that
-// queries read, Notify that of the notify plugin, which is told of that list. Another kind
-// of plugin needs a Kind and a Service; the host knows nothing of what a plugin does.
+// A kind of plugin is a Kind and a Service; the host knows nothing of what a plugin does.
+// Packages memberhost and notifyhost are the two kinds that there are.
 //
-// # States
+// # Stages
 //
-//	                      crash, hang
-//	New --> Running -----------------------> Restarting
-//	        |  ^  ^ reload                   |   |   ^
-//	        |  |  +-- (see Reload)           |   +---+ start failed: wait longer
-//	        |  +-----------------------------+
-//	        |     restarted, or rolled back
-//	        | Retire                  Retire |
-//	        +------------> Stopped <---------+        Reload starts a stopped one anew
+// The plugin's work, and a restart of it, is in one stage at a time, see type stage:
 //
-// HandOver ends the host in any state, for another daemon's host that begins with Prepare.
+//	               crash, hang          it runs no more          time is up
+//	New -> working -----------> ending ----------------> waiting ----------> restarting
+//	       ^  ^  ^                                        |   ^               |   |
+//	       |  |  +------- a reload starts its process ----+   +---- failed ---+   |
+//	       |  +----------------- restarted, or rolled back -----------------------+
+//	       +------------- a reload starts its process ---- stopped <-- Retire, from any stage
+//
+// Others are told of ending, waiting and restarting as Restarting. HandOver, from any stage,
+// leads to handedOver, where the host ends.
+//
+// A reload has stages of its own beside these, see type reloadStage. Its process is swapped
+// with one at work, or else started in the place of none:
+//
+//	                             while working: swapped
+//	noReload -Reload-> launching ------------------------------------------------> noReload
+//	                     |    |  while stopped, waiting
+//	                     |    +------------------------------------> starting ---> noReload
+//	                     |                                              ^
+//	                     +----------------------> launched ------------>+ runs no more, failed
+//	                       while ending, restarting   |
+//	                                                  +- restarted: swapped -----> noReload
+//
+// A failure leads from each of them to noReload. So launched is beside ending and restarting
+// alone, and starting beside stopped and waiting.
 //
 // # Reload
 //
-// The new program is staged (copied under the name of its content), launched and made to
-// shake hands while the old one works on; all this is done beside the host's goroutine,
-// which meanwhile looks after the old one as ever. Only then is the old one frozen, the new
-// one started from its state, and the old one ended. What goes wrong before the freeze ends
-// the new one alone; what goes wrong after it makes the old one resume.
+// The new program is copied under the name of its content, launched and made to shake hands
+// while the old one works on. All this is done beside the host's goroutine, which meanwhile
+// looks after the old one as ever. Only then is the old one frozen, the new one started from
+// its state, and the old one ended. What goes wrong before the freeze ends the new one alone.
+// What goes wrong after it makes the old one resume.
 //
 // Reloads that are asked for while one is under way are answered by one more that begins
 // after it, so each of them takes up what was in the plugin directory when it was asked for.
@@ -52,7 +67,7 @@
 // A plugin at work is asked for a sign of life every Timing.PingEvery, and is killed and
 // restarted when it has not given one for Timing.Ping. Time in which this process was not
 // run itself does not count, and time in which the plugin was waiting for a processor or a
-// disk hardly does; see patience.
+// disk hardly does; see stopwatch.
 //
 // # Processes
 //
@@ -90,9 +105,10 @@ import (
 )
 
 // Service is what the host needs of a plugin at work. Every context but those of Attend,
-// Ping and Snapshot has a deadline; the latter two are cancelled when the host's patience
-// is at an end. Ping and Snapshot are called by one goroutine, Attend in another, Start and
-// the first Ping by the one that launches, Start also by the host's, and so is the rest.
+// Ping and Snapshot has a deadline; the latter two are cancelled when the plugin could have
+// answered for Timing.Ping. Ping and Snapshot are called by one goroutine, Attend in another,
+// Start and the first Ping by the one that launches. Start and the rest are called by the
+// host's goroutine too.
 type Service interface {
 	// Start sets the plugin to work, from a state or with nil afresh. crashed says that
 	// the state is not from Freeze, so the plugin may have worked on since.
@@ -142,7 +158,9 @@ type Config struct {
 // = 0.8 s before the other one works on, and a plugin that hangs is found after at most
 // PingEvery + Ping = 0.8 s, which leaves 0.4 s to start another.
 type Timing struct {
-	Launch time.Duration // from the start of a process until it is healthy, and Start where nothing is at work; 30 s
+	// Launch is from the start of a process until it is healthy, and bounds Start where nothing
+	// is at work; 30 s.
+	Launch time.Duration
 	Call   time.Duration // Freeze, and Start where another process can go on; pluginapi.CallTimeout
 	Retire time.Duration // Retire; 3 s
 	Grace  time.Duration // from being asked to end until being killed; 2 s
@@ -230,7 +248,7 @@ type Host struct {
 	stopOnce sync.Once
 	done     chan struct{}  // the owner goroutine has ended
 	watching sync.WaitGroup // the goroutine of watchDir
-	burials  sync.WaitGroup // the goroutines of bury
+	ends     sync.WaitGroup // the goroutines of endInBackground
 	ctx      context.Context
 	cancel   context.CancelFunc // at Stop; ends launches under way
 
@@ -288,10 +306,10 @@ func (h *Host) Info() Info { return *h.info.Load() }
 // is under way are answered together by the next one. When ctx ends first, the reload goes
 // on nevertheless.
 func (h *Host) Reload(ctx context.Context) (Info, error) {
-	r := newReload(false)
-	err := h.do(ctx, func() error { h.ask(r); return nil })
+	call := newReloadCall(false)
+	err := h.do(ctx, func() error { h.ask(call); return nil })
 	if err == nil {
-		err = h.await(ctx, r.result)
+		err = h.await(ctx, call.result)
 	}
 	if err != nil {
 		err = fmt.Errorf("reload plugin %q: %w", h.cfg.Kind.Name, err)

@@ -20,8 +20,10 @@ import (
 	"testing"
 	"time"
 
+	"go.uber.org/goleak"
 	"golang.org/x/sys/unix"
 
+	"github.com/aksinghdce/cluster-membership-service/grepd/internal/pluginhost/hosttest"
 	"github.com/aksinghdce/cluster-membership-service/shared/eventlog"
 	"github.com/aksinghdce/cluster-membership-service/shared/pluginapi"
 	"github.com/aksinghdce/cluster-membership-service/shared/proto/pluginpb"
@@ -35,70 +37,125 @@ var quick = Timing{
 	RestartFirst: 10 * time.Millisecond, RestartMax: 50 * time.Millisecond, Settle: 30 * time.Millisecond,
 }
 
-// rig is a host with a fake plugin, and what it has logged.
-type rig struct {
-	*Membership
-	t    *testing.T
-	dir  string
-	conn *net.UDPConn
+// hostMode in the environment makes the test's program a host, to be killed by a test;
+// its value is the plugin directory.
+const hostMode = "PLUGINHOST_TEST_HOST"
 
-	mu   sync.Mutex
-	logs []string
+func TestMain(m *testing.M) {
+	if dir := os.Getenv(hostMode); dir != "" {
+		os.Exit(runHost(dir))
+	}
+	goleak.VerifyTestMain(m)
+}
+
+// runHost runs a host until it is killed. It prints the plugin's process id.
+func runHost(dir string) int {
+	conn, err := net.ListenUDP("udp", &net.UDPAddr{IP: net.IPv4(127, 0, 0, 1)})
+	if err == nil {
+		r := &rig{Dir: &hosttest.Dir{Path: dir, Conn: conn}}
+		var host *Host
+		if host, err = New(context.Background(), r.config(Timing{})); err == nil {
+			fmt.Println(host.Info().PID)
+			select {}
+		}
+	}
+	fmt.Fprintln(os.Stderr, err)
+	return 2
+}
+
+// rig is a host with a fake plugin, what that tells, and what the host has logged.
+type rig struct {
+	*Host
+	*hosttest.Dir
+	t *testing.T
+
+	mu      sync.Mutex
+	logs    []string
+	members []pluginpb.Member
+	live    bool // a plugin at work stands behind members
+	lost    int  // how often that was over
 }
 
 func newRig(t *testing.T, what string) *rig {
 	r := prepare(t)
-	r.install(what)
+	r.Install(what)
 	if err := r.start(quick); err != nil {
 		t.Fatal(err)
 	}
 	return r
 }
 
-// prepare makes an empty plugin directory, a temporary directory of the test's own, and a
-// socket.
 func prepare(t *testing.T) *rig {
 	t.Helper()
-	if _, err := os.Stat("/proc/self/exe"); err != nil {
-		t.Skip("the fake plugin reads its own program from /proc")
+	return &rig{Dir: hosttest.NewDir(t), t: t}
+}
+
+func (r *rig) config(timing Timing) Config {
+	return Config{
+		Kind: pluginapi.MembershipKind(nil), Dir: r.Path, Socket: r.Conn, Timing: timing, Log: r.log,
+		Bind: func(raw any) Service { return &service{Membership: raw.(pluginapi.Membership), rig: r} },
 	}
-	tmp, err := os.MkdirTemp("", "ph") // t.TempDir is too long a path for sockets
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { os.RemoveAll(tmp) })
-	dir := t.TempDir() // before TMPDIR changes, so that the test's own directories are elsewhere
-	t.Setenv("TMPDIR", tmp)
-	conn, err := net.ListenUDP("udp", &net.UDPAddr{IP: net.IPv4(127, 0, 0, 1)})
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { conn.Close() })
-	return &rig{t: t, dir: dir, conn: conn}
 }
 
 func (r *rig) start(timing Timing) (err error) {
-	r.Membership, err = StartMembership(context.Background(), MembershipConfig{
-		Dir: r.dir, Socket: r.conn, Start: pluginpb.Config{Advertise: "127.0.0.1:1"}, Timing: timing, Log: r.log,
-	})
-	if err != nil {
+	if r.Host, err = New(context.Background(), r.config(timing)); err != nil {
 		return err
 	}
-	started := r.Membership // which a test may replace
+	started := r.Host // which a test may replace
 	r.t.Cleanup(func() {
 		started.Stop()
-		leftover, _ := filepath.Glob(filepath.Join(os.TempDir(), "*"))
-		if len(leftover) > 0 {
+		if leftover := r.Leftover(); len(leftover) > 0 {
 			r.t.Errorf("a stopped host leaves %v", leftover)
 		}
 	})
 	return nil
 }
 
-func (r *rig) log(level slog.Level, event eventlog.Event, node string, attrs ...slog.Attr) {
+// service is a fake plugin's process. What it tells goes to the rig.
+type service struct {
+	pluginapi.Membership
+	rig *rig
+}
+
+var _ Service = (*service)(nil)
+
+func (s *service) Start(ctx context.Context, state []byte, crashed bool) error {
+	_, err := s.Membership.Start(ctx, &pluginpb.StartRequest{Snapshot: state, Crashed: crashed})
+	return err
+}
+
+func (s *service) Ping(ctx context.Context) error {
+	_, err := s.Status(ctx)
+	return err
+}
+
+func (s *service) Retire(ctx context.Context) error { return s.Leave(ctx) }
+
+func (s *service) Attend(ctx context.Context) {
+	_ = s.Watch(ctx, func(update *pluginpb.MembersUpdate) error {
+		s.rig.mu.Lock()
+		defer s.rig.mu.Unlock()
+		s.rig.members, s.rig.live = update.Members, true
+		return nil
+	})
+	if ctx.Err() == nil {
+		s.Lost()
+	}
+}
+
+func (s *service) Lost() {
+	s.rig.mu.Lock()
+	defer s.rig.mu.Unlock()
+	if s.rig.live {
+		s.rig.live = false
+		s.rig.lost++
+	}
+}
+
+func (r *rig) log(level slog.Level, attrs ...slog.Attr) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	line := fmt.Sprint(level, " ", event)
+	line := fmt.Sprint(level, " ", eventlog.Plugin)
 	for _, a := range attrs {
 		line += " " + a.String()
 	}
@@ -120,51 +177,26 @@ func (r *rig) lines() []string {
 	return slices.Clone(r.logs)
 }
 
-func (r *rig) program() string { return filepath.Join(r.dir, pluginapi.MembershipName) }
-
-// build writes a fake plugin to path.
-func (r *rig) build(path, what string) {
-	r.t.Helper()
-	self, err := os.Executable()
-	if err != nil {
-		r.t.Fatal(err)
-	}
-	program, err := os.ReadFile(self)
-	if err != nil {
-		r.t.Fatal(err)
-	}
-	program = append(program, trailerMark+what...)
-	if err := os.WriteFile(path, program, 0o755); err != nil {
-		r.t.Fatal(err)
-	}
-}
-
-// install moves a fake plugin into the plugin directory.
-func (r *rig) install(what string) {
-	r.t.Helper()
-	incoming := filepath.Join(r.t.TempDir(), "incoming")
-	r.build(incoming, what)
-	if err := os.Rename(incoming, r.program()); err != nil {
-		r.t.Fatal(err)
-	}
-}
-
+// eventually waits for the condition, and looks at the stages in between.
 func (r *rig) eventually(what string, condition func() bool) {
 	r.t.Helper()
-	for deadline := time.Now().Add(30 * time.Second); !condition(); {
-		if time.Now().After(deadline) {
-			r.t.Fatalf("not within 30 s: %s\ninfo: %+v\nlog:\n%s", what, r.Info(), strings.Join(r.lines(), "\n"))
-		}
-		time.Sleep(2 * time.Millisecond)
+	looked := func() bool {
+		r.t.Helper()
+		r.Host.do(context.Background(), func() error { r.checkStages(r.Host); return nil })
+		return condition()
 	}
+	hosttest.Eventually(r.t, what, looked, func() string {
+		return fmt.Sprintf("info: %+v\nlog:\n%s", r.Info(), strings.Join(r.lines(), "\n"))
+	})
 }
 
-// row waits until the roster is fresh and holds the row that condition wants.
+// row waits until the plugin at work has told the row that condition wants.
 func (r *rig) row(what string, condition func(pluginpb.Member) bool) {
 	r.t.Helper()
 	r.eventually(what, func() bool {
-		list := r.Roster().List()
-		return list.StaleSince.IsZero() && len(list.Members) == 1 && condition(list.Members[0])
+		r.mu.Lock()
+		defer r.mu.Unlock()
+		return r.live && len(r.members) == 1 && condition(r.members[0])
 	})
 }
 
@@ -180,21 +212,18 @@ func (r *rig) reload() Info {
 func alive(pid int) bool { return syscall.Kill(pid, 0) == nil }
 
 func TestStartWatchStop(t *testing.T) {
-	r := newRig(t, works)
+	r := newRig(t, hosttest.Works)
 	r.row("the list of a first start", func(m pluginpb.Member) bool { return m.Incarnation == 1 && m.Addr == "frozen" })
 	info := r.Info()
 	if info.State != Running || info.PID == 0 || info.APIVersion != 1 || len(info.Checksum) != 64 {
 		t.Errorf("info %+v of a running plugin", info)
 	}
-	if status, err := r.Status(context.Background()); err != nil || status.Phase != "member" {
-		t.Errorf("status %v, %v", status, err)
-	}
 	r.Stop()
 	if alive(info.PID) {
 		t.Errorf("process %d is alive after Stop", info.PID)
 	}
-	if r.Roster().List().StaleSince.IsZero() || len(r.Roster().List().Members) != 1 {
-		t.Errorf("after Stop the list is %+v, want the last one, stale", r.Roster().List())
+	if r.losses() != 1 {
+		t.Errorf("the service was told %d times of its end", r.losses())
 	}
 	if _, err := r.Reload(context.Background()); !errors.Is(err, ErrStopped) {
 		t.Errorf("Reload after Stop: %v, want ErrStopped", err)
@@ -208,16 +237,16 @@ func TestPluginThatCannotStartIsAClearError(t *testing.T) {
 		want    string
 	}{
 		{"missing", func(r *rig) {}, "no such file; put the plugin there, or name its directory with --plugin-dir"},
-		{"directory", func(r *rig) { os.Mkdir(r.program(), 0o755) }, "not a regular file"},
-		{"empty", func(r *rig) { os.WriteFile(r.program(), nil, 0o755) }, "empty"},
-		{"not executable", func(r *rig) { os.WriteFile(r.program(), []byte("x"), 0o644) }, "not executable; chmod +x it"},
-		{"not a program", func(r *rig) { os.WriteFile(r.program(), []byte("x"), 0o755) }, "not a program for this machine"},
-		{"another program", func(r *rig) { os.Symlink("/bin/echo", r.program()) }, "not a grepd plugin"},
-		{"exits", func(r *rig) { r.install(exitsAtOnce) }, "it wrote: fake: no mood to work"},
-		{"nonsense", func(r *rig) { r.install(saysNonsense) }, "Unrecognized remote plugin message: hello"},
-		{"mute", func(r *rig) { r.install(hangsMute) }, "no answer in time"},
-		{"hangs early", func(r *rig) { r.install(hangsEarly) }, "no answer in time"},
-		{"refuses", func(r *rig) { r.install(refusesStart) }, "start: no mood to start"},
+		{"directory", func(r *rig) { os.Mkdir(r.Program(), 0o755) }, "not a regular file"},
+		{"empty", func(r *rig) { os.WriteFile(r.Program(), nil, 0o755) }, "empty"},
+		{"not executable", func(r *rig) { os.WriteFile(r.Program(), []byte("x"), 0o644) }, "not executable; chmod +x it"},
+		{"not a program", func(r *rig) { os.WriteFile(r.Program(), []byte("x"), 0o755) }, "not a program for this machine"},
+		{"another program", func(r *rig) { os.Symlink("/bin/echo", r.Program()) }, "not a grepd plugin"},
+		{"exits", func(r *rig) { r.Install(hosttest.ExitsAtOnce) }, "it wrote: fake: no mood to work"},
+		{"nonsense", func(r *rig) { r.Install(hosttest.SaysNonsense) }, "Unrecognized remote plugin message: hello"},
+		{"mute", func(r *rig) { r.Install(hosttest.HangsMute) }, "no answer in time"},
+		{"hangs early", func(r *rig) { r.Install(hosttest.HangsEarly) }, "no answer in time"},
+		{"refuses", func(r *rig) { r.Install(hosttest.RefusesStart) }, "start: no mood to start"},
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			r := prepare(t)
@@ -230,7 +259,7 @@ func TestPluginThatCannotStartIsAClearError(t *testing.T) {
 			if err == nil || !strings.Contains(err.Error(), test.want) {
 				t.Errorf("error %v, want one with %q", err, test.want)
 			}
-			if leftover, _ := filepath.Glob(filepath.Join(os.TempDir(), "*")); len(leftover) > 0 {
+			if leftover := r.Leftover(); len(leftover) > 0 {
 				t.Errorf("it leaves %v", leftover)
 			}
 		})
@@ -238,12 +267,12 @@ func TestPluginThatCannotStartIsAClearError(t *testing.T) {
 }
 
 func TestCrashIsRestartedFromTheLastSnapshot(t *testing.T) {
-	r := newRig(t, works)
+	r := newRig(t, hosttest.Works)
 	for restarts := 1; restarts <= 3; restarts++ {
 		pid := r.Info().PID
 		r.eventually("a snapshot is taken", func() bool { // that has all starts up to now
 			var snapshot string
-			r.host.do(context.Background(), func() error { snapshot = string(r.host.current.state()); return nil })
+			r.Host.do(context.Background(), func() error { snapshot = string(r.Host.current.state()); return nil })
 			return snapshot == fmt.Sprintf("%d 0", restarts)
 		})
 		syscall.Kill(pid, syscall.SIGKILL)
@@ -264,7 +293,7 @@ func TestCrashIsRestartedFromTheLastSnapshot(t *testing.T) {
 }
 
 func TestPanicIsInTheLog(t *testing.T) {
-	r := newRig(t, panicsLater)
+	r := newRig(t, hosttest.PanicsLater)
 	r.eventually("two restarts", func() bool { return r.Info().Restarts >= 2 })
 	if !r.logged("PLUGIN", "action=exit", "stderr=panic: no mood to go on", "exit status 2") {
 		t.Errorf("the log does not tell of it: %q", r.lines())
@@ -275,7 +304,7 @@ func TestHungPluginIsRestarted(t *testing.T) {
 	timing := quick
 	timing.Ping = 300 * time.Millisecond
 	r := prepare(t)
-	r.install(works)
+	r.Install(hosttest.Works)
 	if err := r.start(timing); err != nil {
 		t.Fatal(err)
 	}
@@ -291,11 +320,11 @@ func TestHungPluginIsRestarted(t *testing.T) {
 }
 
 func TestStateThatNoProgramCanLiveWithIsGivenUp(t *testing.T) {
-	r := newRig(t, refusesState)
+	r := newRig(t, hosttest.RefusesState)
 	pid := r.Info().PID
 	r.eventually("a snapshot is taken", func() bool {
 		taken := false
-		r.host.do(context.Background(), func() error { taken = r.host.current.state() != nil; return nil })
+		r.Host.do(context.Background(), func() error { taken = r.Host.current.state() != nil; return nil })
 		return taken
 	})
 	syscall.Kill(pid, syscall.SIGKILL)
@@ -375,14 +404,13 @@ func (p *pump) finish() (pids map[int]bool) {
 
 func TestReloadLosesNoDatagramAndKeepsTheState(t *testing.T) {
 	const reloads = 4
-	r := newRig(t, works)
+	r := newRig(t, hosttest.Works)
 	r.row("the first list", func(pluginpb.Member) bool { return true })
-	stale := r.watchForStale()
-	p := startPump(t, r.conn.LocalAddr())
+	p := startPump(t, r.Conn.LocalAddr())
 	for i := range reloads {
 		old := r.Info().PID
-		r.build(filepath.Join(r.dir, "incoming"), fmt.Sprintf("%s;%d", works, i))
-		if err := os.Rename(filepath.Join(r.dir, "incoming"), r.program()); err != nil {
+		r.Build(filepath.Join(r.Path, "incoming"), fmt.Sprintf("%s;%d", hosttest.Works, i))
+		if err := os.Rename(filepath.Join(r.Path, "incoming"), r.Program()); err != nil {
 			t.Fatal(err)
 		}
 		info := r.reload()
@@ -391,8 +419,8 @@ func TestReloadLosesNoDatagramAndKeepsTheState(t *testing.T) {
 		}
 	}
 	pids := p.finish()
-	if stale() {
-		t.Error("the member list was marked stale during a reload")
+	if r.losses() > 0 {
+		t.Error("the service was told of its end at a reload")
 	}
 	if uint64(len(p.echoes)) != p.sent || p.twice != 0 {
 		t.Errorf("%d of %d datagrams were echoed, %d of them twice", len(p.echoes), p.sent, p.twice)
@@ -408,29 +436,16 @@ func TestReloadLosesNoDatagramAndKeepsTheState(t *testing.T) {
 	}
 }
 
-// watchForStale looks at every list from now on; what it returns ends that, and says
-// whether one was stale.
-func (r *rig) watchForStale() (end func() bool) {
-	stop, result := make(chan struct{}), make(chan bool)
-	go func() {
-		stale := false
-		for {
-			changed := r.Roster().Changed()
-			stale = stale || !r.Roster().List().StaleSince.IsZero()
-			select {
-			case <-changed:
-			case <-stop:
-				result <- stale
-				return
-			}
-		}
-	}()
-	return func() bool { close(stop); return <-result }
+// losses is how often no plugin at work stood behind the members any more.
+func (r *rig) losses() int {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.lost
 }
 
 func TestLaunchLeavesTheSocketNonBlocking(t *testing.T) {
-	r := newRig(t, works)
-	raw, err := r.conn.SyscallConn()
+	r := newRig(t, hosttest.Works)
+	raw, err := r.Conn.SyscallConn()
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -442,16 +457,16 @@ func TestLaunchLeavesTheSocketNonBlocking(t *testing.T) {
 }
 
 func TestBrokenProgramLeavesTheOldOneAtWork(t *testing.T) {
-	r := newRig(t, works)
+	r := newRig(t, hosttest.Works)
 	pid := r.Info().PID
 	for _, test := range []struct{ what, want string }{
-		{exitsAtOnce, "no mood to work"},
-		{saysNonsense, "hello"},
-		{notifies, "a plugin of another kind"},
-		{refusesStart, "no mood to start"}, // after the freeze: the old one resumes
-		{refusesState, "no mood to start"},
+		{hosttest.ExitsAtOnce, "no mood to work"},
+		{hosttest.SaysNonsense, "hello"},
+		{hosttest.Notifies, "a plugin of another kind"},
+		{hosttest.RefusesStart, "no mood to start"}, // after the freeze: the old one resumes
+		{hosttest.RefusesState, "no mood to start"},
 	} {
-		r.install(test.what)
+		r.Install(test.what)
 		_, err := r.Reload(context.Background())
 		if err == nil || !strings.Contains(err.Error(), test.want) {
 			t.Errorf("reload of one that %s: %v, want an error with %q", test.what, err, test.want)
@@ -460,11 +475,7 @@ func TestBrokenProgramLeavesTheOldOneAtWork(t *testing.T) {
 			t.Fatalf("after one that %s: %+v, want process %d at work", test.what, info, pid)
 		}
 		r.row("a fresh list", func(m pluginpb.Member) bool { return m.Addr == "frozen" })
-		p := startPump(t, r.conn.LocalAddr())
-		r.eventually("echoes", func() bool {
-			status, err := r.Status(context.Background())
-			return err == nil && status.Phase == "member"
-		})
+		p := startPump(t, r.Conn.LocalAddr())
 		if pids := p.finish(); !pids[pid] || len(pids) != 1 {
 			t.Errorf("after one that %s, datagrams are echoed by %v, want %d", test.what, pids, pid)
 		}
@@ -478,12 +489,12 @@ func TestPluginThatDoesNotFreezeIsReplacedFromItsSnapshot(t *testing.T) {
 	timing := quick
 	timing.Call = 300 * time.Millisecond
 	r := prepare(t)
-	r.install(hangsAtFreeze)
+	r.Install(hosttest.HangsAtFreeze)
 	if err := r.start(timing); err != nil {
 		t.Fatal(err)
 	}
 	pid := r.Info().PID
-	r.install(works)
+	r.Install(hosttest.Works)
 	r.eventually("another process", func() bool { info := r.Info(); return info.State == Running && info.PID != pid })
 	r.row("a start as after a crash", func(m pluginpb.Member) bool { return m.Addr == "crashed" })
 	if !r.logged("action=exit", "it did not give its state for a reload") {
@@ -495,23 +506,23 @@ func TestPluginThatDoesNotFreezeIsReplacedFromItsSnapshot(t *testing.T) {
 }
 
 func TestNewProgramInTheDirectoryIsTakenUp(t *testing.T) {
-	r := newRig(t, works)
+	r := newRig(t, hosttest.Works)
 	changed := func(before Info) func() bool {
 		return func() bool { return r.Info().Checksum != before.Checksum && r.Info().State == Running }
 	}
 	before := r.Info()
-	r.install(works + ";moved")
+	r.Install(hosttest.Works + ";moved")
 	r.eventually("the one that was moved into place", changed(before))
 
 	before = r.Info()
-	r.slowCopy(works + ";copied")
+	r.slowCopy(hosttest.Works + ";copied")
 	r.eventually("the one that was copied slowly", changed(before))
 
 	before = r.Info()
 	elsewhere := filepath.Join(t.TempDir(), "membership-2")
-	r.build(elsewhere, works+";linked")
-	link := filepath.Join(r.dir, "link")
-	if err := errors.Join(os.Symlink(elsewhere, link), os.Rename(link, r.program())); err != nil {
+	r.Build(elsewhere, hosttest.Works+";linked")
+	link := filepath.Join(r.Path, "link")
+	if err := errors.Join(os.Symlink(elsewhere, link), os.Rename(link, r.Program())); err != nil {
 		t.Fatal(err)
 	}
 	r.eventually("the one that a link was swapped to", changed(before))
@@ -523,14 +534,14 @@ func TestNewProgramInTheDirectoryIsTakenUp(t *testing.T) {
 // slowCopy writes a fake plugin in place, in many pieces with pauses.
 func (r *rig) slowCopy(what string) {
 	source := filepath.Join(r.t.TempDir(), "source")
-	r.build(source, what)
+	r.Build(source, what)
 	src, err := os.Open(source)
 	if err != nil {
 		r.t.Fatal(err)
 	}
 	defer src.Close()
-	os.Remove(r.program())
-	dst, err := os.OpenFile(r.program(), os.O_WRONLY|os.O_CREATE, 0o755)
+	os.Remove(r.Program())
+	dst, err := os.OpenFile(r.Program(), os.O_WRONLY|os.O_CREATE, 0o755)
 	if err != nil {
 		r.t.Fatal(err)
 	}
@@ -547,35 +558,29 @@ func (r *rig) slowCopy(what string) {
 	}
 }
 
-func TestLeaveEndsThePluginAndReloadStartsAfresh(t *testing.T) {
-	r := newRig(t, works)
+func TestRetireEndsThePluginAndReloadStartsAfresh(t *testing.T) {
+	r := newRig(t, hosttest.Works)
 	pid := r.Info().PID
-	if err := r.Leave(context.Background()); err != nil {
+	if err := r.Retire(context.Background()); err != nil {
 		t.Fatal(err)
 	}
 	if info := r.Info(); info.State != Stopped || alive(pid) {
-		t.Errorf("after Leave: %+v, process alive: %t", info, alive(pid))
+		t.Errorf("after Retire: %+v, process alive: %t", info, alive(pid))
 	}
-	if err := r.Leave(context.Background()); err == nil {
-		t.Error("leaving twice is no error")
-	}
-	if status, err := r.Status(context.Background()); err != nil || status.Phase != "left" {
-		t.Errorf("status %v, %v, want left", status, err)
-	}
-	r.install(works + ";2")
+	r.Install(hosttest.Works + ";2")
 	r.reload()
 	r.row("a start without a state", func(m pluginpb.Member) bool { return m.Incarnation == 1 })
 }
 
 func TestKilledHostLeavesNoPlugin(t *testing.T) {
 	r := prepare(t)
-	r.install(works)
+	r.Install(hosttest.Works)
 	self, err := os.Executable()
 	if err != nil {
 		t.Fatal(err)
 	}
 	host := exec.Command(self)
-	host.Env = append(os.Environ(), hostMode+"="+r.dir)
+	host.Env = append(os.Environ(), hostMode+"="+r.Path)
 	host.Stderr = os.Stderr
 	out, err := host.StdoutPipe()
 	if err != nil {

@@ -18,26 +18,26 @@ import (
 	"github.com/hashicorp/go-plugin/runner"
 	"google.golang.org/grpc/health/grpc_health_v1"
 
-	"github.com/aksinghdce/cluster-membership-service/grepd/internal/child"
+	"github.com/aksinghdce/cluster-membership-service/grepd/internal/subprocess"
 	"github.com/aksinghdce/cluster-membership-service/shared/pluginapi"
 )
 
 // instance is one process of a plugin, from its launch to its end.
 type instance struct {
-	program    program
+	program    executable
 	service    Service
 	apiVersion int
 	since      time.Time
 	process    *process
-	stderr     *child.Tail
+	stderr     *subprocess.Tail
 
 	client   *plugin.Client
 	dir      string   // for its socket, removed at its end
 	liveness *os.File // our end of the pipe; the plugin ends when it is closed
 
 	began, died time.Time     // of its work; for the host's goroutine
-	gone        chan struct{} // closed when it has been buried
-	still       chan struct{} // closed when it runs no more, after a crash
+	halted      chan struct{} // closed when it runs no more, after a crash
+	ended       chan struct{} // closed when nothing of it is left
 
 	// latest is the newest state; nil pointer or nil: none.
 	latest atomic.Pointer[[]byte]
@@ -66,12 +66,12 @@ func (i *instance) unwell() <-chan string {
 	return i.sick
 }
 
-// resting is closed when it runs no more, after a crash; without an instance it is nil.
-func (i *instance) resting() <-chan struct{} {
+// halt is closed when it runs no more, after a crash; without an instance it is nil.
+func (i *instance) halt() <-chan struct{} {
 	if i == nil {
 		return nil
 	}
-	return i.still
+	return i.halted
 }
 
 // deathTimeout is how long the end of a process that was killed is waited for. It runs no
@@ -90,22 +90,22 @@ func (i *instance) kill() {
 	}
 }
 
-// awaitGone waits until it has been buried, or for so long.
-func (i *instance) awaitGone(limit time.Duration) {
+// awaitEnd waits until nothing of it is left, or for so long.
+func (i *instance) awaitEnd(limit time.Duration) {
 	timer := time.NewTimer(limit)
 	defer timer.Stop()
 	select {
-	case <-i.gone:
+	case <-i.ended:
 	case <-timer.C:
 	}
 }
 
-// launch starts the program, idle, and returns when it has shaken hands and says that it
-// is healthy. Whatever it may do instead, launch returns soon after ctx ends.
-func launch(ctx context.Context, cfg *Config, p program, runDir string) (*instance, error) {
+// newInstance starts the program, idle, and returns when it has shaken hands and says that it
+// is healthy. Whatever it may do instead, newInstance returns soon after ctx ends.
+func newInstance(ctx context.Context, cfg *Config, p executable, runDir string) (*instance, error) {
 	i := &instance{
-		program: p, since: time.Now(), stderr: new(child.Tail),
-		gone: make(chan struct{}), still: make(chan struct{}), sick: make(chan string, 1),
+		program: p, since: time.Now(), stderr: new(subprocess.Tail),
+		halted: make(chan struct{}), ended: make(chan struct{}), sick: make(chan string, 1),
 	}
 	if err := i.launch(ctx, cfg, runDir); err != nil {
 		i.end(0)
@@ -228,7 +228,7 @@ func (i *instance) lasted() error {
 func (i *instance) inherited(cfg *Config) (files []*os.File, err error) {
 	var socket *os.File // nil is a closed descriptor
 	if cfg.Kind.Socket {
-		if socket, err = child.Duplicate(cfg.Socket); err != nil {
+		if socket, err = subprocess.Duplicate(cfg.Socket); err != nil {
 			return nil, err
 		}
 	}
@@ -240,7 +240,7 @@ func (i *instance) inherited(cfg *Config) (files []*os.File, err error) {
 	i.liveness = ours
 	files = append(files, liveness)
 	if cfg.Presence != nil {
-		presence, err := child.Duplicate(cfg.Presence)
+		presence, err := subprocess.Duplicate(cfg.Presence)
 		if err != nil {
 			return files, err
 		}
@@ -311,7 +311,7 @@ const errorBytesMax = 400
 func oneLine(err error) error {
 	text := strings.Join(strings.Fields(err.Error()), " ")
 	text = strings.ReplaceAll(text, "Unrecognized remote plugin message: Failed to read any lines from plugin's stdout", "it said nothing:")
-	text = child.Printable(text)
+	text = subprocess.Printable(text)
 	if len(text) > errorBytesMax {
 		text = strings.ToValidUTF8(text[:errorBytesMax], "") + "..."
 	}
@@ -356,20 +356,20 @@ func (i *instance) end(grace time.Duration) {
 	}
 }
 
-// removeOthers removes the staged programs of a name but those in use.
-func removeOthers(dir, name string, inUse ...program) {
-	staged, err := filepath.Glob(filepath.Join(dir, name+"-*"))
+// removeOthers removes the copies of a name's programs but those in use.
+func removeOthers(dir, name string, inUse ...executable) {
+	copies, err := filepath.Glob(filepath.Join(dir, name+"-*"))
 	if err != nil {
 		return
 	}
-	for _, path := range staged {
+	for _, path := range copies {
 		if !usedBy(path, inUse) {
 			os.Remove(path)
 		}
 	}
 }
 
-func usedBy(path string, programs []program) bool {
+func usedBy(path string, programs []executable) bool {
 	for _, p := range programs {
 		if p.path == path {
 			return true

@@ -53,10 +53,10 @@ func (i *instance) ask(ctx context.Context, limit time.Duration, f func(context.
 	answer := make(chan error, 1)
 	go func() { answer <- f(ctx) }()
 	began := time.Now()
-	p := patience{last: began}
-	ticker := time.NewTicker(patienceTick)
+	s := stopwatch{last: began}
+	ticker := time.NewTicker(stopwatchTick)
 	defer ticker.Stop()
-	for p.spent() < limit {
+	for s.elapsed() < limit {
 		select {
 		case err := <-answer:
 			if err != nil { // if its connection broke, how it ended tells more
@@ -64,7 +64,7 @@ func (i *instance) ask(ctx context.Context, limit time.Duration, f func(context.
 			}
 			return err
 		case <-ticker.C:
-			p.take(time.Now(), threadsOf(i.process.pid))
+			s.read(time.Now(), threadsOf(i.process.pid))
 		}
 	}
 	cancel()
@@ -83,22 +83,21 @@ func (i *instance) awaitExit(ctx context.Context) {
 }
 
 const (
-	// patienceTick is the pace at which patience is spent.
-	patienceTick = 20 * time.Millisecond
+	// stopwatchTick is how often a stopwatch is read.
+	stopwatchTick = 20 * time.Millisecond
 	// stoppedTick is the longest that a tick counts while the plugin is stopped.
 	stoppedTick = 100 * time.Millisecond
 	// busyWeight is by how much longer a plugin is waited for that has to wait itself.
 	busyWeight = 8
 )
 
-// patience measures for how long a plugin could have answered, in ticks. The time of a tick
-// that comes late, since this process was starved or paused, counts no more than that of
-// one that is punctual. For a plugin that is stopped by a signal a busy machine is no
-// excuse, and a tick counts up to stoppedTick; not more, since both may have been paused.
-// Of the time, what the plugin's threads spent waiting for a processor or a disk, which the
-// system tells (Linux, /proc/PID/task/TID), counts an eighth: a plugin that hangs on a busy
-// machine is to be found too.
-type patience struct {
+// stopwatch measures for how long a plugin could have answered, in ticks. A tick that comes
+// late, since this process was starved or paused, counts no more than a punctual one. For a
+// plugin that is stopped by a signal a busy machine is no excuse, so a tick counts up to
+// stoppedTick; not more, since both may have been paused. Of the time, what the plugin's
+// threads spent waiting for a processor or a disk counts an eighth: a plugin that hangs on a
+// busy machine is to be found too. The system tells of that (Linux, /proc/PID/task/TID).
+type stopwatch struct {
 	last   time.Time
 	ticks  time.Duration // that have passed
 	waited time.Duration // by the plugin meanwhile
@@ -106,27 +105,27 @@ type patience struct {
 	looked bool // threads is valid
 }
 
-// take takes into account the time until now, when the threads have come to t.
-func (p *patience) take(now time.Time, t threads) {
-	longest := patienceTick
+// read takes into account the time until now, when the threads have come to t.
+func (s *stopwatch) read(now time.Time, t threads) {
+	longest := stopwatchTick
 	if t.stopped {
 		longest = stoppedTick
 	}
-	elapsed := min(now.Sub(p.last), longest)
-	p.ticks += elapsed
-	if p.looked {
-		p.waited += t.waited - p.threads.waited
+	counted := min(now.Sub(s.last), longest)
+	s.ticks += counted
+	if s.looked {
+		s.waited += t.waited - s.threads.waited
 	}
 	// What waits now is counted by the system when it has come to an end.
-	if t.onDisk || t.runnable && p.looked && t.ran == p.threads.ran {
-		p.waited += elapsed
+	if t.onDisk || t.runnable && s.looked && t.ran == s.threads.ran {
+		s.waited += counted
 	}
-	p.last, p.threads, p.looked = now, t, true
+	s.last, s.threads, s.looked = now, t, true
 }
 
-func (p *patience) spent() time.Duration {
-	waited := min(max(p.waited, 0), p.ticks)
-	return p.ticks - waited + waited/busyWeight
+func (s *stopwatch) elapsed() time.Duration {
+	waited := min(max(s.waited, 0), s.ticks)
+	return s.ticks - waited + waited/busyWeight
 }
 
 // threads is what the threads of a process did so far, all in all, and do now. It is zero

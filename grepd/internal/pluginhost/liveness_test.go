@@ -8,8 +8,8 @@ import (
 	"time"
 )
 
-func TestPatience(t *testing.T) {
-	const tick = patienceTick
+func TestStopwatch(t *testing.T) {
+	const tick = stopwatchTick
 	idle := func(time.Duration) threads { return threads{} }
 	for _, test := range []struct {
 		name    string
@@ -36,13 +36,13 @@ func TestPatience(t *testing.T) {
 			func(since time.Duration) threads { return threads{waited: 10 * since} }, 8, tick},
 	} {
 		began := time.Now()
-		p := patience{last: began}
+		s := stopwatch{last: began}
 		for i := range test.looks {
 			since := time.Duration(i+1) * test.every
-			p.take(began.Add(since), test.threads(since))
+			s.read(began.Add(since), test.threads(since))
 		}
-		if got := p.spent(); got != test.want {
-			t.Errorf("%s: %v of patience spent, want %v", test.name, got, test.want)
+		if got := s.elapsed(); got != test.want {
+			t.Errorf("%s: %v elapsed, want %v", test.name, got, test.want)
 		}
 	}
 }

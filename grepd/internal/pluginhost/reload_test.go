@@ -15,6 +15,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/aksinghdce/cluster-membership-service/grepd/internal/pluginhost/hosttest"
 	"github.com/aksinghdce/cluster-membership-service/shared/proto/pluginpb"
 )
 
@@ -22,14 +23,14 @@ var reloadCount = flag.Int("reloads", 5, "reloads that TestReloadsLeaveNothingBe
 
 // owner runs f in the host's goroutine.
 func (r *rig) owner(f func(h *Host) bool) (result bool) {
-	r.host.do(context.Background(), func() error { result = f(r.host); return nil })
+	r.Host.do(context.Background(), func() error { result = f(r.Host); return nil })
 	return result
 }
 
 // checksum is that of the program in the plugin directory.
 func (r *rig) checksum() string {
 	r.t.Helper()
-	content, err := os.ReadFile(r.program())
+	content, err := os.ReadFile(r.Program())
 	if err != nil {
 		r.t.Fatal(err)
 	}
@@ -57,11 +58,11 @@ func (r *rig) reloadInBackground() <-chan error {
 }
 
 func TestCrashIsRestartedWhileANewProgramHangs(t *testing.T) {
-	r := newRig(t, works)
-	r.install(hangsMute)
+	r := newRig(t, hosttest.Works)
+	r.Install(hosttest.HangsMute)
 	reloaded := r.reloadInBackground()
 	r.eventually("the new program hangs", func() bool {
-		return r.owner(func(h *Host) bool { return h.reloading != nil && h.staged != nil })
+		return r.owner(func(h *Host) bool { return h.reload.stage == launching })
 	})
 	for restarts := 1; restarts <= 2; restarts++ {
 		pid := r.Info().PID
@@ -76,23 +77,52 @@ func TestCrashIsRestartedWhileANewProgramHangs(t *testing.T) {
 		t.Errorf("the reload has ended: %v", err)
 	default:
 	}
-	if err := r.Leave(context.Background()); err != nil {
+	if err := r.Retire(context.Background()); err != nil {
 		t.Error(err)
 	}
 	if err := <-reloaded; !errors.Is(err, ErrEnded) {
 		t.Errorf("the reload ends with %v, want ErrEnded", err)
 	}
 	if info := r.Info(); info.State != Stopped {
-		t.Errorf("after Leave: %+v", info)
+		t.Errorf("after Retire: %+v", info)
+	}
+}
+
+// TestReloadComesBeforeARestartThatHangs has the last good program hang when it is restarted,
+// and a new one in the plugin directory that does not.
+func TestReloadComesBeforeARestartThatHangs(t *testing.T) {
+	r := prepare(t)
+	gate := filepath.Join(t.TempDir(), "gate")
+	if err := os.WriteFile(gate, nil, 0o644); err != nil {
+		t.Fatal(err)
+	}
+	r.Install(hosttest.WaitsFor + gate)
+	if err := r.start(quick); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.Remove(gate); err != nil {
+		t.Fatal(err)
+	}
+	syscall.Kill(r.Info().PID, syscall.SIGKILL)
+	r.eventually("the restart hangs", func() bool {
+		return r.owner(func(h *Host) bool { return h.stage == restarting })
+	})
+	r.Install(hosttest.Works)
+	if info := r.reload(); info.State != Running || info.Checksum != r.checksum() {
+		t.Errorf("after the reload: %+v", info)
+	}
+	r.row("it goes on as after a crash", func(m pluginpb.Member) bool { return m.Addr == "crashed" })
+	if n := r.count("action=restart"); n != 0 {
+		t.Errorf("the old program was restarted %d times", n)
 	}
 }
 
 func TestStopEndsALaunch(t *testing.T) {
-	r := newRig(t, works)
-	r.install(hangsMute)
+	r := newRig(t, hosttest.Works)
+	r.Install(hosttest.HangsMute)
 	reloaded := r.reloadInBackground()
 	r.eventually("the new program hangs", func() bool {
-		return r.owner(func(h *Host) bool { return h.reloading != nil })
+		return r.owner(func(h *Host) bool { return h.reload.stage == launching })
 	})
 	r.Stop()
 	if err := <-reloaded; !errors.Is(err, ErrEnded) {
@@ -102,21 +132,21 @@ func TestStopEndsALaunch(t *testing.T) {
 
 func TestReloadsThatWaitAreAnsweredTogether(t *testing.T) {
 	const late = 9
-	r := newRig(t, works)
+	r := newRig(t, hosttest.Works)
 	gate := filepath.Join(t.TempDir(), "gate")
-	r.install(waitsFor + gate)
+	r.Install(hosttest.WaitsFor + gate)
 	results := []<-chan error{r.reloadInBackground()}
 	r.eventually("one is under way", func() bool {
-		return r.owner(func(h *Host) bool { return len(h.asked) > 0 })
+		return r.owner(func(h *Host) bool { return h.reload.stage != noReload })
 	})
 	for range late {
 		results = append(results, r.reloadInBackground())
 	}
 	r.eventually("the others wait", func() bool {
-		return r.owner(func(h *Host) bool { return len(h.asked)+len(h.waiting) >= 1+late })
+		return r.owner(func(h *Host) bool { return len(h.reload.calls)+len(h.queued) >= 1+late })
 	})
-	r.build(filepath.Join(r.dir, "next"), works+";2")
-	if err := os.Rename(filepath.Join(r.dir, "next"), r.program()); err != nil {
+	r.Build(filepath.Join(r.Path, "next"), hosttest.Works+";2")
+	if err := os.Rename(filepath.Join(r.Path, "next"), r.Program()); err != nil {
 		t.Fatal(err)
 	}
 	if err := os.WriteFile(gate, nil, 0o644); err != nil {
@@ -130,15 +160,15 @@ func TestReloadsThatWaitAreAnsweredTogether(t *testing.T) {
 	if n := r.count("action=reload"); n != 2 {
 		t.Errorf("%d reloads were made, want 2: the one under way, and one for those that waited\n%s", n, strings.Join(r.lines(), "\n"))
 	}
-	if r.count("action=reload") == 2 && r.owner(func(h *Host) bool { return h.lastGood == nil }) {
+	if r.count("action=reload") == 2 && r.owner(func(h *Host) bool { return h.trial.lastGood == nil }) {
 		t.Error("the program at work is not on trial")
 	}
 }
 
 func TestProgramThatPanicsOnTrialIsRolledBack(t *testing.T) {
-	r := newRig(t, works)
+	r := newRig(t, hosttest.Works)
 	good := r.Info().Checksum
-	r.install(panicsLater)
+	r.Install(hosttest.PanicsLater)
 	bad := r.checksum()
 	_, _ = r.Reload(context.Background()) // which may see it crash
 	r.eventually("the good one is back", func() bool {
@@ -160,7 +190,7 @@ func TestProgramThatPanicsOnTrialIsRolledBack(t *testing.T) {
 	})
 
 	// The same again in the plugin directory is left alone.
-	r.install(panicsLater)
+	r.Install(hosttest.PanicsLater)
 	r.eventually("it is refused", func() bool { return r.logged("action=refuse", "refused or rolled back before") })
 	if info := r.Info(); info.Checksum != good {
 		t.Errorf("it was taken up: %+v", info)
@@ -169,23 +199,23 @@ func TestProgramThatPanicsOnTrialIsRolledBack(t *testing.T) {
 	_, _ = r.Reload(context.Background())
 	r.eventually("it is rolled back again", func() bool { return r.count("action=rollback") >= 2 })
 	// After another program it is a new one.
-	r.install(works + ";2")
+	r.Install(hosttest.Works + ";2")
 	r.eventually("another one is taken up", func() bool { return r.logged("action=reload", r.checksum()) })
-	r.install(panicsLater)
+	r.Install(hosttest.PanicsLater)
 	r.eventually("and then the bad one", func() bool { return r.count("action=rollback") >= 3 })
 }
 
 // A file that was refused is noticed by the watch as well, perhaps several times; that is told once.
 func TestRefusedFileIsToldOnce(t *testing.T) {
-	r := newRig(t, works)
+	r := newRig(t, hosttest.Works)
 	notice := func() {
-		again := newReload(true)
+		again := newReloadCall(true)
 		r.owner(func(h *Host) bool { h.ask(again); return true })
 		if err := <-again.result; !errors.Is(err, errBanned) {
 			t.Fatalf("a file that was refused is noticed again: %v", err)
 		}
 	}
-	r.install(refusesState)
+	r.Install(hosttest.RefusesState)
 	if _, err := r.Reload(context.Background()); err == nil {
 		t.Fatal("it is taken up")
 	}
@@ -194,7 +224,7 @@ func TestRefusedFileIsToldOnce(t *testing.T) {
 	if n := r.count("action=refuse"); n != 1 {
 		t.Errorf("told %d times: %q", n, r.lines())
 	}
-	r.install(refusesState) // the same program, but a new file
+	r.Install(hosttest.RefusesState) // the same program, but a new file
 	notice()
 	if n := r.count("action=refuse"); n != 2 {
 		t.Errorf("of two files told %d times: %q", n, r.lines())
@@ -207,16 +237,16 @@ func TestReloadTellsOfACrashBeforeItsAnswer(t *testing.T) {
 	timing := quick
 	timing.Grace = time.Minute
 	r := prepare(t)
-	r.install(works)
+	r.Install(hosttest.Works)
 	if err := r.start(timing); err != nil {
 		t.Fatal(err)
 	}
 	release := make(chan struct{})
-	replaced := &instance{gone: make(chan struct{}), cancelAttend: func() {}}
+	replaced := &instance{ended: make(chan struct{}), cancelAttend: func() {}}
 	replaced.attending.Go(func() { <-release })
-	asked := newReload(false)
+	asked := newReloadCall(false)
 	r.owner(func(h *Host) bool {
-		h.asked = []*reload{asked}
+		h.reload.calls = []*reloadCall{asked}
 		h.endReload(nil, replaced)
 		return true
 	})
@@ -232,12 +262,12 @@ func TestProgramThatHangsOnTrialIsRolledBack(t *testing.T) {
 	timing := quick
 	timing.Ping = 300 * time.Millisecond
 	r := prepare(t)
-	r.install(works)
+	r.Install(hosttest.Works)
 	if err := r.start(timing); err != nil {
 		t.Fatal(err)
 	}
 	good := r.Info().Checksum
-	r.install(hangsLater)
+	r.Install(hosttest.HangsLater)
 	r.eventually("the good one is back", func() bool { return r.logged("action=rollback", "no sign of life") })
 	if info := r.Info(); info.Checksum != good {
 		t.Errorf("info %+v, want checksum %s", info, good)
@@ -245,13 +275,13 @@ func TestProgramThatHangsOnTrialIsRolledBack(t *testing.T) {
 }
 
 func TestLastGoodProgramIsTheOneBeforeAllThatAreOnTrial(t *testing.T) {
-	r := newRig(t, works)
+	r := newRig(t, hosttest.Works)
 	good := r.Info().Checksum
-	for _, what := range []string{works + ";2", works + ";3"} {
-		r.install(what)
+	for _, what := range []string{hosttest.Works + ";2", hosttest.Works + ";3"} {
+		r.Install(what)
 		r.reload()
 	}
-	r.install(panicsLater)
+	r.Install(hosttest.PanicsLater)
 	_, _ = r.Reload(context.Background()) // which may see it crash
 	r.eventually("a rollback", func() bool { return r.count("action=rollback") == 1 })
 	if info := r.Info(); info.Checksum != good {
@@ -263,15 +293,15 @@ func TestProgramThatHasProvedItselfIsRestarted(t *testing.T) {
 	timing := quick
 	timing.Stable = time.Millisecond
 	r := prepare(t)
-	r.install(works)
+	r.Install(hosttest.Works)
 	if err := r.start(timing); err != nil {
 		t.Fatal(err)
 	}
-	r.install(works + ";2")
+	r.Install(hosttest.Works + ";2")
 	checksum := r.checksum()
 	r.reload()
 	r.eventually("the trial ends", func() bool {
-		return r.owner(func(h *Host) bool { return h.lastGood == nil && h.program.hex() == checksum })
+		return r.owner(func(h *Host) bool { return h.trial.lastGood == nil && h.program.hex() == checksum })
 	})
 	syscall.Kill(r.Info().PID, syscall.SIGKILL)
 	r.eventually("a restart", func() bool { return r.Info().State == Running && r.Info().Restarts == 1 })
@@ -281,15 +311,15 @@ func TestProgramThatHasProvedItselfIsRestarted(t *testing.T) {
 }
 
 func TestHandshakesThatAreNoneAreToldInOneLine(t *testing.T) {
-	r := newRig(t, works)
+	r := newRig(t, hosttest.Works)
 	pid := r.Info().PID
 	for _, test := range []struct{ what, want string }{
-		{exitsAtOnce, "it ended with exit status 3; it wrote: fake: no mood to work"},
-		{wrongVersion, "incompatible API version with plugin. Plugin version: 9, Client versions: [1]"},
-		{babbles, "it said nothing"},
-		{saysNonsense, "Unrecognized remote plugin message: hello"},
+		{hosttest.ExitsAtOnce, "it ended with exit status 3; it wrote: fake: no mood to work"},
+		{hosttest.WrongVersion, "incompatible API version with plugin. Plugin version: 9, Client versions: [1]"},
+		{hosttest.Babbles, "it said nothing"},
+		{hosttest.SaysNonsense, "Unrecognized remote plugin message: hello"},
 	} {
-		r.install(test.what)
+		r.Install(test.what)
 		_, err := r.Reload(context.Background())
 		if err == nil || !strings.Contains(err.Error(), test.want) {
 			t.Errorf("reload of one that %s: %v, want an error with %q", test.what, err, test.want)
@@ -305,7 +335,7 @@ func TestHandshakesThatAreNoneAreToldInOneLine(t *testing.T) {
 	if info := r.Info(); info.PID != pid || info.Restarts != 0 {
 		t.Errorf("info %+v, want process %d at work", info, pid)
 	}
-	r.install(shakesTwice)
+	r.Install(hosttest.ShakesTwice)
 	if info := r.reload(); info.PID == pid {
 		t.Error("one that talks after its handshake is not taken up")
 	}
@@ -313,7 +343,7 @@ func TestHandshakesThatAreNoneAreToldInOneLine(t *testing.T) {
 }
 
 func TestWhatAPluginLeavesBehindDelaysNothing(t *testing.T) {
-	r := newRig(t, leavesChild)
+	r := newRig(t, hosttest.LeavesChild)
 	r.eventually("it tells of its child", func() bool {
 		return r.owner(func(h *Host) bool { return strings.HasPrefix(h.current.stderr.Line(), "child ") })
 	})
@@ -324,7 +354,7 @@ func TestWhatAPluginLeavesBehindDelaysNothing(t *testing.T) {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { syscall.Kill(child, syscall.SIGKILL) })
-	r.install(works)
+	r.Install(hosttest.Works)
 	r.reload()
 	r.row("the next one works", func(m pluginpb.Member) bool { return m.Addr == "frozen" })
 	if !running(child) {
@@ -334,17 +364,17 @@ func TestWhatAPluginLeavesBehindDelaysNothing(t *testing.T) {
 }
 
 func TestReplacedPluginDirectoryIsWatched(t *testing.T) {
-	r := newRig(t, works)
+	r := newRig(t, hosttest.Works)
 	before := r.Info()
-	aside := r.dir + ".old"
-	if err := os.Rename(r.dir, aside); err != nil {
+	aside := r.Path + ".old"
+	if err := os.Rename(r.Path, aside); err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { os.RemoveAll(aside) })
-	if err := os.Mkdir(r.dir, 0o755); err != nil {
+	if err := os.Mkdir(r.Path, 0o755); err != nil {
 		t.Fatal(err)
 	}
-	r.install(works + ";2")
+	r.Install(hosttest.Works + ";2")
 	r.eventually("the program in the new directory is taken up", func() bool {
 		info := r.Info()
 		return info.State == Running && info.Checksum != before.Checksum
@@ -366,12 +396,12 @@ func TestFileThatIsBeingWrittenIsNotTakenUp(t *testing.T) {
 	if _, err := src.Seek(2, 0); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := copyProgram(context.Background(), filepath.Join(dir, "copy"), src); !errors.Is(err, errWritten) {
+	if _, err := copyFile(context.Background(), filepath.Join(dir, "copy"), src); !errors.Is(err, errWritten) {
 		t.Errorf("a copy of a part: %v, want %v", err, errWritten)
 	}
 	ctx, cancel := context.WithCancel(context.Background())
 	cancel()
-	if _, err := stage(ctx, path, dir); !errors.Is(err, context.Canceled) {
+	if _, err := copyExecutable(ctx, path, dir); !errors.Is(err, context.Canceled) {
 		t.Errorf("a copy that nobody waits for: %v", err)
 	}
 }
@@ -387,7 +417,7 @@ func descriptors(t *testing.T) int {
 }
 
 func TestReloadsLeaveNothingBehind(t *testing.T) {
-	r := newRig(t, works)
+	r := newRig(t, hosttest.Works)
 	r.reload() // after which all is there that is made once
 	r.row("it works", func(pluginpb.Member) bool { return true })
 	goroutines, files := runtime.NumGoroutine(), descriptors(t)
@@ -399,7 +429,7 @@ func TestReloadsLeaveNothingBehind(t *testing.T) {
 	r.eventually("as many goroutines and descriptors as before", func() bool {
 		return runtime.NumGoroutine() <= goroutines && descriptors(t) <= files
 	})
-	entries, err := os.ReadDir(r.host.runDir.path)
+	entries, err := os.ReadDir(r.Host.runDir.path)
 	if err != nil {
 		t.Fatal(err)
 	}

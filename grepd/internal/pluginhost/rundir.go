@@ -9,7 +9,7 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// runDir is a host's private directory, for staged programs and sockets. It holds a file
+// runDir is a host's private directory, for copies of programs and for sockets. It holds a file
 // that is locked for as long as the host lives, so that later hosts can tell those of
 // hosts that were killed, and remove them.
 type runDir struct {

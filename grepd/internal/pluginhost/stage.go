@@ -1,145 +1,39 @@
 package pluginhost
 
-import (
-	"context"
-	"crypto/sha256"
-	"debug/buildinfo"
-	"encoding/hex"
-	"errors"
-	"fmt"
-	"io"
-	"io/fs"
-	"os"
-	"path/filepath"
-	"syscall"
+// stage is how far the plugin's work, or a restart of it, has come. Each but the two ends is
+// left by an event of its own. The package comment draws it.
+type stage int
+
+const (
+	stopped    stage = iota // not begun, or retired
+	working                 // current is at work
+	ending                  // dying crashed or hung, and is being ended
+	waiting                 // for the time of the next restart, or for a reload that is starting
+	restarting              // restart is a launch, after which the process is to be at work
+	handedOver              // to another daemon's host; it ends the owner goroutine
 )
 
-// binaryBytesMax bounds what is copied and hashed for a plugin.
-const binaryBytesMax = 512 << 20
-
-// program is a plugin's binary: a staged copy of it, in a directory that only the host's
-// user can enter and under the name of its content. It is what is run, so that a
-// restart takes the program that worked, whatever lies in the plugin directory by then,
-// and a program that is replaced while it runs is not in its own way.
-type program struct {
-	path     string
-	checksum [sha256.Size]byte
-	version  string
-	source   fs.FileInfo // of the file that it was copied from, before that; nil: not known
+// state is what others are told.
+func (s stage) state() State {
+	switch s {
+	case stopped:
+		return Stopped
+	case working:
+		return Running
+	case handedOver:
+		return HandedOver
+	default:
+		return Restarting
+	}
 }
 
-func (p program) hex() string { return hex.EncodeToString(p.checksum[:]) }
+// reloadStage is how far a reload has come, which goes on beside the plugin's work. The
+// package comment draws it, and says which pairs of stages there are.
+type reloadStage int
 
-// checkBinary says what is wrong with the plugin's file, in words that tell what to do.
-func checkBinary(path string) error {
-	info, err := os.Stat(path) // follows a symbolic link
-	switch {
-	case errors.Is(err, fs.ErrNotExist):
-		return fmt.Errorf("%s: no such file; put the plugin there, or name its directory with --plugin-dir", path)
-	case err != nil:
-		return err
-	case !info.Mode().IsRegular():
-		return fmt.Errorf("%s: not a regular file", path)
-	case info.Mode().Perm()&0o111 == 0:
-		return fmt.Errorf("%s: not executable; chmod +x it", path)
-	case info.Size() == 0:
-		return fmt.Errorf("%s: empty", path)
-	case info.Size() > binaryBytesMax:
-		return fmt.Errorf("%s: %d bytes, more than the %d that a plugin may have", path, info.Size(), binaryBytesMax)
-	}
-	return nil
-}
-
-// stage copies the program at path into dir, of which one goroutine at a time may do so.
-func stage(ctx context.Context, path, dir string) (program, error) {
-	if err := checkBinary(path); err != nil {
-		return program{}, err
-	}
-	src, err := os.Open(path)
-	if err != nil {
-		return program{}, err
-	}
-	defer src.Close()
-	source, err := src.Stat()
-	if err != nil {
-		return program{}, err
-	}
-	tmp := filepath.Join(dir, "incoming")
-	sum, err := copyProgram(ctx, tmp, src)
-	if err != nil {
-		os.Remove(tmp)
-		return program{}, fmt.Errorf("copy %s: %w", path, err)
-	}
-	p := program{checksum: sum, source: source}
-	p.path = filepath.Join(dir, filepath.Base(path)+"-"+p.hex()[:16])
-	if err := os.Rename(tmp, p.path); err != nil {
-		return program{}, err
-	}
-	// A program that is not Go's, or has been stripped of it, has no version; that is no
-	// reason not to run it.
-	if info, err := buildinfo.ReadFile(p.path); err == nil {
-		p.version = info.Main.Version
-	}
-	return p, nil
-}
-
-// checksumOf is the checksum that the program at path would be staged with.
-func checksumOf(ctx context.Context, path string) (sum [sha256.Size]byte, err error) {
-	if err := checkBinary(path); err != nil {
-		return sum, err
-	}
-	src, err := os.Open(path)
-	if err != nil {
-		return sum, err
-	}
-	defer src.Close()
-	hash := sha256.New()
-	_, err = io.Copy(hash, &stoppable{ctx, io.LimitReader(src, binaryBytesMax)})
-	return [sha256.Size]byte(hash.Sum(nil)), err
-}
-
-var errWritten = errors.New("it is being written; wait until it is complete, and reload again")
-
-// copyProgram writes src to a new executable file and returns its checksum. The file can
-// be run at once: what was forked while it was open for writing holds it open, and the
-// system does not run such a file (ETXTBSY), but copyProgram waits until all that was
-// forked has run its exec and let go.
-func copyProgram(ctx context.Context, path string, src *os.File) (sum [sha256.Size]byte, err error) {
-	before, err := src.Stat()
-	if err != nil {
-		return sum, err
-	}
-	dst, err := os.OpenFile(path, os.O_WRONLY|os.O_CREATE|os.O_TRUNC, 0o700)
-	if err != nil {
-		return sum, err
-	}
-	hash := sha256.New()
-	n, err := io.Copy(io.MultiWriter(dst, hash), io.LimitReader(&stoppable{ctx, src}, binaryBytesMax+1))
-	if closeErr := dst.Close(); err == nil {
-		err = closeErr
-	}
-	if err != nil {
-		return sum, err
-	}
-	after, err := src.Stat()
-	if err == nil && (n != before.Size() || after.Size() != n || !after.ModTime().Equal(before.ModTime())) {
-		err = errWritten
-	}
-	syscall.ForkLock.RLock() // held for writing by who forks, until the child's exec
-	//lint:ignore SA2001 it is for those that are under way
-	syscall.ForkLock.RUnlock()
-	return [sha256.Size]byte(hash.Sum(nil)), err
-}
-
-// stoppable is a reader that stops when its context ends.
-type stoppable struct {
-	ctx context.Context
-	io.Reader
-}
-
-func (s *stoppable) Read(buf []byte) (int, error) {
-	if err := s.ctx.Err(); err != nil {
-		return 0, err
-	}
-	return s.Reader.Read(buf)
-}
+const (
+	noReload  reloadStage = iota // none is under way
+	launching                    // the program is copied and launched
+	launched                     // it waits for a restart to end, or for its time
+	starting                     // it is set to work, with none to replace
+)

@@ -28,30 +28,32 @@ const freshAfter = 5
 
 // owned is what the owner goroutine has for itself.
 type owned struct {
-	// Of these three there is one at most: the process at work, exactly while the state is
-	// Running; one that crashed or hung, and is being ended; a launch of one that will work.
-	current  *instance
-	dying    *instance
-	starting *launching
+	stage stage
+	// Each is there in the stage that it is named with, and only then.
+	current *instance // working
+	dying   *instance // ending
+	restart *launch   // restarting
+	// retry is the time of the next restart. It runs while waiting, but not for a reload.
+	retry *time.Timer
 
-	program program // at work, or what a restart runs
+	program executable // at work, or what a restart runs
 	// snapshot is the last state that the host got hold of; nil: begin afresh. The current
 	// instance may have a newer one.
 	snapshot []byte
 	restarts int
 	lastExit string
 	backoff  backoff
-	retry    *time.Timer // of the next restart; runs only while none of the three is there
 
-	reloads
-	// handedOver ends the goroutine.
-	handedOver bool
+	reload reload
+	// queued are the calls for the reload after the one under way.
+	queued []*reloadCall
+	trial  trial
 }
 
 // begin starts the first process, in New's goroutine before there is an owner.
 func (h *Host) begin() error {
 	h.setClocks()
-	p, err := stage(h.ctx, h.path, h.runDir.path)
+	p, err := copyExecutable(h.ctx, h.path, h.runDir.path)
 	if err != nil {
 		return err
 	}
@@ -69,7 +71,7 @@ func (h *Host) begin() error {
 
 func (h *Host) setClocks() {
 	h.backoff = backoff{first: h.cfg.Timing.RestartFirst, max: h.cfg.Timing.RestartMax}
-	h.retry, h.trial = stoppedTimer(), stoppedTimer()
+	h.retry, h.trial.timer = stoppedTimer(), stoppedTimer()
 }
 
 func stoppedTimer() *time.Timer {
@@ -82,36 +84,36 @@ func stoppedTimer() *time.Timer {
 func (h *Host) run() {
 	defer close(h.done)
 	defer h.runDir.remove()
-	defer h.awaitBurials()
+	defer h.awaitEnds()
 	for {
 		select {
 		case <-h.stopping:
 			_ = h.retire() // which has logged what went wrong
 			return
 		case request := <-h.requests:
-			if request(); h.handedOver {
+			if request(); h.stage == handedOver {
 				return
 			}
 		case <-h.current.exited():
-			h.crashed("")
+			h.onCrash("")
 		case why := <-h.current.unwell():
-			h.crashed(why)
-		case <-h.dying.resting():
-			h.buried()
+			h.onCrash(why)
+		case <-h.dying.halt():
+			h.onHalt()
 		case <-h.retry.C:
-			h.restart()
-		case <-h.starting.over():
-			h.started()
-		case <-h.reloading.over():
-			h.launched()
-		case <-h.trial.C:
-			h.trust()
+			h.onRetry()
+		case <-h.restart.over():
+			h.onRestarted()
+		case <-h.reload.launch.over():
+			h.onReload()
+		case <-h.trial.timer.C:
+			h.onTrialEnd()
 		}
 	}
 }
 
-// launching is a launch under way, in a goroutine of its own.
-type launching struct {
+// launch is one under way, in a goroutine of its own.
+type launch struct {
 	cancel context.CancelFunc
 	done   chan struct{} // closed when it is over; what follows is valid then
 	// instance is nil without an error where there was nothing to launch.
@@ -120,9 +122,9 @@ type launching struct {
 }
 
 // inBackground begins a launch.
-func (h *Host) inBackground(f func(context.Context) (*instance, error)) *launching {
+func (h *Host) inBackground(f func(context.Context) (*instance, error)) *launch {
 	ctx, cancel := context.WithCancel(h.ctx)
-	l := &launching{cancel: cancel, done: make(chan struct{})}
+	l := &launch{cancel: cancel, done: make(chan struct{})}
 	go func() {
 		defer close(l.done)
 		defer cancel()
@@ -132,7 +134,7 @@ func (h *Host) inBackground(f func(context.Context) (*instance, error)) *launchi
 }
 
 // over is closed when the launch is; without one it is nil.
-func (l *launching) over() <-chan struct{} {
+func (l *launch) over() <-chan struct{} {
 	if l == nil {
 		return nil
 	}
@@ -140,7 +142,7 @@ func (l *launching) over() <-chan struct{} {
 }
 
 // abandon ends a launch and whatever it has launched.
-func (l *launching) abandon() {
+func (l *launch) abandon() {
 	if l == nil {
 		return
 	}
@@ -152,7 +154,7 @@ func (l *launching) abandon() {
 }
 
 // startNew launches p and sets it to work from a state, with no other process at work.
-func (h *Host) startNew(ctx context.Context, p program, state []byte, crashed bool) (*instance, error) {
+func (h *Host) startNew(ctx context.Context, p executable, state []byte, crashed bool) (*instance, error) {
 	i, err := h.launch(ctx, p)
 	if err != nil {
 		return nil, err
@@ -160,10 +162,10 @@ func (h *Host) startNew(ctx context.Context, p program, state []byte, crashed bo
 	return h.startAlone(ctx, i, state, crashed)
 }
 
-func (h *Host) launch(ctx context.Context, p program) (*instance, error) {
+func (h *Host) launch(ctx context.Context, p executable) (*instance, error) {
 	ctx, cancel := context.WithTimeout(ctx, h.cfg.Timing.Launch)
 	defer cancel()
-	return launch(ctx, &h.cfg, p, h.runDir.path)
+	return newInstance(ctx, &h.cfg, p, h.runDir.path)
 }
 
 // startAlone sets i to work where there is no other process, and so no hurry. If that
@@ -180,25 +182,26 @@ func (h *Host) startAlone(ctx context.Context, i *instance, state []byte, crashe
 
 // become makes i, which is at work, the current instance.
 func (h *Host) become(i *instance, action string, attrs ...slog.Attr) {
-	h.proven = h.proven && i.program.checksum == h.program.checksum
-	h.current, h.program, h.snapshot = i, i.program, i.state()
+	h.trial.proven = h.trial.proven && i.program.checksum == h.program.checksum
+	h.stage, h.current = working, i
+	h.program, h.snapshot = i.program, i.state()
 	i.began = time.Now()
 	h.removeUnused()
 	i.attend(h.cfg.Timing)
 	h.retry.Stop()
-	h.trial.Reset(h.cfg.Timing.Stable)
+	h.trial.timer.Reset(h.cfg.Timing.Stable)
 	h.log(slog.LevelInfo, action, append([]slog.Attr{
 		slog.String(eventlog.KeyVersion, i.program.version),
 		slog.String(eventlog.KeyChecksum, i.program.hex()), slog.Int(eventlog.KeyPID, i.process.pid),
 	}, attrs...)...)
-	h.publish(Running)
+	h.publish()
 }
 
 // publish shows the host's state to Info.
-func (h *Host) publish(state State) {
+func (h *Host) publish() {
 	info := &Info{
 		Name: h.cfg.Kind.Name, Version: h.program.version, Checksum: h.program.hex(),
-		Since: time.Now(), Restarts: h.restarts, LastExit: h.lastExit, State: state,
+		Since: time.Now(), Restarts: h.restarts, LastExit: h.lastExit, State: h.stage.state(),
 	}
 	if i := h.current; i != nil {
 		info.APIVersion, info.PID, info.Since = i.apiVersion, i.process.pid, i.since
@@ -206,44 +209,43 @@ func (h *Host) publish(state State) {
 	h.info.Store(info)
 }
 
-// crashed ends the current instance, which has ended, or of which why says what is wrong
-// with it.
-func (h *Host) crashed(why string) {
+// onCrash ends the current instance. It has ended itself, or why says what is wrong with it.
+func (h *Host) onCrash(why string) {
 	i := h.current
 	if isClosed(i.process.exited) { // how it ended says more
 		why = i.process.exit
 	}
-	h.current, h.dying = nil, i
+	h.stage, h.current, h.dying = ending, nil, i
 	h.snapshot, h.lastExit = i.state(), why
 	i.died = time.Now()
 	i.fate.Store(&why)
-	h.trial.Stop()
+	h.trial.timer.Stop()
 	i.process.kill()
 	i.release()
 	i.service.Lost()
-	h.bury(i, 0)
-	h.burials.Go(func() {
-		i.awaitGone(deathTimeout)
-		close(i.still)
+	h.endInBackground(i, 0)
+	h.ends.Go(func() {
+		i.awaitEnd(deathTimeout)
+		close(i.halted)
 	})
-	h.publish(Restarting)
+	h.publish()
 }
 
-// bury ends an instance in a goroutine.
-func (h *Host) bury(i *instance, grace time.Duration) {
-	h.burials.Go(func() {
+// endInBackground ends an instance in a goroutine.
+func (h *Host) endInBackground(i *instance, grace time.Duration) {
+	h.ends.Go(func() {
 		i.end(grace)
-		close(i.gone)
+		close(i.ended)
 	})
 }
 
-// awaitBurials waits until all that was buried is gone, or until it is only the system that
-// keeps it.
-func (h *Host) awaitBurials() {
+// awaitEnds waits until all instances have ended, or until it is only the system that keeps
+// one.
+func (h *Host) awaitEnds() {
 	done := make(chan struct{})
 	go func() {
 		defer close(done)
-		h.burials.Wait()
+		h.ends.Wait()
 	}()
 	select {
 	case <-done:
@@ -251,34 +253,34 @@ func (h *Host) awaitBurials() {
 	}
 }
 
-// buried decides what comes in place of an instance that crashed.
-func (h *Host) buried() {
+// onHalt decides what comes in place of an instance that crashed.
+func (h *Host) onHalt() {
 	i := h.dying
-	h.dying = nil
+	h.stage, h.dying = waiting, nil
 	wait := h.waitAfter(i)
 	h.log(slog.LevelWarn, actionExit, slog.Int(eventlog.KeyPID, i.process.pid),
 		slog.String(eventlog.KeyDetail, h.lastExit), slog.Int64(eventlog.KeyRestartInMS, wait.Milliseconds()),
 		slog.String(eventlog.KeyStderr, i.stderr.String()))
-	if h.lastGood != nil {
+	if h.trial.lastGood != nil {
 		h.rollBack(i)
 	}
-	h.publish(Restarting)
-	h.next(wait)
+	h.publish()
+	h.startNext(wait)
 }
 
 // waitAfter is how long to wait before a restart after a crash.
 func (h *Host) waitAfter(i *instance) time.Duration {
-	if i.died.Sub(i.began) >= h.cfg.Timing.Steady || h.lastGood != nil {
+	if i.died.Sub(i.began) >= h.cfg.Timing.Steady || h.trial.lastGood != nil {
 		h.backoff.reset()
 	}
 	return h.backoff.next()
 }
 
-// next goes on where nothing is at work: with what a reload has launched, or in a while.
-func (h *Host) next(wait time.Duration) {
-	if i := h.ready; i != nil {
-		h.ready = nil
-		h.startReady(i)
+// startNext goes on while waiting: with what a reload has launched, or else with a restart
+// after that time.
+func (h *Host) startNext(wait time.Duration) {
+	if h.reload.stage == launched {
+		h.startLaunched()
 		return
 	}
 	h.retry.Reset(wait)
@@ -293,48 +295,47 @@ func isClosed(c <-chan struct{}) bool {
 	}
 }
 
-// restart begins to start the program that worked last, from the last snapshot.
-func (h *Host) restart() {
+// onRetry begins to start the program that worked last, from the last snapshot.
+func (h *Host) onRetry() {
 	h.restarts++
 	if h.backoff.attempts > freshAfter {
 		h.snapshot = nil
 	}
 	p, state := h.program, h.snapshot
-	h.starting = h.inBackground(func(ctx context.Context) (*instance, error) {
+	h.stage = restarting
+	h.restart = h.inBackground(func(ctx context.Context) (*instance, error) {
 		return h.startNew(ctx, p, state, true)
 	})
 }
 
-// started takes in the end of a launch that was to be at work.
-func (h *Host) started() {
-	l := h.starting
-	h.starting = nil
+// onRestarted takes in the end of a restart's launch.
+func (h *Host) onRestarted() {
+	l := h.restart
+	h.stage, h.restart = waiting, nil
 	switch {
-	case h.readying:
-		h.readyStarted(l)
 	case l.err == nil:
-		h.restarted(l.instance)
-	case h.ready != nil: // for which this launch was broken off
-		h.next(0)
+		h.resumeWork(l.instance)
+	case h.reload.stage == launched: // for which this launch was broken off
+		h.startNext(0)
 	case h.ctx.Err() != nil: // Stop was called meanwhile, and will be next
 	default:
 		wait := h.backoff.next()
 		h.log(slog.LevelWarn, actionRestart, append(failure(l.err),
 			slog.Int64(eventlog.KeyRestartInMS, wait.Milliseconds()))...)
-		h.next(wait)
+		h.startNext(wait)
 	}
 }
 
-func (h *Host) restarted(i *instance) {
-	if r := h.rolledBack; r != nil {
-		h.rolledBack = nil
+// resumeWork makes i, which a restart has set to work, the current instance.
+func (h *Host) resumeWork(i *instance) {
+	if r := h.trial.rolledBack; r != nil {
+		h.trial.rolledBack = nil
 		h.become(i, actionRollback, r.attrs()...)
 	} else {
 		h.become(i, actionRestart)
 	}
-	if next := h.ready; next != nil {
-		h.ready = nil
-		h.swap(next)
+	if h.reload.stage == launched {
+		h.swap()
 	}
 }
 
@@ -347,55 +348,60 @@ func failure(err error) []slog.Attr {
 	return attrs
 }
 
-// settle ends all that is under way: launches, and the end of a process. A restart that
-// has just come through counts. Nothing but the current instance is left then. Reloads that
-// wait are answered with why.
+// settle ends all that is under way: launches, and the end of a process. One that has just
+// come through counts. The stage is then working, waiting without a time, or stopped. Reloads
+// that wait are answered with why.
 func (h *Host) settle(why error) {
-	if h.starting != nil && isClosed(h.starting.done) {
-		h.started()
+	switch {
+	case h.stage == restarting && isClosed(h.restart.done):
+		h.onRestarted()
+	case h.reload.stage == starting && isClosed(h.reload.launch.done):
+		h.onReload()
 	}
-	h.starting.abandon()
-	h.reloading.abandon()
-	if h.ready != nil {
-		h.ready.end(0)
+	h.restart.abandon()
+	if h.stage == restarting {
+		h.stage, h.restart = waiting, nil
 	}
-	h.starting, h.reloading, h.ready, h.readying = nil, nil, nil, false
-	if h.dying != nil {
-		<-h.dying.still
-		h.buried()
+	h.abandonReload()
+	if h.stage == ending {
+		<-h.dying.halted
+		h.onHalt()
 	}
 	h.retry.Stop()
-	h.waiting = append(h.asked, h.waiting...)
-	h.asked = nil
-	h.dismiss(why)
+	h.answerQueued(why)
 }
 
 // retire tells the current instance, if any, that it is over, and ends it.
-func (h *Host) retire() error {
+func (h *Host) retire() (err error) {
 	h.settle(ErrEnded)
-	h.trial.Stop()
-	var err error
-	if i := h.current; i != nil {
-		ctx, cancel := context.WithTimeout(context.Background(), h.cfg.Timing.Retire)
-		err = i.service.Retire(ctx)
-		cancel()
-		i.release()
-		h.bury(i, h.cfg.Timing.Grace)
-		i.awaitGone(h.cfg.Timing.Grace + deathTimeout)
-		i.service.Lost()
-		h.current = nil
-		if isClosed(i.process.exited) {
-			h.lastExit = i.process.exit
-		}
-		level, attrs := slog.LevelInfo, []slog.Attr{slog.Int(eventlog.KeyPID, i.process.pid)}
-		if err != nil {
-			level, attrs = slog.LevelWarn, append(attrs, slog.String(eventlog.KeyError, err.Error()))
-		}
-		h.log(level, actionStop, attrs...)
+	h.trial.timer.Stop()
+	if h.stage == working {
+		err = h.retireCurrent()
 	}
-	h.snapshot, h.lastGood, h.rolledBack = nil, nil, nil
+	h.stage, h.current = stopped, nil
+	h.snapshot, h.trial.lastGood, h.trial.rolledBack = nil, nil, nil
 	h.backoff.reset()
 	h.removeUnused()
-	h.publish(Stopped)
+	h.publish()
+	return err
+}
+
+func (h *Host) retireCurrent() error {
+	i := h.current
+	ctx, cancel := context.WithTimeout(context.Background(), h.cfg.Timing.Retire)
+	err := i.service.Retire(ctx)
+	cancel()
+	i.release()
+	h.endInBackground(i, h.cfg.Timing.Grace)
+	i.awaitEnd(h.cfg.Timing.Grace + deathTimeout)
+	i.service.Lost()
+	if isClosed(i.process.exited) {
+		h.lastExit = i.process.exit
+	}
+	level, attrs := slog.LevelInfo, []slog.Attr{slog.Int(eventlog.KeyPID, i.process.pid)}
+	if err != nil {
+		level, attrs = slog.LevelWarn, append(attrs, slog.String(eventlog.KeyError, err.Error()))
+	}
+	h.log(level, actionStop, attrs...)
 	return err
 }

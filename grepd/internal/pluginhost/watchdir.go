@@ -78,7 +78,7 @@ func (h *Host) reloadSettled(mark fileMark) {
 		return
 	}
 	// Nobody waits for the result; what goes wrong is logged.
-	_ = h.do(h.ctx, func() error { h.ask(newReload(true)); return nil })
+	_ = h.do(h.ctx, func() error { h.ask(newReloadCall(true)); return nil })
 }
 
 // fileMark changes when a file does, as far as can be told without reading it. It is zero

@@ -211,7 +211,7 @@ func TestQueriesBeyondTheLimitAreRefused(t *testing.T) {
 	cancel()
 	drain(first)
 	// The place is free again soon after its query has ended.
-	for deadline := time.Now().Add(5 * time.Second); ; {
+	for deadline := time.Now().Add(time.Minute); ; {
 		if third, err := greppb.NewGrepClient(n.client).Query(t.Context(), query()); err == nil {
 			if _, err = drain(third); err == nil {
 				break
@@ -387,7 +387,7 @@ func TestPatternsAreCompiledOnceOnTheAskedNode(t *testing.T) {
 		}
 		drain(stream)
 		// What was counted for the patterns is given back, whoever had it.
-		ctx, cancelAcquire := context.WithTimeout(t.Context(), 5*time.Second)
+		ctx, cancelAcquire := context.WithTimeout(t.Context(), time.Minute)
 		defer cancelAcquire()
 		matchers := n.local.memoryFor(&q.Search)
 		if err := matchers.Acquire(ctx, matchersBytesMax); err != nil {
@@ -466,7 +466,7 @@ func TestPatternsBeyondTheMemoryForThemAreRefused(t *testing.T) {
 		if err := ask(costly()); err != nil {
 			t.Errorf("%s: %v when there is memory again", what, err)
 		}
-		ctx, cancel := context.WithTimeout(t.Context(), 5*time.Second)
+		ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 		if err := matchers.Acquire(ctx, matchersBytesMax); err != nil { // which waits until the last one has ended
 			t.Errorf("%s: %v: not all memory was given back", what, err)
 		}

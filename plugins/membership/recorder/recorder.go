@@ -1,7 +1,7 @@
 // Package recorder writes what the membership protocol's driver tells into the event log.
 //
 //	log, err := eventlog.Open(eventlog.Config{Dir: "logs", Name: eventlog.MembershipLog})
-//	driver, err := udp.Start(udp.Config{Observer: recorder.New(log, board.post)})
+//	driver, err := udp.Start(udp.Config{Observer: recorder.New(log, publisher.publish)})
 //
 // # Concurrency
 //

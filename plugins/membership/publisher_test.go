@@ -64,7 +64,7 @@ func TestDifferencesAddUpToTheWholeList(t *testing.T) {
 	random := rand.New(rand.NewPCG(*seed, 0))
 	rows := map[int]*membership.Member{}
 	view := udp.View{}
-	told, host := new(teller), copyOf{}
+	told, host := new(differ), copyOf{}
 	host.apply(told.whole(view))
 	for step := range 2000 {
 		for range random.IntN(4) {
@@ -92,14 +92,14 @@ func TestDifferencesAddUpToTheWholeList(t *testing.T) {
 }
 
 func TestWatchTellsOfEveryChangeToTheLast(t *testing.T) {
-	b := newBoard()
-	b.post(udp.View{Version: 1, Rows: []*membership.Member{row(1, 1, membership.Alive)}})
+	p := newPublisher()
+	p.publish(udp.View{Version: 1, Rows: []*membership.Member{row(1, 1, membership.Alive)}})
 	const versions = 500
 	var wg sync.WaitGroup
 	for range 3 {
 		wg.Go(func() {
 			host, last, resets := copyOf{}, uint64(0), 0
-			err := b.watch(context.Background(), func(u *pluginpb.MembersUpdate) error {
+			err := p.watch(context.Background(), func(u *pluginpb.MembersUpdate) error {
 				if u.Version <= last {
 					t.Errorf("version %d after %d", u.Version, last)
 				}
@@ -110,30 +110,30 @@ func TestWatchTellsOfEveryChangeToTheLast(t *testing.T) {
 				host.apply(u)
 				return nil
 			})
-			// The board may be closed before the last view was told, never before the first.
+			// The publisher may be closed before the last view was told, never before the first.
 			if err != nil || resets > 1 || last > 0 && len(host) == 0 {
 				t.Errorf("watch ended with %v after %d resets, %d rows", err, resets, len(host))
 			}
 		})
 	}
 	for v := range versions {
-		b.post(udp.View{Version: uint64(v + 2), Rows: []*membership.Member{row(1, uint64(v), membership.Alive)}})
+		p.publish(udp.View{Version: uint64(v + 2), Rows: []*membership.Member{row(1, uint64(v), membership.Alive)}})
 	}
-	b.close()
+	p.close()
 	wg.Wait()
-	if err := b.watch(context.Background(), func(*pluginpb.MembersUpdate) error { return errors.New("told") }); err != nil {
-		t.Errorf("watch of a closed board: %v, want it to end at once", err)
+	if err := p.watch(context.Background(), func(*pluginpb.MembersUpdate) error { return errors.New("told") }); err != nil {
+		t.Errorf("watch of a closed publisher: %v, want it to end at once", err)
 	}
 }
 
 func TestWatchEndsWithItsContextAndWithItsReader(t *testing.T) {
-	b := newBoard()
+	p := newPublisher()
 	enough := errors.New("enough")
-	if err := b.watch(context.Background(), func(*pluginpb.MembersUpdate) error { return enough }); !errors.Is(err, enough) {
+	if err := p.watch(context.Background(), func(*pluginpb.MembersUpdate) error { return enough }); !errors.Is(err, enough) {
 		t.Errorf("watch: %v, want the reader's error", err)
 	}
 	ctx, cancel := context.WithCancel(context.Background())
-	err := b.watch(ctx, func(u *pluginpb.MembersUpdate) error {
+	err := p.watch(ctx, func(u *pluginpb.MembersUpdate) error {
 		if !u.Reset_ {
 			t.Errorf("first update %v is not the whole list", u)
 		}
@@ -153,7 +153,7 @@ func viewOf(rows ...*membership.Member) udp.View {
 
 // Who is gray is news, though no row of the list has changed.
 func TestWhoIsGrayIsTold(t *testing.T) {
-	told := new(teller)
+	told := new(differ)
 	view := udp.View{Version: 1, Rows: []*membership.Member{row(1, 1, membership.Alive)}}
 	if update := told.whole(view); len(update.Gray) != 0 {
 		t.Errorf("nobody is gray, and told is %q", update.Gray)

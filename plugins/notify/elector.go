@@ -29,8 +29,8 @@ const (
 	recentMax = 4000
 )
 
-// chooser settles which member tells of an event that all of them log.
-type chooser struct {
+// elector settles which member tells of an event that all of them log, by rendezvous hashing.
+type elector struct {
 	self     string
 	since    time.Time // when this node came into its own list
 	alive    map[string]time.Time
@@ -48,7 +48,7 @@ type waiting struct {
 
 // gone takes note of a member that is no longer one, and returns what this node has to
 // tell by that.
-func (c *chooser) gone(id string, left bool, now time.Time) (due []event) {
+func (c *elector) gone(id string, left bool, now time.Time) (due []event) {
 	if c.departed == nil {
 		c.departed = map[string]time.Time{}
 	}
@@ -64,7 +64,7 @@ func (c *chooser) gone(id string, left bool, now time.Time) (due []event) {
 // joined takes note of a member that joins, and returns what this node has to tell by that:
 // its failure a moment ago, where this node found that out. A chosen one that hears of the
 // new incarnation first takes the failure for old news, and never logs it.
-func (c *chooser) joined(id string, now time.Time) (due []event) {
+func (c *elector) joined(id string, now time.Time) (due []event) {
 	c.recent = slices.DeleteFunc(c.recent, func(w waiting) bool {
 		back := w.event.Event == string(eventlog.Fail) && w.event.Via == eventlog.ViaMonitor && w.event.Peer != id &&
 			eventlog.AddrOf(w.event.Peer) == eventlog.AddrOf(id) && now.Sub(w.seen) < heardWithin
@@ -78,7 +78,7 @@ func (c *chooser) joined(id string, now time.Time) (due []event) {
 
 // take decides about an event of the whole group: it returns it where this node has to tell
 // of it, and else remembers it.
-func (c *chooser) take(e event, now time.Time) (due []event) {
+func (c *elector) take(e event, now time.Time) (due []event) {
 	if len(c.recent) >= recentMax {
 		c.recent = slices.Delete(c.recent, 0, 1)
 	}
@@ -89,7 +89,7 @@ func (c *chooser) take(e event, now time.Time) (due []event) {
 
 // members takes in who is in the group, and returns what this node has to tell by that: what
 // was not decided yet. Who is no longer there is in the log as well, with the reason.
-func (c *chooser) members(request *notifypb.MembersRequest, now time.Time) (due []event) {
+func (c *elector) members(request *notifypb.MembersRequest, now time.Time) (due []event) {
 	c.self = request.Self
 	c.alive = make(map[string]time.Time, len(request.Alive))
 	for _, m := range request.Alive {
@@ -103,7 +103,7 @@ func (c *chooser) members(request *notifypb.MembersRequest, now time.Time) (due 
 
 // decide chooses for those events that it is asked to, and returns and forgets those that
 // this node has to tell of.
-func (c *chooser) decide(again func(*waiting) bool, now time.Time) (due []event) {
+func (c *elector) decide(again func(*waiting) bool, now time.Time) (due []event) {
 	if c.alive == nil {
 		return nil // nobody has said yet who there is
 	}
@@ -126,7 +126,7 @@ func (c *chooser) decide(again func(*waiting) bool, now time.Time) (due []event)
 }
 
 // choose returns the member with the highest score for the event.
-func (c *chooser) choose(e *event, now time.Time) (chosen string) {
+func (c *elector) choose(e *event, now time.Time) (chosen string) {
 	var highest uint64
 	for id, since := range c.alive {
 		_, gone := c.departed[id]
@@ -140,7 +140,7 @@ func (c *chooser) choose(e *event, now time.Time) (chosen string) {
 	return chosen
 }
 
-func (c *chooser) young(since, now time.Time) bool {
+func (c *elector) young(since, now time.Time) bool {
 	return since.After(c.since.Add(pullFor)) && now.Sub(since) < youngFor
 }
 
@@ -150,7 +150,7 @@ func scoreOf(id, key string) uint64 {
 }
 
 // forget drops what no longer matters. Before there is a list, nothing can be decided.
-func (c *chooser) forget(now time.Time) {
+func (c *elector) forget(now time.Time) {
 	c.recent = slices.DeleteFunc(c.recent, func(w waiting) bool { return c.alive != nil && now.After(w.until) })
 	for id, until := range c.departed {
 		if now.After(until) {

@@ -11,56 +11,56 @@ import (
 	"github.com/aksinghdce/cluster-membership-service/shared/proto/pluginpb"
 )
 
-// board shows the newest view to those who watch. The driver puts it up and never waits;
+// publisher gives the newest view to those who watch. The driver publishes it and never waits;
 // a slow watcher skips views.
-type board struct {
+type publisher struct {
 	mu  sync.Mutex
-	now posted
+	now published
 }
 
-// posted is what a board shows at one time.
-type posted struct {
+// published is the newest view, until the next one.
+type published struct {
 	view   udp.View
 	closed bool
-	next   chan struct{} // closed when the board shows something else
+	next   chan struct{} // closed when there is another one
 }
 
-func newBoard() *board { return &board{now: posted{next: make(chan struct{})}} }
+func newPublisher() *publisher { return &publisher{now: published{next: make(chan struct{})}} }
 
-func (b *board) read() posted {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	return b.now
+func (p *publisher) read() published {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.now
 }
 
-func (b *board) post(view udp.View) { b.change(func(p *posted) { p.view = view }) }
+func (p *publisher) publish(view udp.View) { p.change(func(now *published) { now.view = view }) }
 
 // close ends all watches, and those to come.
-func (b *board) close() { b.change(func(p *posted) { p.closed = true }) }
+func (p *publisher) close() { p.change(func(now *published) { now.closed = true }) }
 
-func (b *board) change(f func(*posted)) {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	close(b.now.next)
-	b.now.next = make(chan struct{})
-	f(&b.now)
+func (p *publisher) change(f func(*published)) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	close(p.now.next)
+	p.now.next = make(chan struct{})
+	f(&p.now)
 }
 
-// watch tells changed of the whole list first, then of what changes, until the board is
+// watch tells changed of the whole list first, then of what changes, until the publisher is
 // closed, the context ends or changed fails.
-func (b *board) watch(ctx context.Context, changed func(*pluginpb.MembersUpdate) error) error {
-	var told *teller
+func (p *publisher) watch(ctx context.Context, changed func(*pluginpb.MembersUpdate) error) error {
+	var told *differ
 	for {
-		p := b.read()
-		if p.closed {
+		now := p.read()
+		if now.closed {
 			return nil
 		}
 		var update *pluginpb.MembersUpdate
 		if told == nil {
-			told = new(teller)
-			update = told.whole(p.view)
+			told = new(differ)
+			update = told.whole(now.view)
 		} else {
-			update = told.difference(p.view)
+			update = told.difference(now.view)
 		}
 		if update != nil {
 			if err := changed(update); err != nil {
@@ -68,22 +68,22 @@ func (b *board) watch(ctx context.Context, changed func(*pluginpb.MembersUpdate)
 			}
 		}
 		select {
-		case <-p.next:
+		case <-now.next:
 		case <-ctx.Done():
 			return ctx.Err()
 		}
 	}
 }
 
-// teller remembers what a watcher knows.
-type teller struct {
+// differ remembers what a watcher knows, and tells it no more than what is different.
+type differ struct {
 	view udp.View
 	rows map[netip.AddrPort]*membership.Member
 }
 
-func (t *teller) whole(view udp.View) *pluginpb.MembersUpdate {
-	t.rows = make(map[netip.AddrPort]*membership.Member, len(view.Rows))
-	update := t.difference(view)
+func (d *differ) whole(view udp.View) *pluginpb.MembersUpdate {
+	d.rows = make(map[netip.AddrPort]*membership.Member, len(view.Rows))
+	update := d.difference(view)
 	if update == nil { // an empty list is news too, at first
 		update = header(view)
 	}
@@ -93,20 +93,20 @@ func (t *teller) whole(view udp.View) *pluginpb.MembersUpdate {
 
 // difference is what leads from the view told last to this one; nil if nothing does. Rows
 // are never written to, so one that is in both views has not changed.
-func (t *teller) difference(view udp.View) *pluginpb.MembersUpdate {
+func (d *differ) difference(view udp.View) *pluginpb.MembersUpdate {
 	update := header(view)
 	for _, row := range view.Rows {
-		if t.rows[row.Addr] != row {
-			t.rows[row.Addr] = row
+		if d.rows[row.Addr] != row {
+			d.rows[row.Addr] = row
 			update.Members = append(update.Members, toProto(row))
 		}
 	}
-	if len(t.rows) > len(view.Rows) {
-		update.Forgotten = t.forget(view)
+	if len(d.rows) > len(view.Rows) {
+		update.Forgotten = d.forget(view)
 	}
 	same := len(update.Members) == 0 && len(update.Forgotten) == 0 &&
-		view.Self == t.view.Self && view.Version == t.view.Version && view.Digest == t.view.Digest && slices.Equal(view.Gray, t.view.Gray)
-	t.view = view
+		view.Self == d.view.Self && view.Version == d.view.Version && view.Digest == d.view.Digest && slices.Equal(view.Gray, d.view.Gray)
+	d.view = view
 	if same {
 		return nil
 	}
@@ -114,14 +114,14 @@ func (t *teller) difference(view udp.View) *pluginpb.MembersUpdate {
 }
 
 // forget drops the rows that the view has no more, and names them.
-func (t *teller) forget(view udp.View) (addrs []string) {
+func (d *differ) forget(view udp.View) (addrs []string) {
 	kept := make(map[netip.AddrPort]bool, len(view.Rows))
 	for _, row := range view.Rows {
 		kept[row.Addr] = true
 	}
-	for addr := range t.rows {
+	for addr := range d.rows {
 		if !kept[addr] {
-			delete(t.rows, addr)
+			delete(d.rows, addr)
 			addrs = append(addrs, addr.String())
 		}
 	}

@@ -88,7 +88,7 @@ func TestEachFailureIsToldByOneMember(t *testing.T) {
 			}
 		}
 		for _, node := range left {
-			var c chooser
+			var c elector
 			if r.IntN(4) > 0 { // else the list comes late
 				tell(c.members(listOf(node, numbers(members)...), now))
 			}
@@ -111,12 +111,12 @@ func TestEachFailureIsToldByOneMember(t *testing.T) {
 func TestAnotherTakesOverWhereTheChosenOneIsGone(t *testing.T) {
 	const members = 8
 	now := start.Add(time.Hour)
-	choosers := map[int]*chooser{}
+	electors := map[int]*elector{}
 	teller := -1
 	for node := 1; node < members; node++ {
-		choosers[node] = new(chooser)
-		choosers[node].members(listOf(node, numbers(members)...), now)
-		if due := choosers[node].take(fail(node, 0), now); len(due) > 0 {
+		electors[node] = new(elector)
+		electors[node].members(listOf(node, numbers(members)...), now)
+		if due := electors[node].take(fail(node, 0), now); len(due) > 0 {
 			teller = node
 		}
 	}
@@ -133,7 +133,7 @@ func TestAnotherTakesOverWhereTheChosenOneIsGone(t *testing.T) {
 		{"leaves soon", true, heardWithin - time.Second, 1}, {"leaves late", true, heardWithin + time.Second, 0},
 	} {
 		told := 0
-		for node, c := range choosers {
+		for node, c := range electors {
 			if node == teller {
 				continue
 			}
@@ -163,7 +163,7 @@ func TestNobodyCountsOnANewcomer(t *testing.T) {
 			request.Alive[i].SinceUnixNanos = now.Add(-youngFor / 2).UnixNano()
 		}
 	}
-	var c chooser
+	var c elector
 	c.members(request, now)
 	if due := c.take(fail(1, 0), now); len(due) != 1 {
 		t.Errorf("%d events are told by the only member that has been there for long", len(due))
@@ -185,7 +185,7 @@ func TestNodeThatJoinsDoesNotTakeAllOthersForNewcomers(t *testing.T) {
 		request.Alive[i].SinceUnixNanos += int64(pullFor / 2)
 	}
 	request.Alive[1].SinceUnixNanos = start.UnixNano()
-	var c chooser
+	var c elector
 	c.members(request, now)
 	told := 0
 	for i := range 100 {
@@ -197,7 +197,7 @@ func TestNodeThatJoinsDoesNotTakeAllOthersForNewcomers(t *testing.T) {
 }
 
 func TestChooserRemembersOnlySoMuch(t *testing.T) {
-	var c chooser
+	var c elector
 	for i := range recentMax + 10 {
 		c.take(fail(1, i+2), start) // nobody says who there is
 	}

@@ -66,15 +66,15 @@ func (p *pager) delivered() map[string]int {
 	return maps.Clone(p.keys)
 }
 
-// rig is node 1 with its logs and a session that pages.
+// rig is node 1 with its logs and a notifier that pages.
 type rig struct {
-	t       *testing.T
-	dir     string
-	log     *eventlog.Log
-	pager   *pager
-	session *session
-	all     bool
-	on      []eventlog.Event
+	t        *testing.T
+	dir      string
+	log      *eventlog.Log
+	pager    *pager
+	notifier *notifier
+	all      bool
+	on       []eventlog.Event
 }
 
 // inBubble runs a test with a rig on a clock of its own.
@@ -87,7 +87,7 @@ func inBubble(t *testing.T, test func(*testing.T, *rig), on ...eventlog.Event) {
 		}
 		defer func() { r.log.Close() }() // it may be another one by then
 		test(t, r)
-		if r.session != nil {
+		if r.notifier != nil {
 			r.stop()
 		}
 	})
@@ -100,25 +100,25 @@ func (r *rig) start(state []byte) {
 		cfg.wanted[event] = true
 	}
 	var err error
-	if r.session, err = startSession(cfg, &notifypb.StartRequest{Snapshot: state, SinceUnixNanos: time.Now().UnixNano()}); err != nil {
+	if r.notifier, err = startNotifier(cfg, &notifypb.StartRequest{Snapshot: state, SinceUnixNanos: time.Now().UnixNano()}); err != nil {
 		r.t.Fatal(err)
 	}
 }
 
 func (r *rig) stop() []byte {
 	r.t.Helper()
-	state, err := r.session.stop(freezeGrace)
+	state, err := r.notifier.stop(freezeGrace)
 	if err != nil {
 		r.t.Fatal(err)
 	}
-	r.session = nil
+	r.notifier = nil
 	return state
 }
 
 // alone says that this node is the only one left, so that it tells of everything.
 func (r *rig) alone() {
 	r.t.Helper()
-	if err := r.session.members(context.Background(), listOf(1, 1)); err != nil {
+	if err := r.notifier.members(context.Background(), listOf(1, 1)); err != nil {
 		r.t.Fatal(err)
 	}
 }
@@ -157,7 +157,7 @@ func failKey(peer int) string { return "FAIL/" + memberID(peer) }
 func TestSessionTellsOfWhatComesTogetherAtOnce(t *testing.T) {
 	inBubble(t, func(t *testing.T, r *rig) {
 		r.write(eventlog.Fail, 90)
-		synctestSleep(time.Millisecond) // and so it is older than the session
+		synctestSleep(time.Millisecond) // and so it is older than the notifier
 		r.start(nil)
 		r.alone()
 		r.write(eventlog.Heartbeat, 2)
@@ -206,7 +206,7 @@ func TestJoinsAreToldByTheirGatewayAndTheRestByItsNode(t *testing.T) {
 // incarnation first, and then never logs the failure.
 func TestFailureOfOneThatIsBackIsToldByWhoFoundItOut(t *testing.T) {
 	inBubble(t, func(t *testing.T, r *rig) {
-		var c chooser
+		var c elector
 		c.members(listOf(1, numbers(4)...), start.Add(time.Hour))
 		others := -1 // a failure that another member is to tell of
 		for peer := 100; others < 0; peer++ {
@@ -228,7 +228,7 @@ func TestFailureOfOneThatIsBackIsToldByWhoFoundItOut(t *testing.T) {
 			{"soon", eventlog.ViaMonitor, time.Second, map[string]int{failKey(others): 1}},
 		} {
 			r.start(nil)
-			if err := r.session.members(context.Background(), listOf(1, numbers(4)...)); err != nil {
+			if err := r.notifier.members(context.Background(), listOf(1, numbers(4)...)); err != nil {
 				t.Fatal(err)
 			}
 			r.write(eventlog.Fail, others, slog.String(eventlog.KeyVia, test.via))
@@ -294,7 +294,7 @@ func TestReloadLosesNothingAndRepeatsNothing(t *testing.T) {
 	}, eventlog.Fail)
 }
 
-// TestCrashLosesNothing goes on from a snapshot although the session has worked on since.
+// TestCrashLosesNothing goes on from a snapshot although the notifier has worked on since.
 func TestCrashLosesNothing(t *testing.T) {
 	inBubble(t, func(t *testing.T, r *rig) {
 		r.start(nil)
@@ -303,7 +303,7 @@ func TestCrashLosesNothing(t *testing.T) {
 		r.after(2*batchFor, map[string]int{failKey(2): 1})
 		r.write(eventlog.Fail, 3)
 		synctestSleep(pollEvery + batchFor/2) // it has been read, and is not delivered yet
-		state, err := r.session.snapshot(context.Background())
+		state, err := r.notifier.snapshot(context.Background())
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -364,7 +364,7 @@ func TestSlowReceiverNeverHoldsUpTheHost(t *testing.T) {
 			r.write(eventlog.Fail, 2+i)
 		}
 		synctestSleep(time.Minute)
-		status, err := r.session.status(context.Background())
+		status, err := r.notifier.status(context.Background())
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -378,7 +378,7 @@ func TestSlowReceiverNeverHoldsUpTheHost(t *testing.T) {
 		if !strings.Contains(r.lines(), `"level":"ERROR","event":"NOTIFY","node":"`+memberID(1)+`","action":"drop"`) {
 			t.Errorf("logged %s", r.lines())
 		}
-		if state, err := r.session.snapshot(context.Background()); err != nil || len(state) > 4<<20 {
+		if state, err := r.notifier.snapshot(context.Background()); err != nil || len(state) > 4<<20 {
 			t.Errorf("a state of %d bytes, %v; a message may have 4 MiB", len(state), err)
 		}
 		close(release)
@@ -395,7 +395,7 @@ func TestDrainDeliversAtOnceOrSaysWhatIsLost(t *testing.T) {
 		r.alone()
 		r.write(eventlog.Fail, 2)
 		began := time.Now()
-		if err := r.session.drain(context.Background()); err != nil {
+		if err := r.notifier.drain(context.Background()); err != nil {
 			t.Fatal(err)
 		}
 		if took := time.Since(began); took > pollEvery || len(r.pager.delivered()) != 1 {
@@ -405,7 +405,7 @@ func TestDrainDeliversAtOnceOrSaysWhatIsLost(t *testing.T) {
 		r.write(eventlog.Fail, 3)
 		ctx, cancel := context.WithTimeout(context.Background(), time.Second)
 		defer cancel()
-		if err := r.session.drain(ctx); !errors.Is(err, context.DeadlineExceeded) || !strings.Contains(err.Error(), "1 notifications were not delivered") {
+		if err := r.notifier.drain(ctx); !errors.Is(err, context.DeadlineExceeded) || !strings.Contains(err.Error(), "1 notifications were not delivered") {
 			t.Errorf("drain: %v", err)
 		}
 		if !strings.Contains(r.lines(), `"action":"drop","to":"pager","events":1,"error":"the daemon ends`) {
@@ -450,7 +450,7 @@ func TestUnusableStatesAreRefused(t *testing.T) {
 		"bad line": {badLine, "not a line of a log"},
 	} {
 		cfg := config{logDir: t.TempDir(), destinations: []destination{new(pager)}}
-		if _, err := startSession(cfg, &notifypb.StartRequest{Snapshot: test.state}); !errors.Is(err, errState) || !strings.Contains(err.Error(), test.want) {
+		if _, err := startNotifier(cfg, &notifypb.StartRequest{Snapshot: test.state}); !errors.Is(err, errState) || !strings.Contains(err.Error(), test.want) {
 			t.Errorf("%s: %v", name, err)
 		}
 	}

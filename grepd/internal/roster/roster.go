@@ -1,4 +1,17 @@
-package pluginhost
+// Package roster keeps the host's copy of the member list, which outlives the plugins that
+// feed it. Queries and the notify plugin read it without asking anybody.
+//
+//	r := roster.New()
+//	r.Apply(update)     // what the membership plugin tells
+//	...
+//	changed := r.Changed()
+//	list := r.List()
+//	<-changed
+//
+// # Concurrency
+//
+// Any goroutine may read a Roster. Its host's goroutines write to it, one after the other.
+package roster
 
 import (
 	"cmp"
@@ -21,10 +34,10 @@ type List struct {
 	// StaleSince is when the list last had a membership service behind it; zero while it
 	// has one.
 	StaleSince time.Time
-	// Joined reports whether the list is a group's that this node is in. Before, it is what the
-	// node has heard so far, and may lack members.
+	// Joined reports whether this node is in the group that the list is of. Before, the list is
+	// what the node has heard so far, and may lack members.
 	Joined bool
-	// Left reports whether this node has left the group, of which the list was.
+	// Left reports whether this node has left the group that the list is of.
 	Left bool
 }
 
@@ -34,26 +47,22 @@ func (l *List) findSelf() {
 	i, found := slices.BinarySearchFunc(l.Members, addr, func(m pluginpb.Member, addr string) int {
 		return cmp.Compare(m.Addr, addr)
 	})
-	if found && idOf(l.Members[i]) == l.Self {
+	if found && eventlog.FormatID(l.Members[i].Addr, l.Members[i].Incarnation) == l.Self {
 		l.Joined = l.Members[i].State == pluginpb.State_ALIVE
 		l.Left = l.Members[i].State == pluginpb.State_LEFT
 	}
 }
 
-// idOf is how a member is called in the logs.
-func idOf(m pluginpb.Member) string { return eventlog.FormatID(m.Addr, m.Incarnation) }
-
-// Roster is the host's copy of the member list. It outlives the plugins that feed it.
-//
-// Any goroutine may read it; what it returns is shared and immutable.
+// Roster is the member list that is replaced as a whole with each change. What it returns is
+// shared and immutable.
 type Roster struct {
 	mu      sync.Mutex
 	list    *List
 	changed chan struct{} // closed when list is replaced
 }
 
-// newRoster returns an empty list that has never had a service behind it.
-func newRoster() *Roster {
+// New returns an empty list that has never had a service behind it.
+func New() *Roster {
 	return &Roster{list: &List{StaleSince: time.Now()}, changed: make(chan struct{})}
 }
 
@@ -72,9 +81,9 @@ func (r *Roster) Changed() <-chan struct{} {
 	return r.changed
 }
 
-// apply takes in what a plugin tells. Only the plugin at work tells anything, so updates
-// come one after the other.
-func (r *Roster) apply(update *pluginpb.MembersUpdate) {
+// Apply takes in what a plugin tells. Only the plugin at work tells anything, so updates
+// come one after the other, and a list that was stale is so no more.
+func (r *Roster) Apply(update *pluginpb.MembersUpdate) {
 	list := &List{Version: update.Version, Digest: update.Digest, Self: update.Self, Gray: update.Gray}
 	if update.Reset_ {
 		list.Members = update.Members
@@ -104,15 +113,15 @@ func merge(rows []pluginpb.Member, update *pluginpb.MembersUpdate) []pluginpb.Me
 	return merged
 }
 
-// markStale says that no service stands behind the list from now on.
-func (r *Roster) markStale() {
+// MarkStale says that no service stands behind the list from now on.
+func (r *Roster) MarkStale() {
 	list := *r.List()
 	list.StaleSince = time.Now()
 	r.replace(&list)
 }
 
-// markLeft says that this node is in no group any more, and is not to be in one.
-func (r *Roster) markLeft() {
+// MarkLeft says that this node is in no group any more, and is not to be in one.
+func (r *Roster) MarkLeft() {
 	list := *r.List()
 	list.Joined, list.Left = false, true
 	r.replace(&list)

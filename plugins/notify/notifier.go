@@ -25,15 +25,15 @@ const (
 	freezeGrace = 400 * time.Millisecond
 )
 
-// session is one stretch of work, from Start to Freeze. Its goroutine owns all of it; the
+// notifier reads the logs and notifies, from a Start to the next Freeze. Its goroutine owns it; the
 // methods with a context send it requests.
-type session struct {
+type notifier struct {
 	cfg     config
 	log     *eventlog.Log
-	logs    []*followed
+	logs    []*logTail
 	since   time.Time // lines before that are old news
 	node    string    // that wrote the line read last
-	chooser chooser
+	elector elector
 	boxes   []*outbox
 	counts  counts
 
@@ -49,8 +49,8 @@ type session struct {
 	dropNoted time.Time
 }
 
-// followed is a log that is read.
-type followed struct {
+// logTail is a log that is read.
+type logTail struct {
 	name string
 	*eventlog.Follower
 }
@@ -61,213 +61,213 @@ type finished struct {
 	outcome
 }
 
-// startSession begins where the request's snapshot ends, or at its time.
-func startSession(cfg config, request *notifypb.StartRequest) (*session, error) {
-	s := &session{
+// startNotifier begins where the request's snapshot ends, or at its time.
+func startNotifier(cfg config, request *notifypb.StartRequest) (*notifier, error) {
+	n := &notifier{
 		cfg: cfg, requests: make(chan func()), finished: make(chan finished, len(cfg.destinations)),
 		stopping: make(chan struct{}), done: make(chan struct{}),
 	}
 	for _, d := range cfg.destinations {
-		s.boxes = append(s.boxes, &outbox{destination: d})
+		n.boxes = append(n.boxes, &outbox{destination: d})
 	}
-	if err := s.restore(request); err != nil {
+	if err := n.restore(request); err != nil {
 		return nil, err
 	}
 	var err error
-	if s.log, err = eventlog.Open(eventlog.Config{Dir: cfg.logDir, Name: eventlog.NotifyLog}); err != nil {
-		s.closeLogs()
+	if n.log, err = eventlog.Open(eventlog.Config{Dir: cfg.logDir, Name: eventlog.NotifyLog}); err != nil {
+		n.closeLogs()
 		return nil, err
 	}
-	s.ctx, s.cancel = context.WithCancel(context.Background())
-	go s.run()
-	return s, nil
+	n.ctx, n.cancel = context.WithCancel(context.Background())
+	go n.run()
+	return n, nil
 }
 
-func (s *session) closeLogs() {
-	for _, l := range s.logs {
+func (n *notifier) closeLogs() {
+	for _, l := range n.logs {
 		l.Close()
 	}
 }
 
-// run is the session's goroutine.
-func (s *session) run() {
-	defer close(s.done)
+// run is the notifier's goroutine.
+func (n *notifier) run() {
+	defer close(n.done)
 	poll := time.NewTicker(pollEvery)
 	defer poll.Stop()
 	for {
 		select {
-		case <-s.stopping:
+		case <-n.stopping:
 			return
-		case request := <-s.requests:
+		case request := <-n.requests:
 			request()
-		case f := <-s.finished:
-			s.finish(f)
+		case f := <-n.finished:
+			n.finish(f)
 		case <-poll.C:
-			s.poll()
+			n.poll()
 		}
-		s.dispatch()
+		n.dispatch()
 	}
 }
 
-// do runs f in the session's goroutine.
-func (s *session) do(ctx context.Context, f func()) error {
+// do runs f in the notifier's goroutine.
+func (n *notifier) do(ctx context.Context, f func()) error {
 	ran := make(chan struct{})
 	select {
-	case s.requests <- func() { f(); close(ran) }:
+	case n.requests <- func() { f(); close(ran) }:
 		<-ran
 		return nil
-	case <-s.done:
+	case <-n.done:
 		return errIdle
 	case <-ctx.Done():
 		return ctx.Err()
 	}
 }
 
-// stop ends the session, and returns its state. Deliveries under way may end within grace.
-func (s *session) stop(grace time.Duration) ([]byte, error) {
-	close(s.stopping)
-	<-s.done // from here on, this goroutine owns the session
-	cut := time.AfterFunc(grace, s.cancel)
-	for s.underWay > 0 {
-		s.finish(<-s.finished)
+// stop ends the notifier, and returns its state. Deliveries under way may end within grace.
+func (n *notifier) stop(grace time.Duration) ([]byte, error) {
+	close(n.stopping)
+	<-n.done // from here on, this goroutine owns the notifier
+	cut := time.AfterFunc(grace, n.cancel)
+	for n.underWay > 0 {
+		n.finish(<-n.finished)
 	}
 	cut.Stop()
-	s.cancel()
-	state, err := s.encode()
-	s.closeLogs()
-	s.log.Close()
+	n.cancel()
+	state, err := n.encode()
+	n.closeLogs()
+	n.log.Close()
 	return state, err
 }
 
 // poll reads what the logs have got.
-func (s *session) poll() {
+func (n *notifier) poll() {
 	now := time.Now()
-	for _, l := range s.logs {
+	for _, l := range n.logs {
 		for range linesMax {
 			line, err := l.Next()
 			if err != nil {
-				s.counts.readErrors++ // it is tried again at the next look
+				n.counts.readErrors++ // it is tried again at the next look
 			}
 			if line == nil {
 				break
 			}
-			s.take(line, now)
+			n.take(line, now)
 		}
 	}
-	s.chooser.forget(now)
+	n.elector.forget(now)
 }
 
 // take deals with a line.
-func (s *session) take(line []byte, now time.Time) {
+func (n *notifier) take(line []byte, now time.Time) {
 	name := nameOf(line)
-	wanted := s.cfg.wanted[name]
-	if !wanted && scopes[name] != ofGroup && scopes[name] != ofGateway { // who comes and goes concerns the chooser
+	wanted := n.cfg.wanted[name]
+	if !wanted && scopes[name] != ofGroup && scopes[name] != ofGateway { // who comes and goes concerns the elector
 		return
 	}
-	if at, ok := eventlog.Time(line); !ok || at.Before(s.since) {
+	if at, ok := eventlog.Time(line); !ok || at.Before(n.since) {
 		return
 	}
 	e, ok := parse(line)
 	if !ok || len(line) > lineBytesMax {
-		s.counts.malformed++
+		n.counts.malformed++
 		return
 	}
-	s.node = e.Node
+	n.node = e.Node
 	if id, left := e.departed(); id != "" {
-		s.enqueue(now, s.chooser.gone(id, left, now)...)
+		n.enqueue(now, n.elector.gone(id, left, now)...)
 	}
 	if name == eventlog.Join {
-		s.enqueue(now, s.chooser.joined(e.Peer, now)...)
+		n.enqueue(now, n.elector.joined(e.Peer, now)...)
 	}
 	if !wanted {
 		return
 	}
-	s.counts.matched++
+	n.counts.matched++
 	switch {
-	case s.cfg.all, e.scope() == ofNode, e.scope() == ofGateway && e.Via == eventlog.ViaSelf && e.Peer != e.Node:
-		s.enqueue(now, s.keyed(e))
+	case n.cfg.all, e.scope() == ofNode, e.scope() == ofGateway && e.Via == eventlog.ViaSelf && e.Peer != e.Node:
+		n.enqueue(now, n.keyed(e))
 	case e.scope() == ofGroup:
-		s.enqueue(now, s.chooser.take(e, now)...)
+		n.enqueue(now, n.elector.take(e, now)...)
 	}
 }
 
 // keyed gives an event of which every member tells a key of this member's own.
-func (s *session) keyed(e event) event {
-	if s.cfg.all && e.scope() != ofNode {
+func (n *notifier) keyed(e event) event {
+	if n.cfg.all && e.scope() != ofNode {
 		e.key += "/" + e.Node
 	}
 	return e
 }
 
 // enqueue gives events to all destinations.
-func (s *session) enqueue(now time.Time, events ...event) {
+func (n *notifier) enqueue(now time.Time, events ...event) {
 	for _, e := range events {
-		for _, box := range s.boxes {
+		for _, box := range n.boxes {
 			if !box.add(e, now) {
-				s.counts.dropped++
+				n.counts.dropped++
 			}
 		}
 	}
 }
 
 // dispatch begins what deliveries can begin.
-func (s *session) dispatch() {
+func (n *notifier) dispatch() {
 	now := time.Now()
 	waiting := 0
-	for _, box := range s.boxes {
-		s.noteDropped(box, now)
-		if events := box.begin(now, s.hurry); events != nil {
-			s.underWay++
-			self := s.self()
-			go func() { s.finished <- finished{box, box.deliver(s.ctx, self, events)} }()
+	for _, box := range n.boxes {
+		n.noteDropped(box, now)
+		if events := box.begin(now, n.hurry); events != nil {
+			n.underWay++
+			self := n.self()
+			go func() { n.finished <- finished{box, box.deliver(n.ctx, self, events)} }()
 		}
 		waiting += len(box.queue)
 	}
 	if waiting == 0 {
-		for _, drained := range s.drained {
+		for _, drained := range n.drained {
 			close(drained)
 		}
-		s.drained = nil
+		n.drained = nil
 	}
 }
 
 // self is this member's id: as the host says, or before that as the logs do.
-func (s *session) self() string { return cmp.Or(s.chooser.self, s.node) }
+func (n *notifier) self() string { return cmp.Or(n.elector.self, n.node) }
 
 // dropNotedEvery is the least time between two lines about events that were dropped.
 const dropNotedEvery = 10 * time.Second
 
-func (s *session) noteDropped(box *outbox, now time.Time) {
-	if box.dropped == 0 || now.Sub(s.dropNoted) < dropNotedEvery {
+func (n *notifier) noteDropped(box *outbox, now time.Time) {
+	if box.dropped == 0 || now.Sub(n.dropNoted) < dropNotedEvery {
 		return
 	}
-	s.write(slog.LevelError, actionDrop, box, int(box.dropped),
+	n.write(slog.LevelError, actionDrop, box, int(box.dropped),
 		slog.String(eventlog.KeyError, fmt.Sprintf("%d events wait already", len(box.queue))))
-	box.dropped, s.dropNoted = 0, now
+	box.dropped, n.dropNoted = 0, now
 }
 
 // finish takes in what became of a delivery, and logs it.
-func (s *session) finish(f finished) {
-	s.underWay--
+func (n *notifier) finish(f finished) {
+	n.underWay--
 	box, attempts, events := f.box, f.box.attempts, f.box.batch
-	v := box.finish(f.outcome, s.ctx.Err() != nil, time.Now())
+	v := box.finish(f.outcome, n.ctx.Err() != nil, time.Now())
 	switch {
 	case f.err == nil:
-		s.counts.sent += uint64(v.done)
-		s.write(slog.LevelInfo, actionSent, box, v.done)
+		n.counts.sent += uint64(v.done)
+		n.write(slog.LevelInfo, actionSent, box, v.done)
 	case v.done > 0:
-		s.counts.failed += uint64(v.done)
-		s.write(slog.LevelError, actionDrop, box, v.done,
+		n.counts.failed += uint64(v.done)
+		n.write(slog.LevelError, actionDrop, box, v.done,
 			slog.String(eventlog.KeyError, fmt.Sprintf("%v (attempt %d)", f.err, attempts)))
 	case v.retry > 0:
-		s.counts.retries++
-		s.write(slog.LevelWarn, actionRetry, box, events,
+		n.counts.retries++
+		n.write(slog.LevelWarn, actionRetry, box, events,
 			slog.String(eventlog.KeyError, f.err.Error()), slog.Int64(eventlog.KeyRetryInMS, v.retry.Milliseconds()))
 	}
 }
 
-func (s *session) write(level slog.Level, action string, box *outbox, events int, attrs ...slog.Attr) {
-	s.log.Write(level, eventlog.Notify, s.self(), "", append([]slog.Attr{
+func (n *notifier) write(level slog.Level, action string, box *outbox, events int, attrs ...slog.Attr) {
+	n.log.Write(level, eventlog.Notify, n.self(), "", append([]slog.Attr{
 		slog.String(eventlog.KeyAction, action), slog.String(eventlog.KeyTo, box.name()), slog.Int(eventlog.KeyEvents, events),
 	}, attrs...)...)
 }
@@ -280,19 +280,19 @@ const (
 )
 
 // members takes in who is in the group.
-func (s *session) members(ctx context.Context, request *notifypb.MembersRequest) error {
-	return s.do(ctx, func() {
+func (n *notifier) members(ctx context.Context, request *notifypb.MembersRequest) error {
+	return n.do(ctx, func() {
 		now := time.Now()
-		s.enqueue(now, s.chooser.members(request, now)...)
+		n.enqueue(now, n.elector.members(request, now)...)
 	})
 }
 
 // drain reads what the logs have got, and returns when all is delivered.
-func (s *session) drain(ctx context.Context) error {
+func (n *notifier) drain(ctx context.Context) error {
 	drained := make(chan struct{})
-	err := s.do(ctx, func() {
-		s.poll()
-		s.hurry, s.drained = true, append(s.drained, drained)
+	err := n.do(ctx, func() {
+		n.poll()
+		n.hurry, n.drained = true, append(n.drained, drained)
 	})
 	if err != nil {
 		return err
@@ -303,39 +303,39 @@ func (s *session) drain(ctx context.Context) error {
 	case <-ctx.Done():
 	}
 	var left int
-	if err := s.do(context.Background(), func() { left = s.giveUp() }); err != nil {
+	if err := n.do(context.Background(), func() { left = n.giveUp() }); err != nil {
 		return err
 	}
 	return fmt.Errorf("%d notifications were not delivered: %w", left, ctx.Err())
 }
 
 // giveUp logs what is lost when the service ends now.
-func (s *session) giveUp() (left int) {
-	for _, box := range s.boxes {
-		if n := len(box.queue); n > 0 {
-			left += n
-			s.write(slog.LevelError, actionDrop, box, n, slog.String(eventlog.KeyError, "the daemon ends before they are delivered"))
+func (n *notifier) giveUp() (left int) {
+	for _, box := range n.boxes {
+		if queued := len(box.queue); queued > 0 {
+			left += queued
+			n.write(slog.LevelError, actionDrop, box, queued, slog.String(eventlog.KeyError, "the daemon ends before they are delivered"))
 		}
 	}
-	s.counts.dropped += uint64(left)
+	n.counts.dropped += uint64(left)
 	return left
 }
 
-func (s *session) snapshot(ctx context.Context) (state []byte, err error) {
-	if err := s.do(ctx, func() { state, err = s.encode() }); err != nil {
+func (n *notifier) snapshot(ctx context.Context) (state []byte, err error) {
+	if err := n.do(ctx, func() { state, err = n.encode() }); err != nil {
 		return nil, err
 	}
 	return state, err
 }
 
-func (s *session) status(ctx context.Context) (counters []notifypb.Counter, err error) {
-	err = s.do(ctx, func() {
-		counters = s.counts.list()
+func (n *notifier) status(ctx context.Context) (counters []notifypb.Counter, err error) {
+	err = n.do(ctx, func() {
+		counters = n.counts.list()
 		var waiting, lost uint64
-		for _, box := range s.boxes {
+		for _, box := range n.boxes {
 			waiting += uint64(len(box.queue))
 		}
-		for _, l := range s.logs {
+		for _, l := range n.logs {
 			lost += l.Lost()
 		}
 		counters = append(counters, notifypb.Counter{Name: "waiting", Value: waiting}, notifypb.Counter{Name: "log_files_lost", Value: lost})

@@ -1,15 +1,15 @@
-// Package child has what grepd needs around the processes that it starts: descriptors for
+// Package subprocess has what grepd needs around the processes that it starts: descriptors for
 // them to inherit, and their last words.
 //
-//	file, err := child.Duplicate(conn)
+//	file, err := subprocess.Duplicate(conn)
 //	cmd.ExtraFiles = append(cmd.ExtraFiles, file)
-//	cmd.Stderr = new(child.Tail)
+//	cmd.Stderr = new(subprocess.Tail)
 //
 // # Concurrency
 //
 // Duplicate may be called from any goroutine. One goroutine may write to a Tail while
 // others read it.
-package child
+package subprocess
 
 import (
 	"fmt"
