@@ -67,6 +67,18 @@ var importRules = []importRule{
 		why:    "a client knows what may be asked, and nothing of who answers",
 	},
 	{
+		from:  []string{"grepd/internal/files"},
+		never: []string{"grepd/internal/search", "grepd/internal/follow"},
+		tests: true,
+		why:   "files finds and opens what search reads and follow watches, and knows neither; move what only they need to them, or take it as an argument",
+	},
+	{
+		from:  []string{"grepd/internal/search"},
+		never: []string{"grepd/internal/follow"},
+		tests: true,
+		why:   "the search engine is fed text and gives its state; when there is text, and what became of a file, is for follow to know",
+	},
+	{
 		from:  []string{"membership/..."},
 		never: []string{"grepd/...", "plugins/..."},
 		tests: true,
@@ -125,6 +137,11 @@ func TestForbiddenImportsAreFound(t *testing.T) {
 			"grepd/cmd/dgrep/a.go":        `import "` + module + `/grepd/internal/printer"`,
 			"grepd/internal/printer/a.go": `import "` + module + `/grepd/internal/server"`,
 		}, "grepd/cmd/dgrep imports grepd/internal/printer, which imports grepd/internal/server"},
+		{"a test of files knows the search", map[string]string{"grepd/internal/files/a_test.go": `import "` + module + `/grepd/internal/search"`}, "grepd/internal/files imports grepd/internal/search"},
+		{"the search knows the follow through a third package", map[string]string{
+			"grepd/internal/search/a.go": `import "` + module + `/grepd/internal/tally"`,
+			"grepd/internal/tally/a.go":  `import "` + module + `/grepd/internal/follow"`,
+		}, "grepd/internal/search imports grepd/internal/tally, which imports grepd/internal/follow"},
 		{"the wire knows the messages", map[string]string{"membership/wire/a.go": `import "` + module + `/membership"`}, ""},
 	}
 	for _, test := range tests {

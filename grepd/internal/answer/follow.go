@@ -4,12 +4,13 @@ import (
 	"context"
 	"time"
 
+	"github.com/aksinghdce/cluster-membership-service/grepd/internal/files"
 	"github.com/aksinghdce/cluster-membership-service/grepd/internal/search"
 	"github.com/aksinghdce/cluster-membership-service/shared/proto/greppb"
 )
 
 // Follow carries out a request to follow files, until ctx is done.
-func (a *Answer) Follow(ctx context.Context, m *search.Mounts) error {
+func (a *Answer) Follow(ctx context.Context, m *files.Mounts) error {
 	follow := a.request.Follow
 	return search.Follow(ctx, m, a.request.Paths, a.options, search.FollowOptions{
 		Resume: follow.Resume, From: placesOf(follow.From), Away: time.Duration(follow.AwayNanos), Poll: progressTime(a.request),

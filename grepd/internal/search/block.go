@@ -13,6 +13,7 @@ import (
 	"unicode/utf8"
 
 	"github.com/aksinghdce/cluster-membership-service/grepd/internal/fields"
+	"github.com/aksinghdce/cluster-membership-service/grepd/internal/files"
 	"github.com/aksinghdce/cluster-membership-service/grepd/internal/linetime"
 	"github.com/aksinghdce/cluster-membership-service/grepd/internal/match"
 	"github.com/aksinghdce/cluster-membership-service/shared/proto/greppb"
@@ -21,7 +22,7 @@ import (
 // blockSlackBytes is read beyond a block at once, since its last line usually ends there.
 const blockSlackBytes = 8 << 10
 
-var errLineTooLong = because(greppb.FileError_TOO_LONG, fmt.Errorf("a line is longer than %d bytes", LineBytesMax))
+var errLineTooLong = files.WithReason(greppb.FileError_TOO_LONG, fmt.Errorf("a line is longer than %d bytes", LineBytesMax))
 
 // file is an open file whose blocks are being searched.
 type file struct {
@@ -29,7 +30,7 @@ type file struct {
 	f    *os.File
 	size int64
 	// progress counts what is read.
-	progress *Progress
+	progress *files.Progress
 	// borrowed says that f is not to be closed.
 	borrowed bool
 	// users are the blocks that refer to f, and whoever makes them; the last one closes it.
@@ -253,10 +254,10 @@ type worker struct {
 // newWorker makes a worker of which the results mean nothing once ctx has ended.
 func newWorker(ctx context.Context, o *Options) *worker {
 	w := &worker{o: o, scanner: o.Matcher.NewScanner(ctx.Done())}
-	w.scanner.CountWork(&o.Progress.work)
+	w.scanner.CountWork(&o.Progress.Steps)
 	if o.Where != nil {
 		w.where = o.Where.NewScanner(ctx.Done())
-		w.where.CountWork(&o.Progress.work)
+		w.where.CountWork(&o.Progress.Steps)
 	}
 	if len(o.Columns) > 0 {
 		w.columns = fields.NewExtractor(o.Columns)

@@ -6,13 +6,14 @@ import (
 	"context"
 	"errors"
 
+	"github.com/aksinghdce/cluster-membership-service/grepd/internal/files"
 	"github.com/aksinghdce/cluster-membership-service/shared/proto/greppb"
 )
 
 // errStop ends a search early, with success.
 var errStop = errors.New("no more is wanted")
 
-var errContextTooLong = because(greppb.FileError_TOO_LONG,
+var errContextTooLong = files.WithReason(greppb.FileError_TOO_LONG,
 	errors.New("the lines of context before a selected line are too long together"))
 
 // emitter turns blocks, in order, into what a Sink is told. It serves one goroutine.
@@ -55,7 +56,7 @@ type fullBlock struct {
 	count  int // of selected lines up to that one
 }
 
-func (e *emitter) fail(err FileError) error {
+func (e *emitter) fail(err files.FileError) error {
 	if !err.Warning {
 		e.stats.Errors++
 	}
@@ -63,7 +64,7 @@ func (e *emitter) fail(err FileError) error {
 }
 
 // unreadable is for what was opened and cannot be read.
-func (e *emitter) unreadable(err FileError) error {
+func (e *emitter) unreadable(err files.FileError) error {
 	if err := e.begin(err.Path, 0); err != nil {
 		return err
 	}
@@ -93,7 +94,7 @@ func (e *emitter) end() error {
 		}
 	}
 	if e.read && !e.timed {
-		if err := e.fail(fileError(e.path, errNoTimes)); err != nil {
+		if err := e.fail(files.NewError(e.path, errNoTimes)); err != nil {
 			return err
 		}
 	}

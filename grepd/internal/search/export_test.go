@@ -4,6 +4,8 @@ import (
 	"context"
 	"errors"
 	"time"
+
+	"github.com/aksinghdce/cluster-membership-service/grepd/internal/files"
 )
 
 // SetBlockBytes lets tests use blocks so small that lines cross them.
@@ -17,7 +19,7 @@ type Stepper struct {
 }
 
 // NewStepper prepares a follow that begins at some time.
-func NewStepper(ctx context.Context, m *Mounts, paths []string, o Options, fo FollowOptions, sink FollowSink, at time.Time) (*Stepper, error) {
+func NewStepper(ctx context.Context, m *files.Mounts, paths []string, o Options, fo FollowOptions, sink FollowSink, at time.Time) (*Stepper, error) {
 	s := &Stepper{clock: at, named: make(chan struct{})}
 	var err error
 	if s.f, err = newFollower(ctx, m, paths, o, fo, sink, s.Clock); err == nil {

@@ -9,6 +9,7 @@ import (
 	"os"
 	"time"
 
+	"github.com/aksinghdce/cluster-membership-service/grepd/internal/files"
 	"github.com/aksinghdce/cluster-membership-service/grepd/internal/limits"
 	"github.com/aksinghdce/cluster-membership-service/shared/proto/greppb"
 )
@@ -44,7 +45,7 @@ type FollowSink interface {
 	Begin(file uint32, path string, size int64) error
 	Chunk(file uint32, c *Chunk) error
 	End(file uint32, s FileStats) error
-	Error(e FileError) error
+	Error(e files.FileError) error
 	// Places says how far files were searched: each file before anything else is said of it, then
 	// whenever lines of it were handed out, and from time to time. caughtUp says that all that was
 	// there when the follow began has been searched.
@@ -66,7 +67,7 @@ type FollowOptions struct {
 
 // Follow searches what is added to the files that paths name, until ctx ends, whose error it
 // returns, or sink has one. See the package's comment.
-func Follow(ctx context.Context, m *Mounts, paths []string, o Options, fo FollowOptions, sink FollowSink) error {
+func Follow(ctx context.Context, m *files.Mounts, paths []string, o Options, fo FollowOptions, sink FollowSink) error {
 	f, err := newFollower(ctx, m, paths, o, fo, sink, time.Now)
 	if err != nil {
 		return err
@@ -114,7 +115,7 @@ type follower struct {
 	w          *worker
 	past       *Options // of what was there at the beginning; nil: it is not searched
 	pastWorker *worker
-	expander   expander
+	expander   *files.Expander
 	block      block
 	buffer     []byte
 
@@ -124,7 +125,7 @@ type follower struct {
 }
 
 func newFollower(
-	ctx context.Context, m *Mounts, paths []string, o Options, fo FollowOptions, sink FollowSink,
+	ctx context.Context, m *files.Mounts, paths []string, o Options, fo FollowOptions, sink FollowSink,
 	now func() time.Time,
 ) (*follower, error) {
 	if err := o.check(); err != nil {
@@ -144,13 +145,12 @@ func newFollower(
 	}
 	// One that was cut short by the end of ctx would look like a damaged file, of which nothing
 	// more can be searched.
-	f.expander.ctx, f.expander.progress = context.Background(), f.o.Progress
-	f.expander.bytesMax = o.ExpandBytesMax
+	f.expander = files.NewExpander(context.Background(), f.o.Progress, o.ExpandBytesMax)
 	f.names = newNames(ctx, m, paths, &f.o, now)
 	f.names.known, f.names.room = f.known, func() int { return FollowedMax - len(f.files.list) }
 	f.sink = &waitingSink{names: f.names, to: sink}
 	f.rotation = newRotation(m, &f.files, &f.places, now)
-	f.rotation.away, f.rotation.expander, f.rotation.skip = fo.Away+awaySlack, &f.expander, skipped{f.names}
+	f.rotation.away, f.rotation.expander, f.rotation.skip = fo.Away+awaySlack, f.expander, skipped{f.names}
 	for _, p := range fo.From[:min(len(fo.From), FollowedMax)] {
 		if p.Lost {
 			f.rotation.lose(lostPlace{Place: p})
@@ -162,7 +162,7 @@ func newFollower(
 }
 
 func (f *follower) close() {
-	f.expander.close()
+	f.expander.Close()
 	for _, x := range f.files.list {
 		x.f.Close()
 	}
@@ -181,7 +181,7 @@ func (s skipped) Write(data []byte) (int, error) {
 // pass looks once at all files, after a look for their names if that is asked for. It reports
 // whether there is more to be searched.
 func (f *follower) pass(names bool) (more bool, err error) {
-	f.o.Progress.work.Add(1)
+	f.o.Progress.Steps.Add(1)
 	if names {
 		if err := f.scan(); err != nil {
 			return false, err
@@ -262,7 +262,7 @@ func (f *follower) scan() error {
 			return err
 		}
 	}
-	return f.rotation.besideLost(func(dir watched) { f.names.dirs[dir] = true }, f.takeRest)
+	return f.rotation.besideLost(func(dir files.Dir) { f.names.dirs[dir] = true }, f.takeRest)
 }
 
 // wanted reports whether a file that was found is to be taken up now. Of one that is followed it
@@ -299,7 +299,7 @@ func (f *follower) noteNames() {
 		if x.rotated.IsZero() && (x.name != nameOwn || stem(x.path) != x.path) {
 			x.rotated = now
 		}
-		x.rests = x.packed == uncompressed && x.offset == x.size && !x.rotated.IsZero() &&
+		x.rests = x.packed == files.Uncompressed && x.offset == x.size && !x.rotated.IsZero() &&
 			now.Sub(x.rotated) >= lingerTime && now.Sub(x.grew) >= lingerTime
 	}
 }
@@ -323,14 +323,14 @@ func (f *follower) tellFirst() error {
 
 // fail says what is wrong with a path, once. That a path does not exist yet is told only at the
 // beginning.
-func (f *follower) fail(e FileError) error {
+func (f *follower) fail(e files.FileError) error {
 	if e.Missing && f.names.scans > 1 {
 		return nil
 	}
 	return f.sayOnce(e.Error(), e)
 }
 
-func (f *follower) sayOnce(key string, e FileError) error {
+func (f *follower) sayOnce(key string, e files.FileError) error {
 	if f.said[key] || len(f.said) >= saidMax {
 		return nil
 	}
@@ -338,7 +338,7 @@ func (f *follower) sayOnce(key string, e FileError) error {
 	return f.sink.Error(e)
 }
 
-func (f *follower) say(errs []FileError) error {
+func (f *follower) say(errs []files.FileError) error {
 	for _, e := range errs {
 		if err := f.sink.Error(e); err != nil {
 			return err
@@ -348,8 +348,8 @@ func (f *follower) say(errs []FileError) error {
 }
 
 // gapError says that lines are lost, so many bytes of them; 0: nobody knows how many.
-func gapError(path, message string, lost int64) FileError {
-	return FileError{Path: path, Reason: greppb.FileError_LOST, Message: message, Gap: true, Lost: uint64(max(lost, 0))}
+func gapError(path, message string, lost int64) files.FileError {
+	return files.FileError{Path: path, Reason: greppb.FileError_LOST, Message: message, Gap: true, Lost: uint64(max(lost, 0))}
 }
 
 // open makes a file that was found one that is searched from its beginning.
@@ -363,7 +363,7 @@ func (f *follower) open(c candidate) *followed {
 	}
 	x.sink = fileSink{x: x, to: f.sink}
 	if isPacked(c.path) {
-		x.packed = compressionOf(c.f, c.path)
+		x.packed = files.CompressionOf(c.f, c.path)
 	}
 	f.start(x, 0)
 	return x
@@ -443,7 +443,7 @@ func (f *follower) takeHistory(x *followed, c candidate) error {
 	if f.past == nil || c.info.Size() == 0 || c.info.ModTime().UnixNano() < later(f.past.Since, -TimeSlack) {
 		return c.f.Close()
 	}
-	if x.packed == uncompressed {
+	if x.packed == files.Uncompressed {
 		return f.decided(x, notExpanded(c.path))
 	}
 	x.history = math.MaxInt64
@@ -455,7 +455,7 @@ func (f *follower) takeHistory(x *followed, c candidate) error {
 func (f *follower) begin(x *followed, info fs.FileInfo) error {
 	if err := f.beginAt(x, info); err != nil {
 		x.f.Close()
-		return f.fail(fileError(x.path, err))
+		return f.fail(files.NewError(x.path, err))
 	}
 	f.files.add(x)
 	return nil
@@ -492,7 +492,7 @@ func (f *follower) locate(x *followed, info fs.FileInfo, end int64) (int64, erro
 		return 0, err
 	}
 	if x.times = detectTimes(head, info.ModTime()); x.times == nil {
-		return end, f.fail(fileError(x.path, errNoTimes))
+		return end, f.fail(files.NewError(x.path, errNoTimes))
 	}
 	w, err := f.past.timeRange().locate(x.f, end, x.times, BlockBytes)
 	return min(w.start, end), err
@@ -522,7 +522,7 @@ func (f *follower) stopUnreadable(x *followed, err error) error {
 		return f.ctx.Err()
 	}
 	x.stage = stageFinished
-	return f.fail(fileError(x.path, err))
+	return f.fail(files.NewError(x.path, err))
 }
 
 // closeFinished ends the following of files that have had no name, and no new line, for so long
@@ -547,7 +547,7 @@ func (f *follower) closeFinished() error {
 
 // finished reports whether a file need not be open any more.
 func (f *follower) finished(x *followed, now time.Time) bool {
-	if x.packed == uncompressed {
+	if x.packed == files.Uncompressed {
 		return !x.gone.IsZero() && now.Sub(x.gone) >= lingerTime && now.Sub(x.grew) >= lingerTime
 	}
 	if x.stage != stageFinished {
@@ -565,10 +565,10 @@ func (f *follower) closeFile(x *followed) error {
 	removed := statErr == nil && nameless(info)
 	x.f.Close()
 	delete(f.files.byID, x.id)
-	if packed := f.rotation.packed[x.id]; packed != nil && x.packed != uncompressed && !p.passedOver() {
+	if packed := f.rotation.packed[x.id]; packed != nil && x.packed != files.Uncompressed && !p.passedOver() {
 		packed.at = &p
 	}
-	if x.packed == uncompressed && !removed && len(f.rotation.left) < FollowedMax {
+	if x.packed == files.Uncompressed && !removed && len(f.rotation.left) < FollowedMax {
 		f.rotation.left[x.id] = p
 	}
 	for _, y := range f.files.list {
@@ -577,7 +577,7 @@ func (f *follower) closeFile(x *followed) error {
 		}
 	}
 	var err error
-	if rest := x.size - x.offset; rest > 0 && x.packed == uncompressed && x.stage != stageFinished {
+	if rest := x.size - x.offset; rest > 0 && x.packed == files.Uncompressed && x.stage != stageFinished {
 		err = f.sink.Error(gapError(x.path, "it is gone, and its last line has no end", rest))
 	}
 	f.places.end(p)
@@ -622,7 +622,7 @@ func (f *follower) startAgain(x *followed) error {
 	f.start(x, 0)
 	x.history = 0
 	f.period(x)
-	return f.sink.Error(FileError{
+	return f.sink.Error(files.FileError{
 		Path: x.path, Reason: greppb.FileError_TRUNCATED, Message: "was truncated: it is followed from its beginning", Warning: true,
 	})
 }

@@ -18,6 +18,8 @@ import (
 	"github.com/cockroachdb/datadriven"
 
 	"github.com/aksinghdce/cluster-membership-service/grepd/internal/client"
+	"github.com/aksinghdce/cluster-membership-service/grepd/internal/files"
+	"github.com/aksinghdce/cluster-membership-service/grepd/internal/files/filestest"
 	"github.com/aksinghdce/cluster-membership-service/grepd/internal/search"
 	"github.com/aksinghdce/cluster-membership-service/shared/proto/greppb"
 )
@@ -42,7 +44,7 @@ func TestFollowScenarios(t *testing.T) {
 type scenario struct {
 	t      *testing.T
 	dir    string
-	mounts *search.Mounts
+	mounts *files.Mounts
 	paths  []string
 	member *search.Stepper // nil: it is down
 	clock  time.Time
@@ -64,7 +66,7 @@ func newScenario(t *testing.T) *scenario {
 		t: t, clock: time.Now(), numbers: map[string]int{}, names: map[uint32]string{},
 		written: map[string]int{}, printed: map[string]int{},
 	}
-	s.mounts, s.dir = tree(t, nil)
+	s.mounts, s.dir = filestest.Tree(t, nil)
 	t.Cleanup(func() { s.down() })
 	return s
 }
@@ -320,7 +322,7 @@ func (s *scenarioSink) Chunk(file uint32, c *search.Chunk) error {
 
 func (s *scenarioSink) End(uint32, search.FileStats) error { return nil }
 
-func (s *scenarioSink) Error(e search.FileError) error {
+func (s *scenarioSink) Error(e files.FileError) error {
 	kind := "error"
 	switch {
 	case e.Gap:

@@ -18,6 +18,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/aksinghdce/cluster-membership-service/grepd/internal/files"
+	"github.com/aksinghdce/cluster-membership-service/grepd/internal/files/filestest"
 	"github.com/aksinghdce/cluster-membership-service/grepd/internal/search"
 )
 
@@ -89,7 +91,7 @@ func (l *listener) End(file uint32, _ search.FileStats) error {
 	return nil
 }
 
-func (l *listener) Error(e search.FileError) error {
+func (l *listener) Error(e files.FileError) error {
 	l.errs = append(l.errs, e.Error())
 	if e.Gap {
 		l.gaps++
@@ -122,7 +124,7 @@ type following struct {
 	*listener
 	t      *testing.T
 	dir    string
-	mounts *search.Mounts
+	mounts *files.Mounts
 	paths  []string
 	o      search.Options
 	from   []search.Place
@@ -132,7 +134,7 @@ type following struct {
 func follow(t *testing.T, files map[string]string, change func(*search.Options), paths ...string) *following {
 	t.Helper()
 	f := &following{t: t, paths: paths, o: options(t, "x")}
-	f.mounts, f.dir = tree(t, files)
+	f.mounts, f.dir = filestest.Tree(t, files)
 	if change != nil {
 		change(&f.o)
 	}
@@ -658,7 +660,7 @@ func TestALongLineIsReadOnceItEnds(t *testing.T) {
 
 // Follow is woken by the system, and by its poll where that is not there.
 func TestFollowWakesUp(t *testing.T) {
-	m, dir := tree(t, map[string]string{"a": ""})
+	m, dir := filestest.Tree(t, map[string]string{"a": ""})
 	ctx, cancel := context.WithCancel(t.Context())
 	l := &awaited{listener: newListener(), caughtUp: make(chan struct{}), chunk: make(chan string, 10)}
 	ended := make(chan error, 1)

@@ -7,6 +7,7 @@ import (
 	"os"
 	"time"
 
+	"github.com/aksinghdce/cluster-membership-service/grepd/internal/files"
 	"github.com/aksinghdce/cluster-membership-service/shared/proto/greppb"
 )
 
@@ -19,7 +20,7 @@ type followed struct {
 	id     fileID
 	path   string // under which it was found
 	number uint32
-	packed compression
+	packed files.Compression
 
 	emitter emitter
 	sink    fileSink
@@ -128,7 +129,7 @@ func (s *fileSink) End(stats FileStats) error {
 	return s.to.End(s.x.number, stats)
 }
 
-func (s *fileSink) Error(e FileError) error { return s.to.Error(e) }
+func (s *fileSink) Error(e files.FileError) error { return s.to.Error(e) }
 
 // place is how far the file was searched.
 func (x *followed) place() Place {
@@ -161,7 +162,7 @@ func (f *follower) start(x *followed, offset int64) {
 // one keeps its name, by which it is known later.
 func (f *follower) resume(x *followed, p *Place) {
 	f.start(x, int64(p.Offset))
-	if x.packed == uncompressed || isPacked(p.Path) {
+	if x.packed == files.Uncompressed || isPacked(p.Path) {
 		x.path = p.Path
 	}
 	x.history, x.head, x.tail = int64(p.History), p.Head, p.Tail
@@ -182,7 +183,7 @@ func (f *follower) resume(x *followed, p *Place) {
 // recall reads the lines before the offset that may be wanted as context. What cannot be read is no
 // context.
 func (f *follower) recall(x *followed, r io.ReaderAt) {
-	if f.o.Before == 0 || x.offset == 0 || x.packed != uncompressed {
+	if f.o.Before == 0 || x.offset == 0 || x.packed != files.Uncompressed {
 		return
 	}
 	from := max(0, x.offset-followContextBytes)
@@ -201,7 +202,7 @@ func (f *follower) recall(x *followed, r io.ReaderAt) {
 
 // grow searches what was added to a file, and reports whether there is more.
 func (f *follower) grow(x *followed) (more bool, err error) {
-	if x.packed != uncompressed {
+	if x.packed != files.Uncompressed {
 		return false, f.unpack(x)
 	}
 	info, err := x.f.Stat()
@@ -360,7 +361,7 @@ func (f *follower) search(x *followed, data []byte) error {
 	if err := f.tellSpoken(x); err != nil || !x.emitter.ended || !x.emitter.file.Binary {
 		return err
 	}
-	return f.sink.Error(FileError{Path: x.path, Warning: true, Reason: greppb.FileError_BINARY,
+	return f.sink.Error(files.FileError{Path: x.path, Warning: true, Reason: greppb.FileError_BINARY,
 		Message: "is followed no further, since it is binary: -a prints its lines all the same"})
 }
 
@@ -384,7 +385,7 @@ func (f *follower) tellSpoken(x *followed) error {
 
 // headAt gives the print of the file's head, which grows with it.
 func (x *followed) headAt(end int64) (Print, error) {
-	if x.packed != uncompressed || x.head.Length == printBytes {
+	if x.packed != files.Uncompressed || x.head.Length == printBytes {
 		return x.head, nil
 	}
 	return printAt(x.f, min(end, printBytes))
@@ -432,7 +433,7 @@ func (f *follower) unpack(x *followed) error {
 	if err != nil {
 		return f.stopUnreadable(x, err)
 	}
-	r, err := f.expander.open(x.f, info.Size(), x.packed)
+	r, err := f.expander.Open(x.f, info.Size(), x.packed)
 	if err == nil {
 		_, err = io.CopyN(skipped{f.names}, r, x.offset)
 	}
@@ -452,7 +453,7 @@ func (f *follower) unpack(x *followed) error {
 	}
 	x.stage = stageFinished
 	if b.damage != nil {
-		if err := f.sink.Error(fileError(x.path, b.damage)); err != nil {
+		if err := f.sink.Error(files.NewError(x.path, b.damage)); err != nil {
 			return err
 		}
 	}

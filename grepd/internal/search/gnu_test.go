@@ -17,6 +17,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/aksinghdce/cluster-membership-service/grepd/internal/files"
 	"github.com/aksinghdce/cluster-membership-service/grepd/internal/match"
 	"github.com/aksinghdce/cluster-membership-service/grepd/internal/search"
 	"github.com/aksinghdce/cluster-membership-service/shared/proto/greppb"
@@ -56,7 +57,7 @@ type printer struct {
 	out     bytes.Buffer
 	matches uint64
 	binary  bool
-	errs    []search.FileError
+	errs    []files.FileError
 	any     bool
 }
 
@@ -99,7 +100,7 @@ func (p *printer) End(s search.FileStats) error {
 	return nil
 }
 
-func (p *printer) Error(e search.FileError) error {
+func (p *printer) Error(e files.FileError) error {
 	p.errs = append(p.errs, e)
 	return nil
 }
@@ -205,7 +206,7 @@ func (c *trial) gnu(t *testing.T, grep, path string) (r result, comparable bool)
 	return r, !odd
 }
 
-func (c *trial) ours(t *testing.T, mounts *search.Mounts, name, path string) result {
+func (c *trial) ours(t *testing.T, mounts *files.Mounts, name, path string) result {
 	m, err := match.Compile(c.patterns, c.match)
 	if err != nil {
 		return result{status: 2}
@@ -223,7 +224,7 @@ func TestRandomSearchesEqualGNUGrep(t *testing.T) {
 	grep := gnuGrep(t)
 	s := seed(t)
 	dir := t.TempDir()
-	mounts, err := search.OpenMounts([]string{"m=" + dir})
+	mounts, err := files.OpenMounts([]string{"m=" + dir})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -298,7 +299,7 @@ func TestSearchesOfRealLogsEqualGNUGrep(t *testing.T) {
 	if err != nil || len(paths) == 0 {
 		t.Fatalf("no logs in %s: %v", dir, err)
 	}
-	mounts, err := search.OpenMounts([]string{"m=" + dir})
+	mounts, err := files.OpenMounts([]string{"m=" + dir})
 	if err != nil {
 		t.Fatal(err)
 	}

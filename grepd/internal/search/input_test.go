@@ -10,6 +10,7 @@ import (
 	"reflect"
 	"testing"
 
+	"github.com/aksinghdce/cluster-membership-service/grepd/internal/files"
 	"github.com/aksinghdce/cluster-membership-service/grepd/internal/search"
 )
 
@@ -30,7 +31,7 @@ func (j *joined) Chunk(c *search.Chunk) error {
 	return nil
 }
 func (j *joined) End(s search.FileStats) error { j.end = s; return nil }
-func (*joined) Error(e search.FileError) error { return e }
+func (*joined) Error(e files.FileError) error  { return e }
 func (j *joined) equals(o *joined) bool        { return reflect.DeepEqual(j, o) }
 func (j *joined) search(r io.Reader, o search.Options) error {
 	_, err := search.Reader(context.Background(), r, "input", o, j)

@@ -7,6 +7,8 @@ import (
 	"runtime"
 	"testing"
 
+	"github.com/aksinghdce/cluster-membership-service/grepd/internal/files"
+	"github.com/aksinghdce/cluster-membership-service/grepd/internal/files/filestest"
 	"github.com/aksinghdce/cluster-membership-service/grepd/internal/search"
 )
 
@@ -16,9 +18,9 @@ type lineCounter struct {
 	onChunk                         func() error
 }
 
-func (l *lineCounter) Begin(string, int64) error    { return nil }
-func (l *lineCounter) End(search.FileStats) error   { return nil }
-func (l *lineCounter) Error(search.FileError) error { return errors.New("no file should fail") }
+func (l *lineCounter) Begin(string, int64) error   { return nil }
+func (l *lineCounter) End(search.FileStats) error  { return nil }
+func (l *lineCounter) Error(files.FileError) error { return errors.New("no file should fail") }
 func (l *lineCounter) Chunk(c *search.Chunk) error {
 	if l.lines == 0 {
 		var m runtime.MemStats
@@ -35,8 +37,8 @@ func (l *lineCounter) Chunk(c *search.Chunk) error {
 }
 
 // longLine is a file with a single line of so many megabytes, each byte of which matches x.
-func longLine(t *testing.T, mib int) *search.Mounts {
-	m, _ := tree(t, map[string]string{"long": string(bytes.Repeat([]byte("x"), mib<<20)) + "\n"})
+func longLine(t *testing.T, mib int) *files.Mounts {
+	m, _ := filestest.Tree(t, map[string]string{"long": string(bytes.Repeat([]byte("x"), mib<<20)) + "\n"})
 	return m
 }
 

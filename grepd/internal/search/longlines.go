@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"sync/atomic"
 
+	"github.com/aksinghdce/cluster-membership-service/grepd/internal/files"
 	"github.com/aksinghdce/cluster-membership-service/shared/proto/greppb"
 )
 
@@ -30,7 +31,7 @@ func (l *LongLines) claim(before int64, size int) (claimed int64, err error) {
 	}
 	if l.left.Add(before-claimed) < 0 {
 		l.left.Add(claimed - before)
-		return before, because(greppb.FileError_BUSY, fmt.Errorf("a line is longer than 1 MiB, and such lines that are"+
+		return before, files.WithReason(greppb.FileError_BUSY, fmt.Errorf("a line is longer than 1 MiB, and such lines that are"+
 			" being searched take %d MiB, which is the most: try again later, or name fewer files", l.max>>20))
 	}
 	return claimed, nil

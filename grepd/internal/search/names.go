@@ -10,6 +10,7 @@ import (
 	"syscall"
 	"time"
 
+	"github.com/aksinghdce/cluster-membership-service/grepd/internal/files"
 	"github.com/aksinghdce/cluster-membership-service/shared/proto/greppb"
 )
 
@@ -45,11 +46,12 @@ func closeAll(found []candidate) {
 // since they could be rotated away and removed before the next scan. It then touches nothing but
 // the fields of names: whoever called the sink finds everything else as it was.
 type names struct {
-	ctx    context.Context
-	mounts *Mounts
-	paths  []string
-	o      *Options
-	now    func() time.Time
+	ctx       context.Context
+	mounts    *files.Mounts
+	paths     []string
+	selection files.Selection
+	progress  *files.Progress
+	now       func() time.Time
 	// known reports whether a file needs no look, since it is followed or was dealt with.
 	known func(id fileID, path string, info fs.FileInfo) bool
 	// room is how many more files may be open.
@@ -59,7 +61,7 @@ type names struct {
 	scanAt  time.Time // when the next one is due
 	keepAt  time.Time // when names are looked for next in the middle of other work
 	begun   bool      // what was there at the beginning is known, so that others are new
-	dirs    map[watched]bool
+	dirs    map[files.Dir]bool
 	changed <-chan struct{} // that names may have changed
 	batch   time.Duration   // how long such changes may gather before they are looked at
 
@@ -70,8 +72,11 @@ type names struct {
 	overfull     bool // it was said that there are too many files
 }
 
-func newNames(ctx context.Context, m *Mounts, paths []string, o *Options, now func() time.Time) *names {
-	return &names{ctx: ctx, mounts: m, paths: paths, o: o, now: now, batch: batchTime, keptBytesMax: heldBytesMax}
+func newNames(ctx context.Context, m *files.Mounts, paths []string, o *Options, now func() time.Time) *names {
+	return &names{
+		ctx: ctx, mounts: m, paths: paths, selection: o.Selection, progress: o.Progress, now: now,
+		batch: batchTime, keptBytesMax: heldBytesMax,
+	}
 }
 
 func (n *names) close() {
@@ -81,29 +86,21 @@ func (n *names) close() {
 
 // walk goes through the paths.
 func (n *names) walk(
-	found func(*os.File, string, int64) error, fail func(FileError) error, looked func(*mount, string),
+	found func(*os.File, string, int64) error, fail func(files.FileError) error, looked func(files.Dir),
 ) error {
-	walk := finder{
-		mounts: n.mounts, o: n.o, file: found, fail: fail, unreadable: fail, looked: looked,
-		files: n.o.Files.scanner(), excludeDirs: n.o.ExcludeDirs.scanner(),
-	}
-	for _, path := range n.paths {
-		if err := walk.find(n.ctx, path); err != nil {
-			return err
-		}
-	}
-	return nil
+	visitor := files.Visitor{File: found, Fail: fail, Looked: looked}
+	return n.mounts.Walk(n.ctx, n.paths, n.selection, n.progress, visitor)
 }
 
 // scan opens the files that wanted accepts, which are pending then, those that were written first
 // coming first: so the rest of a file comes before the file that has taken its place. It gives what
 // is wrong with paths, at most saidMax errors.
-func (n *names) scan(wanted func(*os.File, string, fs.FileInfo) bool) ([]FileError, error) {
+func (n *names) scan(wanted func(*os.File, string, fs.FileInfo) bool) ([]files.FileError, error) {
 	n.scans++
 	n.keepAt = n.now().Add(scanEvery)
-	n.dirs = make(map[watched]bool)
-	var errs []FileError
-	fail := func(e FileError) error {
+	n.dirs = make(map[files.Dir]bool)
+	var errs []files.FileError
+	fail := func(e files.FileError) error {
 		if len(errs) < saidMax {
 			errs = append(errs, e)
 		}
@@ -114,7 +111,7 @@ func (n *names) scan(wanted func(*os.File, string, fs.FileInfo) bool) ([]FileErr
 		switch {
 		case err != nil:
 			file.Close()
-			return fail(fileError(path, err))
+			return fail(files.NewError(path, err))
 		case !wanted(file, path, info) || n.isPending(idOf(info)):
 			file.Close()
 		case n.room() <= len(n.pending):
@@ -125,19 +122,19 @@ func (n *names) scan(wanted func(*os.File, string, fs.FileInfo) bool) ([]FileErr
 		}
 		return nil
 	}
-	if err := n.walk(take, fail, func(m *mount, dir string) { n.dirs[watched{m, dir}] = true }); err != nil {
+	if err := n.walk(take, fail, func(dir files.Dir) { n.dirs[dir] = true }); err != nil {
 		return nil, err
 	}
 	return errs, nil
 }
 
 // sayOverfull says, once, that there are too many files.
-func (n *names) sayOverfull(path string, fail func(FileError) error) error {
+func (n *names) sayOverfull(path string, fail func(files.FileError) error) error {
 	if n.overfull {
 		return nil
 	}
 	n.overfull = true
-	return fail(FileError{Path: path, Reason: greppb.FileError_TOO_MANY, Message: fmt.Sprintf(
+	return fail(files.FileError{Path: path, Reason: greppb.FileError_TOO_MANY, Message: fmt.Sprintf(
 		"not followed, and neither are others: more than %d files are to be; name fewer", FollowedMax)})
 }
 
@@ -185,7 +182,7 @@ func (n *names) keepNew() {
 	if !n.begun || n.ctx.Err() != nil {
 		return
 	}
-	ignore := func(FileError) error { return nil }
+	ignore := func(files.FileError) error { return nil }
 	if n.walk(n.keep, ignore, nil) != nil {
 		return // nobody waits any more
 	}
@@ -255,8 +252,8 @@ func (n *names) drop(path string, bytes int64) {
 
 // takeDropped gives what could not be kept, as gaps. What has a name still may be found later all
 // the same.
-func (n *names) takeDropped() []FileError {
-	var gaps []FileError
+func (n *names) takeDropped() []files.FileError {
+	var gaps []files.FileError
 	for _, d := range n.dropped {
 		message := fmt.Sprintf("lines were taken too slowly: it was one too many beside %d open files, and is lost, "+
 			"and so are others, if it was removed meanwhile", FollowedMax)
@@ -313,7 +310,7 @@ func (s *waitingSink) End(file uint32, stats FileStats) error {
 	return s.names.keepDuring(func() error { return s.to.End(file, stats) })
 }
 
-func (s *waitingSink) Error(e FileError) error {
+func (s *waitingSink) Error(e files.FileError) error {
 	return s.names.keepDuring(func() error { return s.to.Error(e) })
 }
 

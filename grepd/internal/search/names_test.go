@@ -10,6 +10,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/aksinghdce/cluster-membership-service/grepd/internal/files/filestest"
 	"github.com/aksinghdce/cluster-membership-service/grepd/internal/search"
 )
 
@@ -111,7 +112,7 @@ func TestTooManyFilesToHoldAreAGap(t *testing.T) {
 
 // Follow is told of new names by the system while its sink keeps it waiting.
 func TestFollowLooksForNamesWhileItsSinkIsSlow(t *testing.T) {
-	m, dir := tree(t, map[string]string{"a": ""})
+	m, dir := filestest.Tree(t, map[string]string{"a": ""})
 	ctx, cancel := context.WithCancel(t.Context())
 	l := &awaited{listener: newListener(), caughtUp: make(chan struct{}), chunk: make(chan string)} // nobody takes chunks at first
 	ended := make(chan error, 1)

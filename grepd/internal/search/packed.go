@@ -10,6 +10,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/aksinghdce/cluster-membership-service/grepd/internal/files"
 	"github.com/aksinghdce/cluster-membership-service/shared/proto/greppb"
 )
 
@@ -212,7 +213,7 @@ func (r *rotation) packedUndecided(id fileID) bool {
 func (r *rotation) compressed(x *followed, c candidate) decision {
 	p := r.packed[c.id]
 	p.state, p.examined, p.losses = packedExamined, r.now(), r.losses
-	if x.packed == uncompressed || c.info.Size() == 0 {
+	if x.packed == files.Uncompressed || c.info.Size() == 0 {
 		p.state = packedDone
 		r.endPacked(p)
 		if p.origin == packedOld || c.info.Size() == 0 {
@@ -239,7 +240,7 @@ func (r *rotation) examine(x *followed, c candidate, p *packedFile) decision {
 	if p.at != nil {
 		return decision{verdict: verdictResume, at: p.at}
 	}
-	expands, _ := expandedSize(x.f, x.size, x.packed)
+	expands, _ := files.ExpandedSize(x.f, x.size, x.packed)
 	if at := r.findRest(x, expands, func(p *Place) bool { return r.expandsTo(x, x.size, p) }); at != nil {
 		return decision{verdict: verdictResume, at: at}
 	}
@@ -265,15 +266,14 @@ func (r *rotation) examine(x *followed, c candidate, p *packedFile) decision {
 // if it is complete, and one that is cut short only if its log is gone, and neither before long.
 func (r *rotation) mayBeWritten(x *followed, p *packedFile) bool {
 	hasLog := false
-	if m, name := r.mounts.locate(unpackedName(p.path)); m != nil {
-		_, err := m.root.Lstat(name)
-		hasLog = err == nil
+	if dir, log, ok := r.mounts.Beside(unpackedName(p.path)); ok {
+		hasLog = dir.Has(log)
 	}
 	quiet := r.now().Sub(p.since)
 	if hasLog && quiet < packTime {
 		return true
 	}
-	expanded, err := r.expander.open(x.f, x.size, x.packed)
+	expanded, err := r.expander.Open(x.f, x.size, x.packed)
 	if err == nil {
 		_, err = io.Copy(r.skip, expanded)
 	}
@@ -302,7 +302,7 @@ func (r *rotation) cannotExpand(path string) decision {
 
 // notExpanded says, once for all files of a kind, that one is passed over.
 func notExpanded(path string) decision {
-	return decision{verdict: verdictClose, once: "unexpanded " + filepath.Ext(path), say: &FileError{
+	return decision{verdict: verdictClose, once: "unexpanded " + filepath.Ext(path), say: &files.FileError{
 		Path: path, Warning: true, Reason: greppb.FileError_NOT_EXPANDABLE,
 		Message: "is passed over, as are others of its kind: its name says that it is compressed, " +
 			"and it cannot be expanded here",
@@ -320,7 +320,7 @@ func (r *rotation) packedBesideDue(x *followed, c candidate, scan int) bool {
 	}
 	p.see(c.f, c.info, r.now())
 	p.path, p.scan = c.path, scan
-	if p.origin != packedBeside || x.packed == uncompressed || !p.due(r.now(), r.losses) {
+	if p.origin != packedBeside || x.packed == files.Uncompressed || !p.due(r.now(), r.losses) {
 		return false
 	}
 	p.state, p.examined, p.losses = packedExamined, r.now(), r.losses
@@ -329,11 +329,11 @@ func (r *rotation) packedBesideDue(x *followed, c candidate, scan int) bool {
 
 // expandsTo reports whether a compressed file has what was searched up to a place.
 func (r *rotation) expandsTo(x *followed, size int64, p *Place) bool {
-	expands, _ := expandedSize(x.f, size, x.packed)
+	expands, _ := files.ExpandedSize(x.f, size, x.packed)
 	if expands >= 0 && expands < int64(p.Offset) || p.Offset == 0 {
 		return false
 	}
-	expanded, err := r.expander.open(x.f, size, x.packed)
+	expanded, err := r.expander.Open(x.f, size, x.packed)
 	if err != nil {
 		return false
 	}
@@ -344,7 +344,7 @@ func (r *rotation) expandsTo(x *followed, size int64, p *Place) bool {
 	tail := make([]byte, p.Tail.Length)
 	skip := int64(p.Offset) - int64(len(tail)) - int64(len(head))
 	if skip < 0 { // they overlap
-		if expanded, err = r.expander.open(x.f, size, x.packed); err != nil {
+		if expanded, err = r.expander.Open(x.f, size, x.packed); err != nil {
 			return false
 		}
 		skip = int64(p.Offset) - int64(len(tail))
@@ -359,12 +359,12 @@ func (r *rotation) expandsTo(x *followed, size int64, p *Place) bool {
 // searchedBefore gives the end of a followed file, if what a compressed one expands to is all that
 // it holds, or held when it was seen last; otherwise nil.
 func (r *rotation) searchedBefore(x *followed) *Place {
-	expands, modulus := expandedSize(x.f, x.size, x.packed)
+	expands, modulus := files.ExpandedSize(x.f, x.size, x.packed)
 	same := func(p *Place, end int64) bool {
 		return (expands < 0 || expands == end%modulus) && mayBeCopy(p.Path, x.path, end) && r.expandsTo(x, x.size, p)
 	}
 	for _, y := range r.files.list {
-		if p := y.place(); y.packed == uncompressed && same(&p, y.size) {
+		if p := y.place(); y.packed == files.Uncompressed && same(&p, y.size) {
 			if p.Offset != uint64(y.size) { // the rest is searched there
 				p.Offset, p.Line = uint64(y.size), 0
 			}

@@ -5,6 +5,8 @@ import (
 	"errors"
 	"io"
 	"io/fs"
+
+	"github.com/aksinghdce/cluster-membership-service/grepd/internal/files"
 )
 
 // Reader searches r, whose name is label, to its end. Lines are handed out as they arrive. When ctx
@@ -55,7 +57,7 @@ func readAll(ctx context.Context, r io.Reader, label string, e *emitter) error {
 			if ctx.Err() != nil {
 				return ctx.Err()
 			}
-			if err := e.fail(fileError(label, err)); err != nil {
+			if err := e.fail(files.NewError(label, err)); err != nil {
 				return err
 			}
 		}
@@ -70,7 +72,7 @@ func readAll(ctx context.Context, r io.Reader, label string, e *emitter) error {
 		}
 		if failed := searchPart(ctx, e, b, stop); failed != nil {
 			if errors.Is(failed, errContextTooLong) || errors.Is(failed, errLineTooLong) {
-				if failed = e.fail(fileError(label, failed)); failed == nil {
+				if failed = e.fail(files.NewError(label, failed)); failed == nil {
 					failed = e.end()
 				}
 			}

@@ -3,12 +3,12 @@ package search
 import (
 	"bytes"
 	"io"
-	"os"
 	"path"
 	"slices"
 	"strings"
-	"syscall"
 	"time"
+
+	"github.com/aksinghdce/cluster-membership-service/grepd/internal/files"
 )
 
 const (
@@ -27,13 +27,13 @@ const (
 // may have been renamed, copied and truncated, compressed, or all of it one after the other. It
 // only decides. The loop tells it what it sees, and does what it says.
 type rotation struct {
-	mounts *Mounts
+	mounts *files.Mounts
 	files  *openFiles
 	places *placeLog
 	now    func() time.Time
 	away   time.Duration // for which nobody had followed when the follow began
 	// expander is the loop's, and skip takes what is expanded only to be passed over.
-	expander *expander
+	expander *files.Expander
 	skip     io.Writer
 
 	left   map[fileID]Place // of files that are not open, but may be found again
@@ -42,9 +42,9 @@ type rotation struct {
 	packed map[fileID]*packedFile
 }
 
-func newRotation(m *Mounts, files *openFiles, places *placeLog, now func() time.Time) *rotation {
+func newRotation(m *files.Mounts, open *openFiles, places *placeLog, now func() time.Time) *rotation {
 	return &rotation{
-		mounts: m, files: files, places: places, now: now,
+		mounts: m, files: open, places: places, now: now,
 		left: make(map[fileID]Place), packed: make(map[fileID]*packedFile),
 	}
 }
@@ -52,9 +52,9 @@ func newRotation(m *Mounts, files *openFiles, places *placeLog, now func() time.
 // decision is what to do with a file that has come.
 type decision struct {
 	verdict verdict
-	at      *Place     // where to resume it
-	say     *FileError // what is to be said of it, if anything
-	once    string     // ... but once for all files of which this is the same; "": each time
+	at      *Place           // where to resume it
+	say     *files.FileError // what is to be said of it, if anything
+	once    string           // ... but once for all files of which this is the same; "": each time
 }
 
 type verdict uint8
@@ -210,7 +210,7 @@ func (r *rotation) findRenamed(x *followed) *Place {
 		if (fileID{l.Device, l.Inode}) != x.id || !l.Unread || l.cause == lossTruncated {
 			continue
 		}
-		if x.packed != uncompressed && isPacked(l.Path) || x.packed == uncompressed && l.heldBy(x.f, x.size) {
+		if x.packed != files.Uncompressed && isPacked(l.Path) || x.packed == files.Uncompressed && l.heldBy(x.f, x.size) {
 			at := l.Place
 			r.endSearch(i)
 			return &at
@@ -251,8 +251,8 @@ func commonPrefix(a, b string) int {
 }
 
 // giveUp gives what was lost of files that have not been found again, as gaps.
-func (r *rotation) giveUp() []FileError {
-	var gaps []FileError
+func (r *rotation) giveUp() []files.FileError {
+	var gaps []files.FileError
 	for i := 0; i < len(r.lost); {
 		l := r.lost[i]
 		if r.now().Before(l.until) {
@@ -285,7 +285,7 @@ func (r *rotation) hasRest(p *Place) bool {
 		return x != nil && stem(x.path) == stem(p.Path)
 	}
 	for _, x := range r.files.list {
-		held := x.packed == uncompressed && x.stage != stageNewcomer && x.offset >= int64(p.Offset)
+		held := x.packed == files.Uncompressed && x.stage != stageNewcomer && x.offset >= int64(p.Offset)
 		if held && mayBeCopy(p.Path, x.path, int64(p.Offset)) && p.heldBy(x.f, x.size) {
 			return true
 		}
@@ -331,7 +331,7 @@ func (r *rotation) endEmpty(y *followed) {
 // intact reports whether all files still have what was searched, as far as can be told.
 func (r *rotation) intact() bool {
 	for _, x := range r.files.list {
-		if x.stage != stageFollowed || x.packed != uncompressed {
+		if x.stage != stageFollowed || x.packed != files.Uncompressed {
 			continue
 		}
 		info, err := x.f.Stat()
@@ -346,7 +346,7 @@ func (r *rotation) intact() bool {
 func (r *rotation) originalOf(y *followed, size int64) *followed {
 	for _, x := range r.files.list {
 		copied := x != y && x.name == nameOwn && x.stage != stageNewcomer
-		if copied && x.packed == uncompressed && x.size > 0 && mayBeCopy(x.path, y.path, size) && y.sameAs(x, size) {
+		if copied && x.packed == files.Uncompressed && x.size > 0 && mayBeCopy(x.path, y.path, size) && y.sameAs(x, size) {
 			return x
 		}
 	}
@@ -374,7 +374,7 @@ func (y *followed) sameAs(x *followed, size int64) bool {
 // besideLost opens the files beside those that are lost, which may have names that nobody asked
 // for: a log that is followed under its exact name goes on in log.1 when it is rotated. Each is
 // handed to consider, which owns it, with what it may be; those that are open already are left out.
-func (r *rotation) besideLost(looked func(watched), consider func(candidate) error) error {
+func (r *rotation) besideLost(looked func(files.Dir), consider func(candidate) error) error {
 	stems := make(map[string]bool)
 	var paths []string
 	for i := range r.lost {
@@ -392,23 +392,22 @@ func (r *rotation) besideLost(looked func(watched), consider func(candidate) err
 }
 
 // beside opens the files that one may have been renamed, copied or compressed to.
-func (r *rotation) beside(lost string, looked func(watched), consider func(candidate) error) error {
-	m, name := r.mounts.locate(lost)
-	if m == nil {
+func (r *rotation) beside(lost string, looked func(files.Dir), consider func(candidate) error) error {
+	dir, _, ok := r.mounts.Beside(lost)
+	if !ok {
 		return nil
 	}
-	entries, err := readDir(m.root, path.Dir(name))
+	entries, err := dir.Entries()
 	if err != nil {
 		return nil // so they cannot be looked for, and the gap says so
 	}
-	looked(watched{m, path.Dir(name)})
+	looked(dir)
 	for _, e := range entries {
-		beside := path.Join(path.Dir(name), e.Name())
-		shown := path.Join(m.name, beside)
+		shown := path.Join(dir.Path(), e.Name())
 		if !e.Type().IsRegular() || !related(shown, lost) {
 			continue
 		}
-		file, err := m.root.OpenFile(beside, os.O_RDONLY|syscall.O_NONBLOCK, 0)
+		file, err := dir.Open(e.Name())
 		if err != nil {
 			continue
 		}
@@ -432,7 +431,7 @@ func (r *rotation) fromBeside(x *followed, c candidate, scan int) decision {
 		if !r.packedBesideDue(x, c, scan) {
 			return decision{verdict: verdictClose}
 		}
-		size, _ = expandedSize(x.f, x.size, x.packed)
+		size, _ = files.ExpandedSize(x.f, x.size, x.packed)
 		has = func(p *Place) bool { return r.expandsTo(x, x.size, p) }
 	}
 	at := r.findRenamed(x)

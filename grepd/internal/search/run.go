@@ -6,6 +6,8 @@ import (
 	"os"
 	"runtime"
 	"sync"
+
+	"github.com/aksinghdce/cluster-membership-service/grepd/internal/files"
 )
 
 // blocksPerWorker is how many blocks each worker may be ahead of the sink.
@@ -20,7 +22,7 @@ const runsKeptMax = 16
 // Run searches the files that paths name and hands the results to sink. What is wrong with a
 // path goes to sink.Error and does not end the search; the error that Run returns is the
 // sink's, or the context's, or says that the options are not valid.
-func Run(ctx context.Context, m *Mounts, paths []string, o Options, sink Sink) (Stats, error) {
+func Run(ctx context.Context, m *files.Mounts, paths []string, o Options, sink Sink) (Stats, error) {
 	e, err := newEmitter(ctx, &o, sink)
 	if err != nil || o.selectsNothing() {
 		return Stats{}, err
@@ -53,10 +55,10 @@ func (o *Options) check() error {
 		return errors.New("search: columns are of whole lines, without context")
 	}
 	if o.ExpandBytesMax == 0 {
-		o.ExpandBytesMax = ExpandBytesMaxDefault
+		o.ExpandBytesMax = files.ExpandBytesMaxDefault
 	}
 	if o.Progress == nil {
-		o.Progress = &Progress{}
+		o.Progress = &files.Progress{}
 	}
 	return nil
 }
@@ -76,7 +78,7 @@ type pipeline struct {
 	order  chan item
 	wg     sync.WaitGroup
 	// expander belongs to the goroutine that opens files.
-	expander expander
+	expander *files.Expander
 	marks    []FileMark
 	buffers  buffers
 }
@@ -84,7 +86,7 @@ type pipeline struct {
 // item is the next thing to report: a block, or a path that cannot be searched.
 type item struct {
 	block *block
-	fail  FileError
+	fail  files.FileError
 	// opened says that the path could be opened, so that it counts as a file.
 	opened bool
 }
@@ -105,8 +107,8 @@ func startPipeline(ctx context.Context, open func(*pipeline), o *Options) *pipel
 	p.wg.Go(func() {
 		defer close(p.order)
 		defer close(p.todo)
-		p.expander.ctx, p.expander.progress, p.expander.bytesMax = p.ctx, o.Progress, o.ExpandBytesMax
-		defer p.expander.close()
+		p.expander = files.NewExpander(p.ctx, o.Progress, o.ExpandBytesMax)
+		defer p.expander.Close()
 		open(p)
 	})
 	for range workers {
@@ -131,18 +133,13 @@ func (p *pipeline) stop() {
 }
 
 // open goes through the paths.
-func (p *pipeline) open(m *Mounts, paths []string) {
-	f := finder{
-		mounts: m, o: p.o, file: p.cut,
-		fail:       func(e FileError) error { return p.send(item{fail: e}) },
-		unreadable: func(e FileError) error { return p.send(item{fail: e, opened: true}) },
-		files:      p.o.Files.scanner(), excludeDirs: p.o.ExcludeDirs.scanner(),
-	}
-	for _, path := range paths {
-		if f.find(p.ctx, path) != nil {
-			return
-		}
-	}
+func (p *pipeline) open(m *files.Mounts, paths []string) {
+	// An error is the end of the search, of which drain knows.
+	_ = m.Walk(p.ctx, paths, p.o.Selection, p.o.Progress, files.Visitor{
+		File:       p.cut,
+		Fail:       func(e files.FileError) error { return p.send(item{fail: e}) },
+		Unreadable: func(e files.FileError) error { return p.send(item{fail: e, opened: true}) },
+	})
 }
 
 func (p *pipeline) send(it item) error {
@@ -157,12 +154,12 @@ func (p *pipeline) send(it item) error {
 // cut gives the blocks of a file to the workers, the last of which closes it.
 func (p *pipeline) cut(f *os.File, path string, size int64) error {
 	if len(p.marks) < marksMax {
-		if m := mark(f); m != 0 {
+		if m := files.Mark(f); m != 0 {
 			p.marks = append(p.marks, FileMark{path, m})
 		}
 	}
 	shared := &file{path: path, f: f, size: size, progress: p.o.Progress}
-	if c := compressionOf(f, path); c != uncompressed {
+	if c := files.CompressionOf(f, path); c != files.Uncompressed {
 		return p.cutCompressed(shared, c)
 	}
 	return p.cutBlocks(shared)
@@ -290,12 +287,12 @@ func (p *pipeline) add(e *emitter, b *block) error {
 		err = e.add(b, false)
 	}
 	if errors.Is(err, errContextTooLong) || b.err != nil && p.ctx.Err() == nil {
-		if err = e.fail(fileError(b.file.path, err)); err == nil {
+		if err = e.fail(files.NewError(b.file.path, err)); err == nil {
 			err = e.end()
 		}
 	}
 	if err == nil && b.damage != nil && !e.ended && p.ctx.Err() == nil {
-		err = e.fail(fileError(b.file.path, b.damage))
+		err = e.fail(files.NewError(b.file.path, b.damage))
 	}
 	if err == nil && b.last {
 		err = e.end()

@@ -1,19 +1,18 @@
 // Package search finds selected lines in files and hands them to a [Sink].
 //
-// [OpenMounts] opens the directories that may be searched; [Run] expands paths inside them
-// and searches each file; [Follow] goes on with what is written to them; [Reader] searches a stream such as standard input with the
+// Package files opens the directories that may be searched, and the files in them. [Run] searches
+// those that paths name; [Follow] goes on with what is written to them; [Reader] searches a stream such as standard input with the
 // same engine. What a line must match is compiled by package match before.
 //
-//	mounts, err := search.OpenMounts([]string{"logs=/var/log/grepd"})
+//	mounts, err := files.OpenMounts([]string{"logs=/var/log/grepd"})
 //	matcher, err := match.Compile([]string{"FAIL"}, match.Options{})
 //	stats, err := search.Run(ctx, mounts, []string{"logs/*"}, search.Options{Matcher: matcher, MaxCount: -1}, sink)
 //
 // # Files
 //
-// Only regular files inside the mounts are read. A file is as long as it was when it was
-// opened; what is appended meanwhile is not searched, and one that is cut
-// short meanwhile ends there. Files are searched in the order of the paths, those of
-// a glob or directory sorted by name, and lines come in file order.
+// A file is as long as it was when it was opened; what is appended meanwhile is not searched, and one
+// that is cut short meanwhile ends there. Files are searched in the order in which package files
+// walks, and lines come in file order.
 //
 // A file with a NUL byte is binary, and so is a line that is not UTF-8, as in grep: such
 // lines are not handed out, and [FileStats] says so. The first NUL counts from the
@@ -22,14 +21,9 @@
 //
 // # Compressed files
 //
-// A file whose name ends in .gz or .zst and that begins as such files do is searched as what it expands to,
-// all members or frames of it; sizes, offsets and line numbers are those of the expanded text. Any other file of such a
-// name is searched as it is. A file that is cut short, damaged, or expands to more than ExpandBytesMax
-// is searched as far as its whole lines go, and has a [FileError].
-//
-// Programs that rotate logs compress x to x.gz and remove x then. So that nothing is found twice meanwhile, or after a
-// crash, x.gz is passed over where the same glob or directory has x too and says the same of its size;
-// and where x is gone when it is to be opened, x.gz is searched in its place.
+// A compressed file is searched as what it expands to; sizes, offsets and line numbers are those of the
+// expanded text. One that is cut short, damaged, or expands to more than ExpandBytesMax is searched as
+// far as its whole lines go, and has a [files.FileError].
 //
 // # Times
 //
@@ -73,7 +67,7 @@
 // beginning. What was appended before that is in a copy, which is looked for also under names that
 // nobody asked for, beside the file: those that differ from its own in nothing but what rotation
 // appends, or puts before the extension. The same goes for the rest of a file that another Follow
-// has left. What is found nowhere within 10 s, compressed or not, is a [FileError] with Gap,
+// has left. What is found nowhere within 10 s, compressed or not, is a [files.FileError] with Gap,
 // although nobody can say whether there was anything: so is what may be in a copy that cannot be
 // expanded, and the line without an end of a file that is truncated or gone. A log that is followed
 // under its exact name and rotated twice while nobody follows it is searched in the file that was
@@ -98,7 +92,7 @@
 //
 // Memory does not depend on the length of a file or of an answer: blocks of [BlockBytes]
 // pass through a fixed window. A line must fit in memory, so one longer than [LineBytesMax]
-// ends the search of its file with a [FileError], and so do lines of context before a selected
+// ends the search of its file with a [files.FileError], and so do lines of context before a selected
 // line that are together longer than that.
 // Of its parts, with Parts, only some are there at any time; with Spans no more than [SpansMax] are told.
 //
@@ -141,9 +135,8 @@
 package search
 
 import (
-	"sync/atomic"
-
 	"github.com/aksinghdce/cluster-membership-service/grepd/internal/fields"
+	"github.com/aksinghdce/cluster-membership-service/grepd/internal/files"
 	"github.com/aksinghdce/cluster-membership-service/grepd/internal/match"
 	"github.com/aksinghdce/cluster-membership-service/shared/proto/greppb"
 )
@@ -186,15 +179,6 @@ const (
 	BinarySkip   = Binary(greppb.Binary_BINARY_SKIP)   // -I: as if it had no selected line
 )
 
-// Directories is what is done with a directory.
-type Directories uint8
-
-const (
-	DirectoriesRead    = Directories(greppb.Directories_DIRECTORIES_READ)    // an error, since no directory can be read
-	DirectoriesRecurse = Directories(greppb.Directories_DIRECTORIES_RECURSE) // -r: the files below it are searched
-	DirectoriesSkip    = Directories(greppb.Directories_DIRECTORIES_SKIP)    // it is passed over
-)
-
 // Options say what is searched for, where, and what is wanted.
 type Options struct {
 	Matcher  *match.Matcher // required
@@ -202,20 +186,13 @@ type Options struct {
 	Report   Report
 	MaxCount int64 // -m: selected lines of each file; below 0: no limit. 0 reads nothing
 	// Before and After are lines of context around each selected line, with Report Lines.
-	Before, After int
-	Binary        Binary
-	NullData      bool // -z: lines end in a zero byte; those of chunks too
-	Directories
-	// Dereference follows the symbolic links below directories too, inside the mounts.
-	Dereference bool
-	// SkipDevices passes over what is neither a file nor a directory; otherwise it is an error where
-	// the user named it.
-	SkipDevices bool
-	Files       *GlobList // --include and --exclude; nil: all
-	ExcludeDirs *GlobList // --exclude-dir
-	LineNumbers bool      // Chunk.LineNumbers is wanted
-	ByteOffsets bool      // Chunk.ByteOffsets is wanted
-	Spans       bool      // Chunk.Spans is wanted; not with Columns
+	Before, After   int
+	Binary          Binary
+	NullData        bool // -z: lines end in a zero byte; those of chunks too
+	files.Selection      // of the files that paths name
+	LineNumbers     bool // Chunk.LineNumbers is wanted
+	ByteOffsets     bool // Chunk.ByteOffsets is wanted
+	Spans           bool // Chunk.Spans is wanted; not with Columns
 	// Where selects those lines of which it holds too; nil: all that are selected otherwise.
 	Where *fields.Filter
 	// All says that Matcher and Invert select all lines, so that they need not be asked.
@@ -228,25 +205,15 @@ type Options struct {
 	Since, Until int64
 	Times        bool // Chunk.Times is wanted
 	Workers      int  // goroutines that search; 0: one a core
-	// ExpandBytesMax bounds what a compressed file may expand to. 0: ExpandBytesMaxDefault.
+	// ExpandBytesMax bounds what a compressed file may expand to. 0: files.ExpandBytesMaxDefault.
 	ExpandBytesMax int64
 	// LongLines bounds the memory for long lines of all searches that share it; nil: no bound but that of each line. Follow
 	// does not look at it.
 	LongLines *LongLines
-	Progress  *Progress // counts on while the search goes on, where wanted
+	Progress  *files.Progress // counts on while the search goes on, where wanted
 
 	blockBytes int64 // for tests; 0: BlockBytes
 }
-
-// Progress shows how a search gets on. Anybody may look at it at any time.
-type Progress struct {
-	Bytes   atomic.Uint64 // that were read; some are read twice
-	Matches atomic.Uint64 // selected lines
-	work    atomic.Uint64 // names looked at, and steps of slow automata
-}
-
-// Work is a number that is a higher one whenever the search has got on.
-func (p *Progress) Work() uint64 { return p.Bytes.Load() + p.Matches.Load() + p.work.Load() }
 
 // Chunk holds selected lines of the file that was begun last, and lines of context, as a node sends
 // them. Its columns are there where Options ask for them; File is not set.
@@ -297,5 +264,5 @@ type Sink interface {
 	End(s FileStats) error
 	// Error says that a path could not be searched. After an error within a file its
 	// End follows.
-	Error(e FileError) error
+	Error(e files.FileError) error
 }

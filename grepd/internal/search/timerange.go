@@ -9,6 +9,7 @@ import (
 	"slices"
 	"time"
 
+	"github.com/aksinghdce/cluster-membership-service/grepd/internal/files"
 	"github.com/aksinghdce/cluster-membership-service/grepd/internal/linetime"
 	"github.com/aksinghdce/cluster-membership-service/shared/proto/greppb"
 )
@@ -32,7 +33,7 @@ const (
 	seekBlocksMin = 4
 )
 
-var errNoTimes = because(greppb.FileError_NO_TIMES,
+var errNoTimes = files.WithReason(greppb.FileError_NO_TIMES,
 	errors.New("no line has a time that is understood, so it cannot be searched by time"))
 
 // timeRange is what times are wanted: from since up to, not including, until, in Unix nanoseconds.

@@ -5,8 +5,6 @@ import (
 	"context"
 	"fmt"
 	"maps"
-	"path"
-	"path/filepath"
 	"slices"
 	"sync"
 	"sync/atomic"
@@ -14,18 +12,13 @@ import (
 
 	"github.com/fsnotify/fsnotify"
 
+	"github.com/aksinghdce/cluster-membership-service/grepd/internal/files"
 	"github.com/aksinghdce/cluster-membership-service/shared/proto/greppb"
 )
 
 // watchesMax bounds the directories of which one Follow has the system tell the changes. Those
 // beyond are looked at from time to time.
 const watchesMax = 1_000
-
-// watched is a directory in a mount.
-type watched struct {
-	mount *mount
-	dir   string
-}
 
 // watch wakes a follow when something changes in some directories. It only ever makes a follow
 // quicker: what is not noticed here, on a network's file system or because the system has lost
@@ -120,24 +113,22 @@ func (f *follower) watch(w *watch) error {
 		return f.sayUnwatched(f.names.paths[0], w.err)
 	}
 	wanted := make(map[string]bool)
-	dirs := slices.SortedFunc(maps.Keys(f.names.dirs), func(a, b watched) int {
-		return cmp.Or(cmp.Compare(a.mount.name, b.mount.name), cmp.Compare(a.dir, b.dir))
-	})
+	dirs := slices.SortedFunc(maps.Keys(f.names.dirs), func(a, b files.Dir) int { return cmp.Compare(a.Path(), b.Path()) })
 	for _, dir := range dirs {
-		real := filepath.Join(dir.mount.dir, filepath.FromSlash(dir.dir))
+		real := dir.Real()
 		if len(wanted) == watchesMax {
-			if err := f.sayUnwatched(path.Join(dir.mount.name, dir.dir), fmt.Errorf("of more than %d directories", watchesMax)); err != nil {
+			if err := f.sayUnwatched(dir.Path(), fmt.Errorf("of more than %d directories", watchesMax)); err != nil {
 				return err
 			}
 			break
 		}
 		wanted[real] = true
-		if !dir.exists() {
+		if !dir.Exists() {
 			continue
 		}
 		// One that is watched already may have been replaced since.
 		if err := w.watcher.Add(real); err != nil {
-			if err := f.sayUnwatched(path.Join(dir.mount.name, dir.dir), err); err != nil {
+			if err := f.sayUnwatched(dir.Path(), err); err != nil {
 				return err
 			}
 			continue
@@ -158,14 +149,8 @@ func (f *follower) watch(w *watch) error {
 	return nil
 }
 
-// exists reports whether the directory is there, inside its mount.
-func (d watched) exists() bool {
-	info, err := d.mount.root.Stat(d.dir)
-	return err == nil && info.IsDir()
-}
-
 // sayUnwatched says that changes are found by looking alone.
 func (f *follower) sayUnwatched(name string, err error) error {
-	return f.sayOnce("unwatched", FileError{Path: name, Warning: true, Reason: greppb.FileError_NOT_WATCHED,
+	return f.sayOnce("unwatched", files.FileError{Path: name, Warning: true, Reason: greppb.FileError_NOT_WATCHED,
 		Message: fmt.Sprintf("the system does not tell of changes here (%v): they are found by looking, every %v", err, scanEvery)})
 }

@@ -12,6 +12,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/aksinghdce/cluster-membership-service/grepd/internal/files/filestest"
 	"github.com/aksinghdce/cluster-membership-service/grepd/internal/search"
 )
 
@@ -53,7 +54,7 @@ func followUnwatched(t *testing.T, limit string) {
 	if err := os.WriteFile("/proc/sys/user/"+limit, []byte(left), 0); err != nil {
 		t.Skip("the limit cannot be lowered here:", err)
 	}
-	m, dir := tree(t, map[string]string{"d/a": "", "e/b": ""})
+	m, dir := filestest.Tree(t, map[string]string{"d/a": "", "e/b": ""})
 	ctx, cancel := context.WithCancel(t.Context())
 	l := &awaited{listener: newListener(), caughtUp: make(chan struct{}), chunk: make(chan string)}
 	ended := make(chan error, 1)

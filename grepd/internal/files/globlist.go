@@ -1,4 +1,4 @@
-package search
+package files
 
 import (
 	"fmt"
@@ -75,7 +75,7 @@ type globScanner struct {
 	scanners []*match.Scanner
 }
 
-// excludes tells whether the list leaves a file out. Given by the user, a name is matched as a whole and
+// excludes reports whether the list leaves a file out. Given by the user, a name is matched as a whole and
 // from each of its elements on; otherwise it is one element.
 func (s *globScanner) excludes(name string, given bool) bool {
 	if s == nil {

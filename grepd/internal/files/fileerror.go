@@ -1,4 +1,4 @@
-package search
+package files
 
 import (
 	"errors"
@@ -21,12 +21,13 @@ type reasoned struct {
 	reason greppb.FileError_Reason
 }
 
-func because(reason greppb.FileError_Reason, err error) error { return &reasoned{err, reason} }
+// WithReason gives an error the reason that NewError is to give for it.
+func WithReason(reason greppb.FileError_Reason, err error) error { return &reasoned{err, reason} }
 
 func (r *reasoned) Unwrap() error { return r.error }
 
-// fileError words an error as grep does.
-func fileError(shown string, err error) FileError {
+// NewError words an error of a path as grep does, and gives its reason.
+func NewError(shown string, err error) FileError {
 	var pathErr *fs.PathError
 	if errors.As(err, &pathErr) {
 		err = pathErr.Err

@@ -1,15 +1,11 @@
-package search
+package files
 
 import (
 	"errors"
 	"fmt"
-	"io/fs"
-	"os"
-	"slices"
 	"sort"
 	"strings"
 	"sync/atomic"
-	"syscall"
 )
 
 // Mounts are the directories that may be searched, each under a name: with logs=/var/log/grepd,
@@ -60,20 +56,6 @@ func (m *Mounts) find(name string) *mountPoint {
 	return nil
 }
 
-// locate gives the mount of a path, and its name there; nil if there is none that can be searched.
-func (m *Mounts) locate(path string) (*mount, string) {
-	first, name, _ := strings.Cut(path, "/")
-	point := m.find(first)
-	if point == nil {
-		return nil, name
-	}
-	mount, err := point.current()
-	if err != nil {
-		return nil, name
-	}
-	return mount, name
-}
-
 // OnChange has changed called whenever something new is found out about a mount. It is called from many goroutines, one at
 // a time for each mount, and must not block.
 func (m *Mounts) OnChange(changed func(MountChange)) { m.changed.Store(&changed) }
@@ -104,28 +86,11 @@ func (m *Mounts) Pairs() []string {
 	return pairs
 }
 
-// Close closes the directories. No search may be running.
+// Close closes the directories. No walk may be under way.
 func (m *Mounts) Close() error {
 	var errs []error
 	for _, p := range m.mounts {
 		errs = append(errs, p.now.Load().root.Close())
 	}
 	return errors.Join(errs...)
-}
-
-// openDir opens a directory, and nothing else: to open a named pipe would wait for its writer.
-func openDir(root *os.Root, name string) (*os.File, error) {
-	return root.OpenFile(name, os.O_RDONLY|syscall.O_DIRECTORY|syscall.O_NONBLOCK, 0)
-}
-
-// readDir gives what is in a directory, sorted by name.
-func readDir(root *os.Root, name string) ([]fs.DirEntry, error) {
-	dir, err := openDir(root, name)
-	if err != nil {
-		return nil, err
-	}
-	defer dir.Close()
-	entries, err := dir.ReadDir(-1)
-	slices.SortFunc(entries, func(a, b fs.DirEntry) int { return strings.Compare(a.Name(), b.Name()) })
-	return entries, err
 }

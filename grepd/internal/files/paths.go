@@ -1,4 +1,4 @@
-package search
+package files
 
 import (
 	"context"
@@ -9,7 +9,6 @@ import (
 	"path"
 	"slices"
 	"strings"
-	"syscall"
 
 	"github.com/bmatcuk/doublestar/v4"
 
@@ -21,32 +20,79 @@ import (
 // ones in a number of ways that grows with its factorial.
 const looksMax = 1 << 20
 
-// finder turns paths into files. It calls file and fail in the order of the paths; an error of
-// theirs ends the walk.
-type finder struct {
-	mounts *Mounts
-	o      *Options
-	file   func(f *os.File, path string, size int64) error
-	fail   func(FileError) error
-	// unreadable is fail for what can be opened, and counted, but not read.
-	unreadable func(FileError) error
-	// looked is told of each directory in which names were looked for; nil: nobody wants to know.
-	looked func(m *mount, dir string)
+// Directories is what is done with a directory.
+type Directories uint8
 
+const (
+	DirectoriesRead    = Directories(greppb.Directories_DIRECTORIES_READ)    // an error, since no directory can be read
+	DirectoriesRecurse = Directories(greppb.Directories_DIRECTORIES_RECURSE) // -r: the files below it are wanted
+	DirectoriesSkip    = Directories(greppb.Directories_DIRECTORIES_SKIP)    // it is passed over
+)
+
+// Selection says which of the files that paths name are wanted.
+type Selection struct {
+	Directories Directories
+	// Dereference follows the symbolic links below directories too, inside the mounts.
+	Dereference bool
+	// SkipDevices passes over what is neither a file nor a directory; otherwise it is an error where
+	// the user named it.
+	SkipDevices bool
+	Files       *GlobList // --include and --exclude; nil: all
+	ExcludeDirs *GlobList // --exclude-dir
+}
+
+// Visitor takes what a walk comes to, in the order of the paths. All of it is called by the goroutine
+// that walks, and may block; an error ends the walk.
+type Visitor struct {
+	// File takes an open file, and owns it. The path is mount/name.
+	File func(f *os.File, path string, size int64) error
+	// Fail takes what is wrong with a path, which does not end the walk.
+	Fail func(FileError) error
+	// Unreadable is Fail for what can be opened, and counts as a file, but cannot be read. nil: Fail.
+	Unreadable func(FileError) error
+	// Looked is told of each directory in which names were looked for. nil: nobody wants to know.
+	Looked func(Dir)
+}
+
+// Walk opens the files that paths name, as the user wrote them: mount/name, where both may be globs.
+// Each name that is looked at counts as a step of progress. The error is the visitor's, or that of
+// ctx.
+func (m *Mounts) Walk(ctx context.Context, paths []string, s Selection, progress *Progress, v Visitor) error {
+	f := finder{
+		mounts: m, Selection: s, Visitor: v, progress: progress,
+		files: s.Files.scanner(), excludeDirs: s.ExcludeDirs.scanner(),
+	}
+	if f.Unreadable == nil {
+		f.Unreadable = f.Fail
+	}
+	for _, path := range paths {
+		if err := f.find(ctx, path); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// finder is a walk under way.
+type finder struct {
+	Selection
+	Visitor
+	mounts             *Mounts
+	progress           *Progress
 	files, excludeDirs *globScanner
 	looks              int // at names below directories, with Dereference
 }
 
-// find goes through one path as the user wrote it: mount/name, where both may be globs.
+// find goes through one path.
 func (f *finder) find(ctx context.Context, p string) error {
 	clean := plain(p)
 	switch {
 	case len(p) > limits.PathBytesMax:
-		return f.fail(FileError{Path: shortened(p), Reason: greppb.FileError_BAD_PATH, Message: fmt.Sprintf("a path may not be longer than %d bytes", limits.PathBytesMax)})
+		return f.Fail(FileError{Path: shortened(p), Reason: greppb.FileError_BAD_PATH, Message: fmt.Sprintf("a path may not be longer than %d bytes", limits.PathBytesMax)})
 	case CheckGlob(p) != nil:
-		return f.fail(FileError{Path: shortened(p), Reason: greppb.FileError_BAD_PATH, Message: CheckGlob(p).Error()})
+		return f.Fail(FileError{Path: shortened(p), Reason: greppb.FileError_BAD_PATH, Message: CheckGlob(p).Error()})
 	case clean == "" || !fs.ValidPath(clean):
-		return f.fail(FileError{
+		return f.Fail(FileError{
 			Path: p, Reason: greppb.FileError_OUTSIDE_MOUNTS,
 			Message: "outside the mounts: a path is mount/name, " + f.have(),
 		})
@@ -60,7 +106,7 @@ func (f *finder) find(ctx context.Context, p string) error {
 		found = true
 		m, err := point.current()
 		if err != nil {
-			err = f.fail(FileError{Path: p, Message: fmt.Sprintf("the mount %q cannot be searched: %v", point.name, err)})
+			err = f.Fail(FileError{Path: p, Message: fmt.Sprintf("the mount %q cannot be searched: %v", point.name, err)})
 		} else {
 			err = f.inMount(ctx, m, p, rest)
 		}
@@ -69,7 +115,7 @@ func (f *finder) find(ctx context.Context, p string) error {
 		}
 	}
 	if !found {
-		return f.fail(FileError{
+		return f.Fail(FileError{
 			Path: p, Missing: true, Reason: greppb.FileError_NO_MOUNT,
 			Message: fmt.Sprintf("there is no mount %q, %s", first, f.have()),
 		})
@@ -117,7 +163,7 @@ func (f *finder) inMount(ctx context.Context, m *mount, asked, rest string) erro
 		return f.visit(ctx, m, rest, from, nil)
 	}
 	if !doublestar.ValidatePattern(rest) {
-		return f.fail(FileError{Path: asked, Reason: greppb.FileError_BAD_PATH, Message: "not a valid glob"})
+		return f.Fail(FileError{Path: asked, Reason: greppb.FileError_BAD_PATH, Message: "not a valid glob"})
 	}
 	names, err := f.glob(ctx, m, rest)
 	if from.directory {
@@ -130,9 +176,9 @@ func (f *finder) inMount(ctx context.Context, m *mount, asked, rest string) erro
 	case ctx.Err() != nil:
 		return ctx.Err()
 	case err != nil:
-		return f.fail(FileError{Path: asked, Reason: reasonFor(err), Message: err.Error()})
+		return f.Fail(FileError{Path: asked, Reason: reasonFor(err), Message: err.Error()})
 	case len(names) == 0:
-		return f.fail(greppb.NewFileError(asked, greppb.FileError_NOT_FOUND))
+		return f.Fail(greppb.NewFileError(asked, greppb.FileError_NOT_FOUND))
 	}
 	from.listed = newListing(names)
 	for _, name := range names {
@@ -144,8 +190,8 @@ func (f *finder) inMount(ctx context.Context, m *mount, asked, rest string) erro
 }
 
 func (f *finder) look(m *mount, dir string) {
-	if f.looked != nil {
-		f.looked(m, dir)
+	if f.Looked != nil {
+		f.Looked(Dir{m, dir})
 	}
 }
 
@@ -162,10 +208,9 @@ func (f *finder) visit(ctx context.Context, m *mount, name string, from origin, 
 	if err := ctx.Err(); err != nil {
 		return err
 	}
-	f.o.Progress.work.Add(1)
+	f.progress.Steps.Add(1)
 	shown := path.Join(m.name, name)
-	// Without O_NONBLOCK, opening a named pipe would wait for its writer.
-	file, err := m.root.OpenFile(name, os.O_RDONLY|syscall.O_NONBLOCK, 0)
+	file, err := openFile(m.root, name)
 	if errors.Is(err, fs.ErrNotExist) {
 		switch compressed, listed := from.listed.successor(m.root, name); {
 		case listed:
@@ -175,48 +220,48 @@ func (f *finder) visit(ctx context.Context, m *mount, name string, from origin, 
 		}
 	}
 	if err != nil {
-		failure := fileError(shown, err)
+		failure := NewError(shown, err)
 		failure.Missing = failure.Missing && from.given // a link below a directory may lead nowhere
-		return f.fail(failure)
+		return f.Fail(failure)
 	}
 	info, err := file.Stat()
 	switch {
 	case err != nil:
-		err = f.fail(fileError(shown, err))
+		err = f.Fail(NewError(shown, err))
 	case info.IsDir():
 		file.Close() // directories may nest deeper than files may be open
 		return f.directory(ctx, m, name, shown, from.given, append(above, info))
 	case from.directory:
-		err = f.fail(greppb.NewFileError(shown+"/", greppb.FileError_NOT_DIRECTORY))
+		err = f.Fail(greppb.NewFileError(shown+"/", greppb.FileError_NOT_DIRECTORY))
 	case !info.Mode().IsRegular():
-		if from.given && !f.o.SkipDevices {
-			err = f.fail(greppb.NewFileError(shown, greppb.FileError_NOT_REGULAR))
+		if from.given && !f.SkipDevices {
+			err = f.Fail(greppb.NewFileError(shown, greppb.FileError_NOT_REGULAR))
 		}
 	case from.listed.doubled(file, name, info.Size()):
 	case !f.files.excludes(lastElement(shown, from.given), from.given):
-		return f.file(file, shown, info.Size())
+		return f.File(file, shown, info.Size())
 	}
 	file.Close()
 	return err
 }
 
-// directory searches the files below one, in the order of their names. It is the last of above, those that
-// it was come to through.
+// directory visits the files below one, in the order of their names. It is the last of above, those
+// that it was come to through.
 func (f *finder) directory(ctx context.Context, m *mount, name, shown string, given bool, above []fs.FileInfo) error {
 	switch self := len(above) - 1; {
-	case f.o.Directories == DirectoriesSkip || f.excludeDirs.excludes(lastElement(shown, given), given):
+	case f.Directories == DirectoriesSkip || f.excludeDirs.excludes(lastElement(shown, given), given):
 		return nil
-	case f.o.Directories != DirectoriesRecurse:
-		return f.unreadable(greppb.NewFileError(shown, greppb.FileError_IS_DIRECTORY))
+	case f.Directories != DirectoriesRecurse:
+		return f.Unreadable(greppb.NewFileError(shown, greppb.FileError_IS_DIRECTORY))
 	case slices.ContainsFunc(above[:self], func(info fs.FileInfo) bool { return os.SameFile(info, above[self]) }):
-		return f.fail(FileError{
+		return f.Fail(FileError{
 			Path: shown, Warning: true, Reason: greppb.FileError_LOOP, Message: "recursive directory loop",
 		})
 	}
 	f.look(m, name)
 	entries, err := readDir(m.root, name)
 	if err != nil {
-		return f.fail(fileError(shown, err))
+		return f.Fail(NewError(shown, err))
 	}
 	names := make([]string, len(entries))
 	for i, e := range entries {
@@ -226,12 +271,12 @@ func (f *finder) directory(ctx context.Context, m *mount, name, shown string, gi
 	for _, e := range entries {
 		// As in grep, what is not given by name is searched only if it is a file or directory itself, or with -R
 		// a link to one.
-		link := e.Type()&fs.ModeSymlink != 0 && f.o.Dereference
+		link := e.Type()&fs.ModeSymlink != 0 && f.Dereference
 		if !e.Type().IsRegular() && !e.IsDir() && !link {
 			continue
 		}
-		if f.looks++; f.o.Dereference && f.looks > looksMax {
-			return f.fail(FileError{
+		if f.looks++; f.Dereference && f.looks > looksMax {
+			return f.Fail(FileError{
 				Path: shown, Reason: greppb.FileError_TOO_MANY,
 				Message: fmt.Sprintf("following links, more than %d names have been looked at", looksMax),
 			})

@@ -1,4 +1,4 @@
-package search
+package files
 
 import (
 	"context"
@@ -45,14 +45,14 @@ func deepFinder(t *testing.T, depth int) (*finder, *mount) {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { m.Close() })
-	return &finder{mounts: m, o: &Options{Progress: &Progress{}}}, m.mounts[0].now.Load()
+	return &finder{mounts: m, progress: &Progress{}}, m.mounts[0].now.Load()
 }
 
 func TestGlobEndsWhenNobodyWaitsForIt(t *testing.T) {
 	f, m := deepFinder(t, 12)
 	ctx, cancel := context.WithCancel(context.Background())
 	cancel()
-	files := &globFS{root: m.root, ctx: ctx, work: &atomic.Uint64{}, looked: func(string) {}}
+	files := &globFS{root: m.root, ctx: ctx, steps: &atomic.Uint64{}, looked: func(string) {}}
 	if _, err := files.ReadDir("."); !errors.Is(err, context.Canceled) {
 		t.Errorf("ReadDir: %v", err)
 	}
@@ -64,7 +64,7 @@ func TestGlobEndsWhenNobodyWaitsForIt(t *testing.T) {
 
 func TestGlobThatLooksAtTooMuchIsRefused(t *testing.T) {
 	_, m := deepFinder(t, 1)
-	files := &globFS{root: m.root, ctx: context.Background(), reads: globReadsMax - 1, work: &atomic.Uint64{}, looked: func(string) {}}
+	files := &globFS{root: m.root, ctx: context.Background(), reads: globReadsMax - 1, steps: &atomic.Uint64{}, looked: func(string) {}}
 	if _, err := files.Stat("."); err != nil {
 		t.Fatal(err)
 	}

@@ -1,4 +1,4 @@
-package search
+package files
 
 import (
 	"encoding/binary"
@@ -28,10 +28,11 @@ var bootID = sync.OnceValue(func() string {
 	return strings.TrimSpace(string(id))
 })
 
-// mark tells a file from all others of the cluster, copies of it included; 0 where that cannot be done. On a disk
-// of this machine it is made of the kernel's boot, the device and the inode; on a network file system, where a device's
-// number means nothing to others, of the inode and the file's head.
-func mark(f *os.File) uint64 {
+// Mark gives a number that no other file of the cluster has, copies of this one included; 0 where
+// that cannot be done. On a disk of this machine it is made of the kernel's boot, the device and the
+// inode; on a network file system, where a device's number means nothing to others, of the inode and
+// the file's head.
+func Mark(f *os.File) uint64 {
 	conn, err := f.SyscallConn()
 	if err != nil {
 		return 0

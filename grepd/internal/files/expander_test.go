@@ -1,4 +1,4 @@
-package search
+package files
 
 import (
 	"bytes"
@@ -27,9 +27,9 @@ func TestExpandingEndsWithTheSearch(t *testing.T) {
 	}
 	defer f.Close()
 	ctx, cancel := context.WithCancel(t.Context())
-	x := &expander{ctx: ctx, progress: &Progress{}, bytesMax: 1 << 20}
-	defer x.close()
-	r, err := x.open(f, int64(empty.Len())<<16, gzipped)
+	x := NewExpander(ctx, &Progress{}, 1<<20)
+	defer x.Close()
+	r, err := x.Open(f, int64(empty.Len())<<16, Gzip)
 	if err != nil {
 		t.Fatal(err)
 	}

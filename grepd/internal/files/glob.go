@@ -1,4 +1,4 @@
-package search
+package files
 
 import (
 	"context"
@@ -73,12 +73,12 @@ func (f *finder) glob(ctx context.Context, m *mount, pattern string) ([]string, 
 	var names []string
 	collect := func(name string, _ fs.DirEntry) error {
 		if len(names) == globNamesMax {
-			return because(greppb.FileError_TOO_MANY, fmt.Errorf("the glob matches more than %d names", globNamesMax))
+			return WithReason(greppb.FileError_TOO_MANY, fmt.Errorf("the glob matches more than %d names", globNamesMax))
 		}
 		names = append(names, name)
 		return nil
 	}
-	files := &globFS{root: m.root, ctx: ctx, work: &f.o.Progress.work, looked: func(dir string) { f.look(m, dir) }}
+	files := &globFS{root: m.root, ctx: ctx, steps: &f.progress.Steps, looked: func(dir string) { f.look(m, dir) }}
 	err := doublestar.GlobWalk(files, pattern, collect, doublestar.WithNoHidden())
 	if files.refusal != nil { // which the walk passes over, as it does what it may not read
 		err = files.refusal
@@ -92,7 +92,7 @@ func (f *finder) glob(ctx context.Context, m *mount, pattern string) ([]string, 
 type globFS struct {
 	root    *os.Root
 	ctx     context.Context
-	work    *atomic.Uint64 // counts the looks
+	steps   *atomic.Uint64 // counts the looks
 	looked  func(dir string)
 	reads   int
 	refusal error
@@ -105,12 +105,12 @@ var (
 
 // admit says why the next look at a directory or name is refused, if it is.
 func (g *globFS) admit() error {
-	g.work.Add(1)
+	g.steps.Add(1)
 	if g.refusal == nil {
 		g.refusal = g.ctx.Err()
 	}
 	if g.reads++; g.refusal == nil && g.reads > globReadsMax {
-		g.refusal = because(greppb.FileError_TOO_MANY,
+		g.refusal = WithReason(greppb.FileError_TOO_MANY,
 			fmt.Errorf("the glob looks at more than %d directories and names", globReadsMax))
 	}
 	return g.refusal

@@ -1,4 +1,4 @@
-package search
+package files
 
 import (
 	"context"
@@ -23,17 +23,16 @@ func TestALogThatIsCompressedMeanwhileIsFound(t *testing.T) {
 	}
 	defer m.Close()
 	var opened, failed []string
-	f := &finder{
-		mounts: m, o: &Options{Progress: &Progress{}},
-		file: func(f *os.File, path string, _ int64) error {
+	f := &finder{mounts: m, progress: &Progress{}, Visitor: Visitor{
+		File: func(f *os.File, path string, _ int64) error {
 			opened = append(opened, path)
 			return f.Close()
 		},
-		fail: func(e FileError) error {
+		Fail: func(e FileError) error {
 			failed = append(failed, e.Path)
 			return nil
 		},
-	}
+	}}
 	for _, names := range [][]string{{"a", "b", "c", "d"}, {"b", "b.gz"}} {
 		found := origin{given: true, listed: newListing(names)}
 		for _, name := range names {

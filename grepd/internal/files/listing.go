@@ -1,4 +1,4 @@
-package search
+package files
 
 import (
 	"io"
@@ -19,7 +19,7 @@ func newListing(names []string) listing {
 	return l
 }
 
-// doubled tells whether a file is a compressed one of which the listing has the original too, which
+// doubled reports whether a file is a compressed one of which the listing has the original too, which
 // was opened before it: names are visited in order. It takes note of the file's size.
 func (l listing) doubled(f io.ReaderAt, name string, size int64) bool {
 	if l == nil {
@@ -31,7 +31,7 @@ func (l listing) doubled(f io.ReaderAt, name string, size int64) bool {
 	if plain == name || !listed || original == notOpened {
 		return false
 	}
-	expands, modulus := expandedSize(f, size, compressionOf(f, name))
+	expands, modulus := ExpandedSize(f, size, CompressionOf(f, name))
 	return expands == original%modulus
 }
 
@@ -41,7 +41,7 @@ func (l listing) successor(root *os.Root, name string) (compressed string, liste
 	if _, listed := l[name]; !listed {
 		return "", false
 	}
-	for _, c := range []compression{gzipped, zstandard} {
+	for _, c := range []Compression{Gzip, Zstandard} {
 		compressed := name + suffixes[c]
 		if _, listed := l[compressed]; listed {
 			return compressed, true
