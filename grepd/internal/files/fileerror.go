@@ -32,7 +32,7 @@ func NewError(shown string, err error) FileError {
 	if errors.As(err, &pathErr) {
 		err = pathErr.Err
 	}
-	switch reason := reasonFor(err); reason {
+	switch reason := ReasonOf(err); reason {
 	case greppb.FileError_NOT_FOUND, greppb.FileError_PERMISSION:
 		return greppb.NewFileError(shown, reason)
 	case greppb.FileError_OUTSIDE_MOUNTS:
@@ -42,8 +42,8 @@ func NewError(shown string, err error) FileError {
 	}
 }
 
-// reasonFor gives the reason of an error.
-func reasonFor(err error) greppb.FileError_Reason {
+// ReasonOf gives the reason of an error.
+func ReasonOf(err error) greppb.FileError_Reason {
 	var own *reasoned
 	switch {
 	case errors.As(err, &own):

@@ -176,7 +176,7 @@ func (f *finder) inMount(ctx context.Context, m *mount, asked, rest string) erro
 	case ctx.Err() != nil:
 		return ctx.Err()
 	case err != nil:
-		return f.Fail(FileError{Path: asked, Reason: reasonFor(err), Message: err.Error()})
+		return f.Fail(FileError{Path: asked, Reason: ReasonOf(err), Message: err.Error()})
 	case len(names) == 0:
 		return f.Fail(greppb.NewFileError(asked, greppb.FileError_NOT_FOUND))
 	}

@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"context"
 	"errors"
-	"fmt"
 	"io"
 	"math"
 	"os"
@@ -18,11 +17,6 @@ import (
 	"github.com/aksinghdce/cluster-membership-service/grepd/internal/match"
 	"github.com/aksinghdce/cluster-membership-service/shared/proto/greppb"
 )
-
-// blockSlackBytes is read beyond a block at once, since its last line usually ends there.
-const blockSlackBytes = 8 << 10
-
-var errLineTooLong = files.WithReason(greppb.FileError_TOO_LONG, fmt.Errorf("a line is longer than %d bytes", LineBytesMax))
 
 // file is an open file whose blocks are being searched.
 type file struct {
@@ -66,9 +60,7 @@ type block struct {
 	filled bool  // data is there already; otherwise a worker reads it
 	damage error // why what comes after data cannot be read
 
-	buffer []byte // owned, data is part of it
-	long   *LongLines
-	claim  int64  // of long, for buffer
+	room   room   // data is part of its text
 	data   []byte // whole lines; only the file's last may lack its newline. nil once nobody needs it
 	size   int    // of data
 	offset int64  // of data in the file
@@ -92,151 +84,20 @@ type block struct {
 	done chan struct{} // receives when the block was searched
 }
 
-// terminators are the bytes that end a line. Unless binary files are taken as text, NUL does so beside the newline:
-// a file that has one is binary, and there grep takes NUL for a newline.
-type terminators uint8
-
-const (
-	newlineOrNull terminators = iota
-	newline
-	null
-)
-
-func (o *Options) terminators() terminators {
-	switch {
-	case o.NullData:
-		return null
-	case o.Binary == BinaryText:
-		return newline
-	}
-	return newlineOrNull
-}
-
-// index gives the index of the first byte of b that ends a line, or -1.
-func (t terminators) index(b []byte) int {
-	if t == null {
-		return bytes.IndexByte(b, 0)
-	}
-	n := bytes.IndexByte(b, '\n')
-	if t == newline {
-		return n
-	}
-	head := b
-	if n >= 0 {
-		head = b[:n]
-	}
-	if z := bytes.IndexByte(head, 0); z >= 0 {
-		return z
-	}
-	return n
-}
-
-// lastIndex gives the index of the last byte of b that ends a line, or -1.
-func (t terminators) lastIndex(b []byte) int {
-	if t == null {
-		return bytes.LastIndexByte(b, 0)
-	}
-	n := bytes.LastIndexByte(b, '\n')
-	if t == newlineOrNull {
-		if z := bytes.LastIndexByte(b[n+1:], 0); z >= 0 {
-			n += 1 + z
-		}
-	}
-	return n
-}
-
-// read reads the block's lines: those that start after its first byte, up to the one that starts after its last, so
-// that no byte before it is needed and reads stay aligned to pages, which are copied several times
-// faster. The first block also has the line that starts with its first byte. Where the file
-// has become shorter, there are fewer or none.
-func (b *block) read(size int64, ends terminators) error {
+// read cuts the block's lines out of its file.
+func (b *block) read(c *Cutter, size int64) {
 	begin := b.index * size
-	end := min(begin+size, b.file.size)
-	b.setData(nil, begin)
-	if err := b.fill(begin, int(min(end+blockSlackBytes, b.file.size)-begin), 0); err != nil {
-		return err
+	c.room = &b.room
+	c.ResetAt(b.file.f, begin, b.file.size, 0)
+	text, start, err := c.block(int(size), begin == 0)
+	b.setData(text, begin+int64(start))
+	if !errors.Is(err, io.EOF) {
+		b.damage = err
 	}
-	if len(b.buffer) == 0 {
-		return nil
-	}
-	start, length := 0, int(end-begin)
-	if begin > 0 {
-		n := ends.index(b.buffer[:min(length, len(b.buffer))])
-		if n < 0 {
-			return nil // one long line, or nothing left
-		}
-		start = n + 1
-	}
-	stop, err := b.lastLineEnd(begin, min(length, len(b.buffer)), ends)
-	if err != nil {
-		return err
-	}
-	if stop-start > LineBytesMax && ends.index(b.buffer[start:stop-1]) < 0 {
-		return errLineTooLong
-	}
-	b.setData(b.buffer[start:stop], begin+int64(start))
-	return nil
 }
 
 func (b *block) setData(data []byte, offset int64) {
 	b.data, b.size, b.offset = data, len(data), offset
-}
-
-// lastLineEnd gives where the line ends that holds the byte at index in the buffer, the first after the block. It
-// reads on as far as needed.
-func (b *block) lastLineEnd(from int64, index int, ends terminators) (int, error) {
-	for scanned := index; ; {
-		if n := ends.index(b.buffer[scanned:]); n >= 0 {
-			return scanned + n + 1, nil
-		}
-		have := len(b.buffer)
-		if from+int64(have) >= b.file.size {
-			return have, nil
-		}
-		if have > LineBytesMax+BlockBytes {
-			return 0, errLineTooLong
-		}
-		more := min(int64(have), b.file.size-from-int64(have))
-		if err := b.fill(from, have+int(more), have); err != nil {
-			return 0, err
-		}
-		if len(b.buffer) == have {
-			return have, nil // the file has become shorter
-		}
-		scanned = have
-	}
-}
-
-// claimRoom makes sure that the buffer may have so many bytes.
-func (b *block) claimRoom(size int) (err error) {
-	b.claim, err = b.long.claim(b.claim, size)
-	return err
-}
-
-// giveRoom gives back what was claimed for the buffer.
-func (b *block) giveRoom() {
-	b.long.give(b.claim)
-	b.claim = 0
-}
-
-// fill reads the file from there until the buffer, of which the first bytes are there already,
-// has size bytes or the file ends.
-func (b *block) fill(from int64, size, have int) error {
-	if cap(b.buffer) < size {
-		if err := b.claimRoom(size); err != nil {
-			return err
-		}
-		grown := make([]byte, have, max(size, BlockBytes+blockSlackBytes+1))
-		copy(grown, b.buffer[:have])
-		b.buffer = grown
-	}
-	n, err := b.file.f.ReadAt(b.buffer[have:size], from+int64(have))
-	b.buffer = b.buffer[:have+n]
-	b.file.progress.Bytes.Add(uint64(n))
-	if err != nil && !errors.Is(err, io.EOF) {
-		return err
-	}
-	return nil
 }
 
 // worker searches blocks. It serves one goroutine.

@@ -117,7 +117,7 @@ type follower struct {
 	pastWorker *worker
 	expander   *files.Expander
 	block      block
-	buffer     []byte
+	cutter     *Cutter
 
 	toldAt       time.Time // when places were told last
 	caughtUp     bool
@@ -146,6 +146,7 @@ func newFollower(
 	// One that was cut short by the end of ctx would look like a damaged file, of which nothing
 	// more can be searched.
 	f.expander = files.NewExpander(context.Background(), f.o.Progress, o.ExpandBytesMax)
+	f.cutter = NewCutter(&f.o, true)
 	f.names = newNames(ctx, m, paths, &f.o, now)
 	f.names.known, f.names.room = f.known, func() int { return FollowedMax - len(f.files.list) }
 	f.sink = &waitingSink{names: f.names, to: sink}
@@ -499,22 +500,7 @@ func (f *follower) locate(x *followed, info fs.FileInfo, end int64) (int64, erro
 }
 
 // lastLine gives where the last line begins that has no end yet, or the end of the file.
-func (f *follower) lastLine(x *followed) (int64, error) {
-	buffer := f.room(BlockBytes)
-	for end := x.size; end > 0; {
-		from := max(0, end-int64(len(buffer)))
-		if _, err := x.f.ReadAt(buffer[:end-from], from); err != nil {
-			return 0, err
-		}
-		if n := f.o.terminators().lastIndex(buffer[:end-from]); n >= 0 {
-			return from + int64(n) + 1, nil
-		}
-		if end = from; x.size-end > LineBytesMax {
-			break
-		}
-	}
-	return 0, nil
-}
+func (f *follower) lastLine(x *followed) (int64, error) { return f.cutter.LineStart(x.f, x.size) }
 
 // stopUnreadable follows a file no further that cannot be read.
 func (f *follower) stopUnreadable(x *followed, err error) error {

@@ -255,12 +255,16 @@ func (f *follower) step(x *followed) (advanced bool, err error) {
 		return false, err
 	}
 	data, err := f.read(x)
+	defer f.cutter.Release()
 	switch {
 	case errors.Is(err, errReplaced):
 		return true, f.startAgain(x)
-	case errors.Is(err, errLineTooLong):
+	case errors.Is(err, ErrLineTooLong):
 		x.stage = stageFinished
 		return false, f.sink.Error(gapError(x.path, err.Error()+": the file is not followed any more", 0))
+	case isBusy(err):
+		x.looked = false // to be tried again
+		return false, nil
 	case err != nil:
 		return false, f.stopUnreadable(x, err)
 	case len(data) == 0:
@@ -276,61 +280,30 @@ func (f *follower) lineEnds(x *followed) (bool, error) {
 	if x.scanned <= x.offset {
 		return true, nil
 	}
-	buffer := f.room(BlockBytes)
-	for x.scanned < x.end() {
-		n, err := x.f.ReadAt(buffer[:min(int64(len(buffer)), x.end()-x.scanned)], x.scanned)
-		if f.o.terminators().index(buffer[:n]) >= 0 || n == 0 {
-			return true, nil // and read says what is wrong
-		}
-		if x.scanned += int64(n); err != nil && !errors.Is(err, io.EOF) {
-			return false, f.stopUnreadable(x, err)
-		}
-		if x.scanned-x.offset > LineBytesMax {
-			return true, nil
-		}
+	at, ends, err := f.cutter.EndsIn(x.f, x.scanned, min(x.end(), x.offset+LineBytesMax+1))
+	if x.scanned = at; err != nil {
+		return false, f.stopUnreadable(x, err)
 	}
-	return false, nil
+	return ends || at-x.offset > LineBytesMax, nil
 }
 
 var errReplaced = errors.New("other content is where the file was searched")
 
 // read reads about a block of whole lines, none if no line ends yet. In the same breath it reads
 // what lies before them: if that is not what it was, the file has been truncated, however large it
-// is now.
+// is now. A long line takes several reads, so that what lies before it is read once more after them.
 func (f *follower) read(x *followed) ([]byte, error) {
-	tail := int64(x.tail.Length)
-	for size := min(x.end()-x.offset, BlockBytes); ; size = min(x.end()-x.offset, 2*size) {
-		buffer := f.room(int(tail + size))
-		n, err := x.f.ReadAt(buffer, x.offset-tail)
-		if err != nil && !errors.Is(err, io.EOF) {
-			return nil, err
-		}
-		f.o.Progress.Bytes.Add(uint64(n))
-		if int64(n) < tail || printOf(buffer[:tail]) != x.tail {
-			return nil, errReplaced
-		}
-		data := buffer[tail:n]
-		stop := f.o.terminators().lastIndex(data) + 1
-		switch {
-		case stop > 0:
-			return data[:stop], nil
-		case size > LineBytesMax:
-			return nil, errLineTooLong
-		case int64(len(data)) < size || size == x.end()-x.offset:
-			return nil, nil
-		}
+	f.cutter.ResetAt(x.f, x.offset, x.end(), int(x.tail.Length))
+	text, err := f.cutter.Next(BlockBytes)
+	replaced := printOf(f.cutter.Before()) != x.tail ||
+		len(text) > BlockBytes && !x.tail.matches(x.f, x.offset-int64(x.tail.Length))
+	switch {
+	case replaced:
+		return nil, errReplaced
+	case errors.Is(err, io.EOF) || len(text) > 0: // what comes after the lines is read in its turn
+		return text, nil
 	}
-}
-
-// room gives a buffer. A long line makes it a large one, once.
-func (f *follower) room(size int) []byte {
-	if size <= BlockBytes+printBytes {
-		if cap(f.buffer) < BlockBytes+printBytes {
-			f.buffer = make([]byte, BlockBytes+printBytes)
-		}
-		return f.buffer[:size]
-	}
-	return make([]byte, size)
+	return nil, err
 }
 
 // search searches whole lines, which begin at the file's offset, and tells the place after them if
@@ -437,23 +410,32 @@ func (f *follower) unpack(x *followed) error {
 	if err == nil {
 		_, err = io.CopyN(skipped{f.names}, r, x.offset)
 	}
+	lines := NewCutter(&f.o, false)
+	defer lines.Release()
+	lines.Reset(r)
 	f.period(x)
-	b := &block{file: &file{progress: f.o.Progress}}
-	s := &stream{r: r, ends: f.o.terminators(), offset: x.offset, err: err}
-	for !b.last && !x.emitter.ended {
-		s.fill(b, BlockBytes)
-		if err := f.searchBlock(x, b); err != nil {
-			return err
+	for err == nil && !x.emitter.ended {
+		var text []byte
+		if text, err = lines.Next(BlockBytes); len(text) > 0 {
+			f.block.setData(text, x.offset)
+			f.block.times = x.times
+			if err := f.searchBlock(x, &f.block); err != nil {
+				return err
+			}
+			x.times = f.block.times
+			x.offset += int64(len(text))
 		}
-		x.offset = s.offset
 		f.names.keepNewIfDue()
 		if err := f.tellSpoken(x); err != nil {
 			return err
 		}
 	}
+	if isBusy(err) {
+		return nil // it is tried again
+	}
 	x.stage = stageFinished
-	if b.damage != nil {
-		if err := f.sink.Error(files.NewError(x.path, b.damage)); err != nil {
+	if err != nil && !errors.Is(err, io.EOF) {
+		if err := f.sink.Error(files.NewError(x.path, err)); err != nil {
 			return err
 		}
 	}

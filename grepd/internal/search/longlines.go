@@ -43,3 +43,6 @@ func (l *LongLines) give(claimed int64) {
 		l.left.Add(claimed)
 	}
 }
+
+// isBusy reports whether an error says that long lines take as much memory as they may.
+func isBusy(err error) bool { return files.ReasonOf(err) == greppb.FileError_BUSY }

@@ -45,64 +45,50 @@ func sizeOf(r io.Reader) int64 {
 	return -1
 }
 
-// readAll searches r as one file. What was read is searched up to its last whole line, and the rest is
-// moved to the front of the buffer.
+// readAll searches r as one file, whose lines it takes as they arrive.
 func readAll(ctx context.Context, r io.Reader, label string, e *emitter) error {
 	reads := startReads(ctx, r)
 	defer reads.stop()
-	b := &block{buffer: make([]byte, 0, 2*BlockBytes)}
+	c := NewCutter(e.o, false)
+	defer c.Release()
+	c.eager = true
+	c.Reset(reads)
+	b := &block{}
 	for !e.ended {
-		p, err := reads.next()
-		if err != nil && !errors.Is(err, io.EOF) {
-			if ctx.Err() != nil {
-				return ctx.Err()
-			}
+		text, err := c.Next(BlockBytes)
+		if ctx.Err() != nil {
+			return ctx.Err()
+		}
+		failed := searchPart(ctx, e, b, text)
+		switch {
+		case errors.Is(failed, errContextTooLong):
+			err = failed
+		case failed != nil:
+			return failed
+		case err == nil:
+			continue
+		}
+		if !errors.Is(err, io.EOF) && !e.ended {
 			if err := e.fail(files.NewError(label, err)); err != nil {
 				return err
 			}
 		}
-		rest := len(b.buffer)
-		b.buffer = append(b.buffer, p...)
-		stop := len(b.buffer)
-		if err == nil {
-			stop = rest + e.o.terminators().lastIndex(b.buffer[rest:]) + 1
-			if stop == rest {
-				stop = 0
-			}
-		}
-		if failed := searchPart(ctx, e, b, stop); failed != nil {
-			if errors.Is(failed, errContextTooLong) || errors.Is(failed, errLineTooLong) {
-				if failed = e.fail(files.NewError(label, failed)); failed == nil {
-					failed = e.end()
-				}
-			}
-			return failed
-		}
-		if err != nil {
-			return e.end()
-		}
+		return e.end()
 	}
 	return nil
 }
 
-// searchPart searches the first bytes of b.buffer, and drops them.
-func searchPart(ctx context.Context, e *emitter, b *block, size int) error {
-	b.setData(b.buffer[:size], b.offset)
-	if size > 0 {
-		e.w.search(b)
-		if err := ctx.Err(); err != nil {
-			return err
-		}
-		if err := e.add(b, true); err != nil {
-			return err
-		}
+// searchPart searches the next whole lines.
+func searchPart(ctx context.Context, e *emitter, b *block, text []byte) error {
+	if len(text) == 0 {
+		return nil
 	}
-	b.offset += int64(size)
-	b.buffer = append(b.buffer[:0], b.buffer[size:]...)
-	if len(b.buffer) > LineBytesMax {
-		return errLineTooLong
+	b.setData(text, b.offset+int64(b.size))
+	e.w.search(b)
+	if err := ctx.Err(); err != nil {
+		return err
 	}
-	return nil
+	return e.add(b, true)
 }
 
 // reads reads in a goroutine of its own, so that a Read that hangs does not keep a search from ending.
@@ -111,8 +97,11 @@ type reads struct {
 	cancel context.CancelFunc
 	full   chan readResult
 	empty  chan []byte
-	last   []byte
+	last   readResult
+	rest   []byte // of last
 }
+
+var _ io.Reader = (*reads)(nil)
 
 type readResult struct {
 	p   []byte
@@ -146,18 +135,33 @@ func startReads(ctx context.Context, r io.Reader) *reads {
 	return rs
 }
 
-// next gives what was read next; it is valid until the next call.
-func (rs *reads) next() ([]byte, error) {
-	if rs.last != nil {
-		rs.empty <- rs.last[:cap(rs.last)]
-		rs.last = nil
+// Read gives what has been read, and waits if there is nothing.
+func (rs *reads) Read(p []byte) (int, error) {
+	if len(rs.rest) == 0 {
+		if rs.last.err != nil {
+			return 0, rs.last.err
+		}
+		if err := rs.next(); err != nil {
+			return 0, err
+		}
+	}
+	n := copy(p, rs.rest)
+	rs.rest = rs.rest[n:]
+	return n, nil
+}
+
+// next takes what was read next.
+func (rs *reads) next() error {
+	if rs.last.p != nil {
+		rs.empty <- rs.last.p[:cap(rs.last.p)]
+		rs.last.p = nil
 	}
 	select {
-	case r := <-rs.full:
-		rs.last = r.p
-		return r.p, r.err
+	case rs.last = <-rs.full:
+		rs.rest = rs.last.p
+		return nil
 	case <-rs.ctx.Done():
-		return nil, rs.ctx.Err()
+		return rs.ctx.Err()
 	}
 }
 

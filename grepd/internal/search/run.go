@@ -100,7 +100,7 @@ func startPipeline(ctx context.Context, open func(*pipeline), o *Options) *pipel
 	p := &pipeline{o: o, free: make(chan *block, window), todo: make(chan *block, window), order: make(chan item, window)}
 	p.ctx, p.cancel = context.WithCancel(ctx)
 	for range window {
-		b := &block{done: make(chan struct{}, 1), long: o.LongLines}
+		b := &block{done: make(chan struct{}, 1), room: room{long: o.LongLines}}
 		p.blocks = append(p.blocks, b)
 		p.free <- b
 	}
@@ -127,7 +127,7 @@ func (p *pipeline) stop() {
 		}
 	}
 	for _, b := range p.blocks {
-		b.giveRoom()
+		b.room.giveBack()
 	}
 	p.buffers.spare()
 }
@@ -208,17 +208,15 @@ func (p *pipeline) give(b *block) (last bool, err error) {
 
 // work reads and searches blocks until there are no more.
 func (p *pipeline) work() {
-	w := newWorker(p.ctx, p.o)
+	w, c := newWorker(p.ctx, p.o), NewCutter(p.o, false)
 	for b := range p.todo {
 		if b.err = p.ctx.Err(); b.err == nil && b.use != nothing && !b.file.finished.Load() {
 			if !b.filled {
-				b.buffer = p.buffers.take()
-				b.err = b.read(p.o.blockBytes, p.o.terminators())
+				b.room.text = p.buffers.take()
+				b.read(c, p.o.blockBytes)
 			}
-			if b.err == nil {
-				w.search(b)
-				b.err = p.ctx.Err()
-			}
+			w.search(b)
+			b.err = p.ctx.Err()
 			if !p.o.handsOutData(b) {
 				p.drop(b)
 			}
@@ -234,8 +232,8 @@ func (o *Options) handsOutData(b *block) bool {
 
 // drop gives the text of a block back.
 func (p *pipeline) drop(b *block) {
-	p.buffers.give(b.buffer)
-	b.buffer, b.data = nil, nil
+	p.buffers.give(b.room.text)
+	b.room.text, b.data = nil, nil
 }
 
 // drain reports everything in order.
@@ -286,7 +284,7 @@ func (p *pipeline) add(e *emitter, b *block) error {
 	if err == nil {
 		err = e.add(b, false)
 	}
-	if errors.Is(err, errContextTooLong) || b.err != nil && p.ctx.Err() == nil {
+	if errors.Is(err, errContextTooLong) {
 		if err = e.fail(files.NewError(b.file.path, err)); err == nil {
 			err = e.end()
 		}
@@ -294,7 +292,7 @@ func (p *pipeline) add(e *emitter, b *block) error {
 	if err == nil && b.damage != nil && !e.ended && p.ctx.Err() == nil {
 		err = e.fail(files.NewError(b.file.path, b.damage))
 	}
-	if err == nil && b.last {
+	if err == nil && (b.last || b.damage != nil) {
 		err = e.end()
 	}
 	if e.ended {
@@ -311,7 +309,7 @@ func (p *pipeline) recycle(b *block) {
 	if b.out.reset(); cap(b.out.chunk.Data) > bufferKeptMax {
 		b.out = lineBuffer{}
 	}
-	b.giveRoom() // only now, since what was found may be a copy of the line
+	b.room.giveBack() // only now, since what was found may be a copy of the line
 	if cap(b.runs) > runsKeptMax {
 		b.runs = nil
 	}

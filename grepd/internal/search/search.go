@@ -144,9 +144,6 @@ import (
 const (
 	// BlockBytes is the size of the blocks in which files are read and searched.
 	BlockBytes = 256 << 10
-	// LineBytesMax bounds the length of a line, its newline included. A Chunk that is
-	// larger than ChunkBytes holds a single line.
-	LineBytesMax = 64 << 20
 	// ChunkBytes bounds the data of a Chunk of more than one line.
 	ChunkBytes = 256 << 10
 	// SpansMax bounds the matched parts of a line that Chunk.Spans tells of: those after them are not told.
@@ -207,8 +204,8 @@ type Options struct {
 	Workers      int  // goroutines that search; 0: one a core
 	// ExpandBytesMax bounds what a compressed file may expand to. 0: files.ExpandBytesMaxDefault.
 	ExpandBytesMax int64
-	// LongLines bounds the memory for long lines of all searches that share it; nil: no bound but that of each line. Follow
-	// does not look at it.
+	// LongLines bounds the memory for long lines of all searches and follows that share it; nil: no
+	// bound but that of each line.
 	LongLines *LongLines
 	Progress  *files.Progress // counts on while the search goes on, where wanted
 

@@ -409,21 +409,37 @@ func TestFileCutShortMeanwhileEndsThere(t *testing.T) {
 	}
 }
 
+// The limit of a line is the same to the byte wherever a text comes from, and the lines before one
+// that is too long count.
 func TestTooLongALineIsAnError(t *testing.T) {
-	m, dir := filestest.Tree(t, map[string]string{"a": "x\n", "b": "x\n"})
-	f, err := os.OpenFile(filepath.Join(dir, "a"), os.O_APPEND|os.O_WRONLY, 0)
-	if err != nil {
-		t.Fatal(err)
-	}
-	for range search.LineBytesMax>>20 + 2 {
-		if _, err := f.WriteString(strings.Repeat("y", 1<<20)); err != nil {
-			t.Fatal(err)
+	for _, extra := range []int{0, 1} {
+		text := "x1\nx2\n" + strings.Repeat("y", search.LineBytesMax-2+extra) + "x\nx3\n"
+		m, _ := filestest.Tree(t, map[string]string{"a": text, "b.gz": filestest.Gzipped(text), "c": "x\n"})
+		o := options(t, "x")
+		o.Report = search.Count
+		for _, name := range []string{"logs/a", "logs/b.gz", "-"} {
+			r := &recorder{}
+			var err error
+			if name == "-" {
+				_, err = search.Reader(t.Context(), strings.NewReader(text), name, o, r)
+			} else {
+				_, err = search.Run(t.Context(), m, []string{name, "logs/c"}, o, r)
+			}
+			if err != nil {
+				t.Fatal(err)
+			}
+			got := strings.Join(r.steps[1:min(3, len(r.steps))], "; ")
+			want := fmt.Sprintf("end 4 false %d", len(text))
+			if extra > 0 {
+				want = fmt.Sprintf("error %s: A line is longer than 67108864 bytes false; end 2 false 6", name)
+			}
+			if !strings.HasPrefix(got, want) {
+				t.Errorf("%s with %d bytes too many: %s, want %s", name, extra, got, want)
+			}
+			if name != "-" && !slices.Contains(r.steps, "begin logs/c") {
+				t.Errorf("%s: the next file is not searched: %q", name, r.steps)
+			}
 		}
-	}
-	f.Close()
-	files, errs := begun(t, m, options(t, "x"), "logs/*")
-	if len(files) != 2 || len(errs) != 1 || errs[0] != "logs/a: A line is longer than 67108864 bytes false" {
-		t.Errorf("searched %q, errors %q", files, errs)
 	}
 }
 
