@@ -2,7 +2,6 @@ package search
 
 import (
 	"bytes"
-	"cmp"
 	"context"
 	"errors"
 
@@ -35,17 +34,16 @@ type emitter struct {
 	state  inRange // of the last line
 	read   bool    // some line was looked at for its time
 	timed  bool    // ... and had one
-	// following says that the file is not known to end. Then nobody waits for the rest of a group of lines.
-	following bool
-	last      int64 // the time of the last line that has one, or noTime, where times are wanted
+	// growing says that the file is not known to end. Then nobody waits for the rest of a group of lines.
+	growing bool
+	last    int64 // the time of the last line that has one, or noTime, where times are wanted
 }
 
 // newEmitter begins a search, if its options are valid.
 func newEmitter(ctx context.Context, o *Options, sink Sink) (*emitter, error) {
-	if err := o.check(); err != nil {
+	if err := o.Check(); err != nil {
 		return nil, err
 	}
-	o.blockBytes = cmp.Or(o.blockBytes, BlockBytes)
 	return &emitter{o: o, sink: o.sink(sink), w: newWorker(ctx, o)}, nil
 }
 
@@ -94,7 +92,7 @@ func (e *emitter) end() error {
 		}
 	}
 	if e.read && !e.timed {
-		if err := e.fail(files.NewError(e.path, errNoTimes)); err != nil {
+		if err := e.fail(files.NewError(e.path, ErrNoTimes)); err != nil {
 			return err
 		}
 	}
@@ -151,7 +149,7 @@ func (e *emitter) add(b *block, flush bool) error {
 // addLines takes the next lines of the file.
 func (e *emitter) addLines(b *block, flush bool) error {
 	if b.size > 0 { // there is none where a line goes on
-		if e.o.context() && e.o.ranged() && b.offset != e.next {
+		if e.o.context() && b.offset != e.next { // lines of another time were left out
 			if err := e.breakGroup(); err != nil {
 				return err
 			}
@@ -261,7 +259,7 @@ func (e *emitter) addGroups(b *block, count int, flush bool) error {
 	if open && !flush {
 		return nil
 	}
-	return e.group.out.send(e.sink, 0, open && !e.following)
+	return e.group.out.send(e.sink, 0, open && !e.growing)
 }
 
 // keep remembers the last lines of b for the context of lines after it.
@@ -288,7 +286,7 @@ func (e *emitter) keep(b *block) error {
 		g.earlierLengths = append(g.earlierLengths, end-pos)
 		pos = end
 	}
-	for e.following && len(g.earlier) > followContextBytes {
+	for e.growing && len(g.earlier) > FeedContextBytes {
 		g.drop(1)
 	}
 	if len(g.earlier) > LineBytesMax {

@@ -29,7 +29,7 @@ type File struct {
 // Files opens the files that paths name, in that order. What is wrong with a path goes to fail, whose
 // errors end it. All must be closed.
 func Files(ctx context.Context, m *files.Mounts, paths []string, o Options, fail func(files.FileError) error) ([]*File, error) {
-	if err := o.check(); err != nil {
+	if err := o.Check(); err != nil {
 		return nil, err
 	}
 	var opened []*File

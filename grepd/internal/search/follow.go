@@ -17,10 +17,6 @@ import (
 const (
 	// FollowedMax bounds the files that one Follow has open.
 	FollowedMax = limits.FollowedMax
-	// followContextBytes bounds the lines that are kept of each file as context for lines to come.
-	// Of longer ones there are fewer.
-	followContextBytes = 1 << 20
-
 	// pollDefault is how often files are looked at although nothing says that they have changed.
 	pollDefault = time.Second
 	// batchTime is how long lines may gather before they are searched together.
@@ -111,13 +107,12 @@ type follower struct {
 	resumed  bool
 	said     map[string]bool // errors, so as not to say them again
 
-	o          Options // of what is new
-	w          *worker
-	past       *Options // of what was there at the beginning; nil: it is not searched
-	pastWorker *worker
-	expander   *files.Expander
-	block      block
-	cutter     *Cutter
+	o        Options   // of what is added
+	added    *Searcher // of what is added
+	past     *Searcher // of what was there at the beginning; nil: it is not searched
+	since    int64     // of the past
+	expander *files.Expander
+	cutter   *Cutter
 
 	toldAt       time.Time // when places were told last
 	caughtUp     bool
@@ -128,20 +123,23 @@ func newFollower(
 	ctx context.Context, m *files.Mounts, paths []string, o Options, fo FollowOptions, sink FollowSink,
 	now func() time.Time,
 ) (*follower, error) {
-	if err := o.check(); err != nil {
+	if err := o.Check(); err != nil {
 		return nil, err
 	}
-	if !o.listsLines() || o.MaxCount >= 0 || o.NullData || o.Times || o.Until != 0 {
+	if o.Report != Lines && o.Report != Parts || o.MaxCount >= 0 || o.NullData || o.Times || o.Until != 0 {
 		return nil, errors.New("search: only lines can be followed, without a limit, an end or times")
 	}
-	o.blockBytes = cmp.Or(o.blockBytes, BlockBytes)
-	f := &follower{ctx: ctx, now: now, o: o, resumed: fo.Resume, said: make(map[string]bool)}
+	f := &follower{ctx: ctx, now: now, o: o, resumed: fo.Resume, since: o.Since, said: make(map[string]bool)}
 	f.files.byID = make(map[fileID]*followed)
-	f.o.Since = 0
-	f.w = newWorker(ctx, &f.o)
+	f.o.Since = 0 // whatever is added is new
+	var err error
+	if f.added, err = NewSearcher(ctx, f.o, true); err != nil {
+		return nil, err
+	}
 	if o.Since != 0 {
-		f.past = &o
-		f.pastWorker = newWorker(ctx, f.past)
+		if f.past, err = NewSearcher(ctx, o, true); err != nil {
+			return nil, err
+		}
 	}
 	// One that was cut short by the end of ctx would look like a damaged file, of which nothing
 	// more can be searched.
@@ -300,7 +298,7 @@ func (f *follower) noteNames() {
 		if x.rotated.IsZero() && (x.name != nameOwn || stem(x.path) != x.path) {
 			x.rotated = now
 		}
-		x.rests = x.packed == files.Uncompressed && x.offset == x.size && !x.rotated.IsZero() &&
+		x.rests = x.packed == files.Uncompressed && x.offset() == x.size && !x.rotated.IsZero() &&
 			now.Sub(x.rotated) >= lingerTime && now.Sub(x.grew) >= lingerTime
 	}
 }
@@ -433,7 +431,8 @@ func (f *follower) apply(x *followed, d decision) {
 	case verdictBegin:
 		x.stage, x.original = stageFollowed, nil
 	case verdictPass:
-		x.offset, x.stage = passedOver, stageFinished
+		x.feed.Restore(stateAt(passedOver))
+		x.stage = stageFinished
 	}
 }
 
@@ -441,7 +440,7 @@ func (f *follower) apply(x *followed, d decision) {
 // to be searched.
 func (f *follower) takeHistory(x *followed, c candidate) error {
 	f.rotation.packedDone(c, f.names.scans)
-	if f.past == nil || c.info.Size() == 0 || c.info.ModTime().UnixNano() < later(f.past.Since, -TimeSlack) {
+	if f.past == nil || c.info.Size() == 0 || c.info.ModTime().UnixNano() < later(f.since, -TimeSlack) {
 		return c.f.Close()
 	}
 	if x.packed == files.Uncompressed {
@@ -469,7 +468,7 @@ func (f *follower) beginAt(x *followed, info fs.FileInfo) error {
 		return err
 	}
 	from := end
-	if f.past != nil && info.ModTime().UnixNano() >= later(f.past.Since, -TimeSlack) && end > 0 {
+	if f.past != nil && info.ModTime().UnixNano() >= later(f.since, -TimeSlack) && end > 0 {
 		if from, err = f.locate(x, info, end); err != nil {
 			return err
 		}
@@ -480,23 +479,23 @@ func (f *follower) beginAt(x *followed, info fs.FileInfo) error {
 	if x.tail, err = printAt(x.f, from); err != nil {
 		return err
 	}
-	x.offset, x.scanned, x.history, x.counted = from, from, end, from == 0
+	x.feed.Restore(stateAt(from))
+	x.scanned, x.history = from, end
 	f.period(x)
-	f.recall(x, x.f)
+	if from == end { // lines before those of some time are no context
+		f.recall(x, x.f)
+	}
 	return nil
 }
 
 // locate finds where in a file the lines of Since can begin.
 func (f *follower) locate(x *followed, info fs.FileInfo, end int64) (int64, error) {
-	head := make([]byte, min(headBytes, end))
-	if _, err := x.f.ReadAt(head, 0); err != nil {
-		return 0, err
+	x.feed.Use(f.past)
+	from, err := x.feed.Locate(x.f, end, info.ModTime())
+	if errors.Is(err, ErrNoTimes) {
+		return from, f.fail(files.NewError(x.path, err))
 	}
-	if x.times = detectTimes(head, info.ModTime()); x.times == nil {
-		return end, f.fail(files.NewError(x.path, errNoTimes))
-	}
-	w, err := f.past.timeRange().locate(x.f, end, x.times, BlockBytes)
-	return min(w.start, end), err
+	return from, err
 }
 
 // lastLine gives where the last line begins that has no end yet, or the end of the file.
@@ -563,11 +562,11 @@ func (f *follower) closeFile(x *followed) error {
 		}
 	}
 	var err error
-	if rest := x.size - x.offset; rest > 0 && x.packed == files.Uncompressed && x.stage != stageFinished {
+	if rest := x.size - x.offset(); rest > 0 && x.packed == files.Uncompressed && x.stage != stageFinished {
 		err = f.sink.Error(gapError(x.path, "it is gone, and its last line has no end", rest))
 	}
 	f.places.end(p)
-	return errors.Join(err, x.emitter.end())
+	return errors.Join(err, x.feed.End())
 }
 
 // followCopy follows a copy whose original is no more what it was: from the end of what they had in
@@ -587,7 +586,7 @@ func (f *follower) followCopy(y *followed) {
 
 // startAgain goes on at the beginning of a file that was truncated.
 func (f *follower) startAgain(x *followed) error {
-	p, seen := x.place(), max(0, x.scanned-x.offset)
+	p, seen := x.place(), max(0, x.scanned-x.offset())
 	for _, c := range f.rotation.truncated(x, &p, seen) {
 		if c.at != nil {
 			f.apply(c.copy, decision{verdict: verdictResume, at: c.at})
@@ -600,7 +599,7 @@ func (f *follower) startAgain(x *followed) error {
 		err = f.sink.Error(gapError(x.path, "it was truncated before its only line had an end", seen))
 	}
 	if err == nil {
-		err = x.emitter.end()
+		err = x.feed.End()
 	}
 	if err != nil {
 		return err

@@ -2,6 +2,7 @@ package search
 
 import (
 	"bytes"
+	"cmp"
 	"errors"
 	"io"
 	"os"
@@ -22,13 +23,10 @@ type followed struct {
 	number uint32
 	packed files.Compression
 
-	emitter emitter
+	feed    *Feed
 	sink    fileSink
-	offset  int64 // of the first line that was not searched
-	scanned int64 // no line ends between offset and here
+	scanned int64 // no line ends between the feed's offset and here
 	history int64 // lines that start before it are asked for their times
-	counted bool  // emitter.line is the number of lines before offset
-	times   *fileTimes
 	head    Print
 	tail    Print
 
@@ -131,29 +129,35 @@ func (s *fileSink) End(stats FileStats) error {
 
 func (s *fileSink) Error(e files.FileError) error { return s.to.Error(e) }
 
+// offset is that of the first line that was not searched.
+func (x *followed) offset() int64 { return x.feed.Offset() }
+
 // place is how far the file was searched.
 func (x *followed) place() Place {
-	p := Place{
+	s := x.feed.State()
+	return Place{
 		File: x.number, Path: x.path, Device: x.id.device, Inode: x.id.inode,
-		Offset: uint64(x.offset), History: uint64(x.history), Inside: x.emitter.state == inside,
-		Pending: uint32(x.emitter.group.pending), Head: x.head, Tail: x.tail, Skip: x.sink.skip,
+		Offset: uint64(s.Offset), Line: s.Line, History: uint64(x.history), Inside: s.Inside,
+		Shown: s.Shown, Pending: uint32(s.Pending), Head: x.head, Tail: x.tail, Skip: x.sink.skip,
 		Lost: x.rests, // for the next follow, if it is not there any more: then nothing is missing
 	}
-	if x.counted {
-		p.Line = x.emitter.line + 1
+}
+
+// stateAt is that of a text of which nothing is known before an offset.
+func stateAt(offset int64) State {
+	s := State{Offset: offset}
+	if offset == 0 {
+		s.Line = 1
 	}
-	if x.emitter.group.any {
-		p.Shown = x.emitter.group.shown
-	}
-	return p
+	return s
 }
 
 // start makes the file one that is searched from an offset on.
 func (f *follower) start(x *followed, offset int64) {
-	x.emitter = emitter{o: &f.o, w: f.w, sink: &x.sink, following: true}
-	_ = x.emitter.begin(x.path, 0) // which asks the fileSink, which does nothing
-	x.offset, x.scanned, x.counted, x.stage = offset, offset, offset == 0, stageFollowed
-	x.head, x.tail, x.times = Print{}, Print{}, nil
+	x.feed, _ = f.added.Begin(x.path, 0, &x.sink) // which asks the fileSink, which does nothing
+	x.feed.Restore(stateAt(offset))
+	x.scanned, x.stage = offset, stageFollowed
+	x.head, x.tail = Print{}, Print{}
 	x.looked = false
 	f.toldAt = time.Time{} // whoever listens is to know at once
 }
@@ -168,36 +172,28 @@ func (f *follower) resume(x *followed, p *Place) {
 	x.history, x.head, x.tail = int64(p.History), p.Head, p.Tail
 	x.sink.skip = p.Skip
 	x.original = nil
-	e := &x.emitter
-	if p.Line > 0 {
-		x.counted, e.line = true, p.Line-1
-	}
-	if p.Inside {
-		e.state = inside
-	}
-	e.next = x.offset
-	e.group.any, e.group.shown = p.Shown > 0, p.Shown
-	e.group.pending = int(min(p.Pending, uint32(f.o.After)))
+	s := stateAt(int64(p.Offset))
+	s.Line = cmp.Or(p.Line, s.Line)
+	s.Inside, s.Shown, s.Pending = p.Inside, p.Shown, int(p.Pending)
+	x.feed.Restore(s)
 }
 
 // recall reads the lines before the offset that may be wanted as context. What cannot be read is no
 // context.
 func (f *follower) recall(x *followed, r io.ReaderAt) {
-	if f.o.Before == 0 || x.offset == 0 || x.packed != files.Uncompressed {
+	if f.o.Before == 0 || x.offset() == 0 || x.packed != files.Uncompressed {
 		return
 	}
-	from := max(0, x.offset-followContextBytes)
-	data := make([]byte, x.offset-from)
+	from := max(0, x.offset()-FeedContextBytes)
+	data := make([]byte, x.offset()-from)
 	if _, err := r.ReadAt(data, from); err != nil {
 		return
 	}
 	if from > 0 { // the first line may lack its beginning
 		from += int64(bytes.IndexByte(data, '\n') + 1)
-		data = data[len(data)-int(x.offset-from):]
+		data = data[len(data)-int(x.offset()-from):]
 	}
-	f.block.setData(data, from)
-	_ = x.emitter.keep(&f.block) // which cannot fail where a file is followed
-	f.block.setData(nil, 0)
+	x.feed.Recall(data)
 }
 
 // grow searches what was added to a file, and reports whether there is more.
@@ -209,7 +205,7 @@ func (f *follower) grow(x *followed) (more bool, err error) {
 	switch {
 	case err != nil:
 		return false, f.stopUnreadable(x, err)
-	case x.stage == stageFinished && info.Size() >= x.offset: // what is truncated may be wanted again
+	case x.stage == stageFinished && info.Size() >= x.offset(): // what is truncated may be wanted again
 		return false, nil
 	case x.looked && info.Size() == x.size && info.ModTime().Equal(x.modified):
 		return false, nil
@@ -225,7 +221,7 @@ func (f *follower) grow(x *followed) (more bool, err error) {
 		f.apply(x, d)
 	}
 	x.size, x.modified, x.looked = info.Size(), info.ModTime(), true
-	if x.size < x.offset {
+	if x.size < x.offset() {
 		return true, f.startAgain(x)
 	}
 	for range followBlocks {
@@ -240,7 +236,7 @@ func (f *follower) grow(x *followed) (more bool, err error) {
 
 // end is up to where the file is to be searched next.
 func (x *followed) end() int64 {
-	if x.offset < x.history {
+	if x.offset() < x.history {
 		return min(x.history, x.size)
 	}
 	return x.size
@@ -248,7 +244,7 @@ func (x *followed) end() int64 {
 
 // step searches the next whole lines of a file, if there are any.
 func (f *follower) step(x *followed) (advanced bool, err error) {
-	if x.stage == stageFinished || x.offset == x.end() && x.tail.matches(x.f, x.offset-int64(x.tail.Length)) {
+	if x.stage == stageFinished || x.offset() == x.end() && x.tail.matches(x.f, x.offset()-int64(x.tail.Length)) {
 		return false, nil
 	}
 	if found, err := f.lineEnds(x); !found || err != nil {
@@ -277,14 +273,14 @@ func (f *follower) step(x *followed) (advanced bool, err error) {
 // lineEnds reports whether a line ends in what was added. Of a line that is written piece by piece
 // each is read once until it ends.
 func (f *follower) lineEnds(x *followed) (bool, error) {
-	if x.scanned <= x.offset {
+	if x.scanned <= x.offset() {
 		return true, nil
 	}
-	at, ends, err := f.cutter.EndsIn(x.f, x.scanned, min(x.end(), x.offset+LineBytesMax+1))
+	at, ends, err := f.cutter.EndsIn(x.f, x.scanned, min(x.end(), x.offset()+LineBytesMax+1))
 	if x.scanned = at; err != nil {
 		return false, f.stopUnreadable(x, err)
 	}
-	return ends || at-x.offset > LineBytesMax, nil
+	return ends || at-x.offset() > LineBytesMax, nil
 }
 
 var errReplaced = errors.New("other content is where the file was searched")
@@ -293,10 +289,10 @@ var errReplaced = errors.New("other content is where the file was searched")
 // what lies before them: if that is not what it was, the file has been truncated, however large it
 // is now. A long line takes several reads, so that what lies before it is read once more after them.
 func (f *follower) read(x *followed) ([]byte, error) {
-	f.cutter.ResetAt(x.f, x.offset, x.end(), int(x.tail.Length))
+	f.cutter.ResetAt(x.f, x.offset(), x.end(), int(x.tail.Length))
 	text, err := f.cutter.Next(BlockBytes)
 	replaced := printOf(f.cutter.Before()) != x.tail ||
-		len(text) > BlockBytes && !x.tail.matches(x.f, x.offset-int64(x.tail.Length))
+		len(text) > BlockBytes && !x.tail.matches(x.f, x.offset()-int64(x.tail.Length))
 	switch {
 	case replaced:
 		return nil, errReplaced
@@ -312,38 +308,26 @@ func (f *follower) search(x *followed, data []byte) error {
 	if err := f.count(x); err != nil {
 		return err
 	}
-	end := x.offset + int64(len(data))
+	end := x.offset() + int64(len(data))
 	tail := printOf(data[max(0, len(data)-printBytes):])
 	head, err := x.headAt(end)
 	if err != nil {
 		return f.stopUnreadable(x, err)
 	}
 	f.period(x)
-	b := &f.block
-	b.setData(data, x.offset)
-	b.times = x.times
-	if err := f.searchBlock(x, b); err != nil {
+	if err := x.feed.Lines(data); err != nil {
 		return err
 	}
-	x.times = b.times
-	x.offset, x.scanned, x.tail, x.head = end, end, tail, head
+	x.scanned, x.tail, x.head = end, tail, head
 	f.period(x)
-	if x.emitter.ended {
+	if x.feed.Ended() {
 		x.stage = stageFinished
 	}
-	if err := f.tellSpoken(x); err != nil || !x.emitter.ended || !x.emitter.file.Binary {
+	if err := f.tellSpoken(x); err != nil || !x.feed.Ended() || !x.feed.Stats().Binary {
 		return err
 	}
 	return f.sink.Error(files.FileError{Path: x.path, Warning: true, Reason: greppb.FileError_BINARY,
 		Message: "is followed no further, since it is binary: -a prints its lines all the same"})
-}
-
-func (f *follower) searchBlock(x *followed, b *block) error {
-	x.emitter.w.search(b)
-	if err := f.ctx.Err(); err != nil {
-		return err
-	}
-	return x.emitter.add(b, true)
 }
 
 // tellSpoken tells the place of a file of which lines were handed out.
@@ -366,15 +350,15 @@ func (x *followed) headAt(end int64) (Print, error) {
 
 // count counts the lines before the offset, if that is wanted and has not been done.
 func (f *follower) count(x *followed) error {
-	if x.counted || !f.o.LineNumbers {
+	if x.feed.State().Line > 0 || !f.o.LineNumbers {
 		return nil
 	}
 	buffer := make([]byte, BlockBytes) // the other one has lines in it
 	line := uint64(0)
-	for at := int64(0); at < x.offset; {
-		n, err := x.f.ReadAt(buffer[:min(int64(len(buffer)), x.offset-at)], at)
+	for at := int64(0); at < x.offset(); {
+		n, err := x.f.ReadAt(buffer[:min(int64(len(buffer)), x.offset()-at)], at)
 		line += uint64(bytes.Count(buffer[:n], []byte{'\n'}))
-		if at += int64(n); err != nil && at < x.offset {
+		if at += int64(n); err != nil && at < x.offset() {
 			return f.stopUnreadable(x, err)
 		}
 		f.o.Progress.Bytes.Add(uint64(n))
@@ -383,18 +367,17 @@ func (f *follower) count(x *followed) error {
 			return err
 		}
 	}
-	x.emitter.line, x.counted = line, true
+	x.feed.Number(line + 1)
 	return nil
 }
 
 // period has the next lines asked for their times if they are of the file's history.
 func (f *follower) period(x *followed) {
-	e := &x.emitter
-	if x.offset < x.history {
-		e.o, e.w = f.past, f.pastWorker
-		return
+	if x.offset() < x.history && f.past != nil {
+		x.feed.Use(f.past)
+	} else {
+		x.feed.Use(f.added)
 	}
-	e.o, e.w, e.read = &f.o, f.w, false
 }
 
 // unpack searches a compressed file to its end.
@@ -408,22 +391,18 @@ func (f *follower) unpack(x *followed) error {
 	}
 	r, err := f.expander.Open(x.f, info.Size(), x.packed)
 	if err == nil {
-		_, err = io.CopyN(skipped{f.names}, r, x.offset)
+		_, err = io.CopyN(skipped{f.names}, r, x.offset())
 	}
 	lines := NewCutter(&f.o, false)
 	defer lines.Release()
 	lines.Reset(r)
 	f.period(x)
-	for err == nil && !x.emitter.ended {
+	for err == nil && !x.feed.Ended() {
 		var text []byte
 		if text, err = lines.Next(BlockBytes); len(text) > 0 {
-			f.block.setData(text, x.offset)
-			f.block.times = x.times
-			if err := f.searchBlock(x, &f.block); err != nil {
+			if err := x.feed.Lines(text); err != nil {
 				return err
 			}
-			x.times = f.block.times
-			x.offset += int64(len(text))
 		}
 		f.names.keepNewIfDue()
 		if err := f.tellSpoken(x); err != nil {
@@ -439,5 +418,5 @@ func (f *follower) unpack(x *followed) error {
 			return err
 		}
 	}
-	return x.emitter.end()
+	return x.feed.End()
 }

@@ -5,26 +5,22 @@ import (
 	"errors"
 	"io"
 	"io/fs"
-
-	"github.com/aksinghdce/cluster-membership-service/grepd/internal/files"
 )
 
 // Reader searches r, whose name is label, to its end. Lines are handed out as they arrive. When ctx
 // ends Reader returns at once, although a Read that hangs goes on until it returns. A large file from which
 // nothing has been read yet is searched as by Run. A file of which MaxCount lines are selected is left after the last of them.
 func Reader(ctx context.Context, r io.Reader, label string, o Options, sink Sink) (Stats, error) {
-	e, err := newEmitter(ctx, &o, sink)
+	s, err := NewSearcher(ctx, o, false)
 	if err != nil || o.selectsNothing() {
 		return Stats{}, err
 	}
-	in := positioned(r, &o)
+	in, feed := positioned(r, &o), s.feed(sink)
+	e := &feed.e
 	if f, size, ok := inBlocks(r); ok {
 		err = searchInput(ctx, f, label, size, e)
-	} else {
-		err = e.begin(label, sizeOf(r))
-		if err == nil {
-			err = readAll(ctx, in.reader(r), label, e)
-		}
+	} else if err = e.begin(label, sizeOf(r)); err == nil {
+		err = readAll(ctx, in.reader(r), feed)
 	}
 	if errors.Is(err, errStop) {
 		err = nil
@@ -46,20 +42,19 @@ func sizeOf(r io.Reader) int64 {
 }
 
 // readAll searches r as one file, whose lines it takes as they arrive.
-func readAll(ctx context.Context, r io.Reader, label string, e *emitter) error {
+func readAll(ctx context.Context, r io.Reader, f *Feed) error {
 	reads := startReads(ctx, r)
 	defer reads.stop()
-	c := NewCutter(e.o, false)
+	c := NewCutter(&f.s.o, false)
 	defer c.Release()
 	c.eager = true
 	c.Reset(reads)
-	b := &block{}
-	for !e.ended {
+	for !f.Ended() {
 		text, err := c.Next(BlockBytes)
 		if ctx.Err() != nil {
 			return ctx.Err()
 		}
-		failed := searchPart(ctx, e, b, text)
+		failed := f.Lines(text)
 		switch {
 		case errors.Is(failed, errContextTooLong):
 			err = failed
@@ -68,27 +63,14 @@ func readAll(ctx context.Context, r io.Reader, label string, e *emitter) error {
 		case err == nil:
 			continue
 		}
-		if !errors.Is(err, io.EOF) && !e.ended {
-			if err := e.fail(files.NewError(label, err)); err != nil {
+		if !errors.Is(err, io.EOF) && !f.Ended() {
+			if err := f.fail(err); err != nil {
 				return err
 			}
 		}
-		return e.end()
+		return f.End()
 	}
 	return nil
-}
-
-// searchPart searches the next whole lines.
-func searchPart(ctx context.Context, e *emitter, b *block, text []byte) error {
-	if len(text) == 0 {
-		return nil
-	}
-	b.setData(text, b.offset+int64(b.size))
-	e.w.search(b)
-	if err := ctx.Err(); err != nil {
-		return err
-	}
-	return e.add(b, true)
 }
 
 // reads reads in a goroutine of its own, so that a Read that hangs does not keep a search from ending.

@@ -285,7 +285,7 @@ func (r *rotation) hasRest(p *Place) bool {
 		return x != nil && stem(x.path) == stem(p.Path)
 	}
 	for _, x := range r.files.list {
-		held := x.packed == files.Uncompressed && x.stage != stageNewcomer && x.offset >= int64(p.Offset)
+		held := x.packed == files.Uncompressed && x.stage != stageNewcomer && x.offset() >= int64(p.Offset)
 		if held && mayBeCopy(p.Path, x.path, int64(p.Offset)) && p.heldBy(x.f, x.size) {
 			return true
 		}
@@ -335,7 +335,7 @@ func (r *rotation) intact() bool {
 			continue
 		}
 		info, err := x.f.Stat()
-		if err != nil || info.Size() < x.offset || !x.tail.matches(x.f, x.offset-int64(x.tail.Length)) {
+		if err != nil || info.Size() < x.offset() || !x.tail.matches(x.f, x.offset()-int64(x.tail.Length)) {
 			return false
 		}
 	}

@@ -1,6 +1,7 @@
 package search
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"os"
@@ -43,7 +44,8 @@ func (e *emitter) run(ctx context.Context, open func(*pipeline)) error {
 	return err
 }
 
-func (o *Options) check() error {
+// Check says what is wrong with the options, and gives those that were left out their defaults.
+func (o *Options) Check() error {
 	switch {
 	case o.Matcher == nil:
 		return errors.New("search: Options.Matcher is missing")
@@ -54,9 +56,8 @@ func (o *Options) check() error {
 	case len(o.Columns) > 0 && (o.Report == Parts || o.context()):
 		return errors.New("search: columns are of whole lines, without context")
 	}
-	if o.ExpandBytesMax == 0 {
-		o.ExpandBytesMax = files.ExpandBytesMaxDefault
-	}
+	o.ExpandBytesMax = cmp.Or(o.ExpandBytesMax, files.ExpandBytesMaxDefault)
+	o.blockBytes = cmp.Or(o.blockBytes, BlockBytes)
 	if o.Progress == nil {
 		o.Progress = &files.Progress{}
 	}

@@ -33,7 +33,8 @@ const (
 	seekBlocksMin = 4
 )
 
-var errNoTimes = files.WithReason(greppb.FileError_NO_TIMES,
+// ErrNoTimes is what is wrong with a file whose lines are to be of some time, and have none.
+var ErrNoTimes = files.WithReason(greppb.FileError_NO_TIMES,
 	errors.New("no line has a time that is understood, so it cannot be searched by time"))
 
 // timeRange is what times are wanted: from since up to, not including, until, in Unix nanoseconds.
