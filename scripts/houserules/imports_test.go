@@ -79,6 +79,11 @@ var importRules = []importRule{
 		why:   "the search engine is fed text and gives its state; when there is text, and what became of a file, is for follow to know",
 	},
 	{
+		from:  []string{"grepd/internal/fanout", "grepd/internal/printer"},
+		never: []string{"grepd/internal/files", "grepd/internal/follow"},
+		why:   "what a node has found comes as messages of shared/proto/greppb, so that another version of a node can have found it; put what is missing into the message",
+	},
+	{
 		from:  []string{"membership/..."},
 		never: []string{"grepd/...", "plugins/..."},
 		tests: true,

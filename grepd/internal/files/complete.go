@@ -19,9 +19,9 @@ const (
 	completeBatch = 256
 )
 
-// Complete lists the paths that begin with prefix, up to the next slash: mounts, and the names in one directory,
-// sorted. Directories and mounts end in a slash. What cannot be read has no paths. truncated says that there
-// may be more. The error is that of ctx.
+// Complete lists the paths that begin with prefix, up to the next slash: mounts, and the names in
+// one directory, sorted. Directories and mounts end in a slash. What cannot be read has no paths.
+// truncated says that there may be more. The error is that of ctx.
 func (m *Mounts) Complete(ctx context.Context, prefix string) (paths []string, truncated bool, err error) {
 	first, rest, inside := strings.Cut(prefix, "/")
 	if !inside {

@@ -17,8 +17,8 @@ type Dir struct {
 	name  string // in the mount
 }
 
-// Beside gives the directory of a path mount/name, and the name of the path's last element there. ok
-// reports whether the mount can be searched.
+// Beside gives the directory of a path mount/name, and the name of the path's last element there.
+// ok reports whether the mount can be searched.
 func (m *Mounts) Beside(shown string) (dir Dir, base string, ok bool) {
 	first, name, _ := strings.Cut(shown, "/")
 	point := m.find(first)

@@ -20,8 +20,8 @@ import (
 const (
 	// ExpandBytesMaxDefault bounds by default what a compressed file may expand to.
 	ExpandBytesMaxDefault = 10 << 30
-	// zstdWindowMax bounds the memory that a .zst file makes its reader take. zstd's levels up to 19 need
-	// 8 MiB.
+	// zstdWindowMax bounds the memory that a .zst file makes its reader take. zstd's levels up to
+	// 19 need 8 MiB.
 	zstdWindowMax = 32 << 20
 	// compressedBuffer is how much of a compressed file is read at once.
 	compressedBuffer = 128 << 10
@@ -39,7 +39,8 @@ const (
 // suffixes are what the names of compressed files end in.
 var suffixes = map[Compression]string{Gzip: ".gz", Zstandard: ".zst"}
 
-// withoutSuffix gives the name that a compressed file had, and how its name says that it was compressed.
+// withoutSuffix gives the name that a compressed file had, and how its name says that it was
+// compressed.
 func withoutSuffix(name string) (string, Compression) {
 	for c, suffix := range suffixes {
 		if plain, ok := strings.CutSuffix(name, suffix); ok && plain != "" {
@@ -49,7 +50,8 @@ func withoutSuffix(name string) (string, Compression) {
 	return name, Uncompressed
 }
 
-// CompressionOf says how a file is compressed: its name has to say so, and its first bytes to agree.
+// CompressionOf says how a file is compressed: its name has to say so, and its first bytes to
+// agree.
 func CompressionOf(f io.ReaderAt, name string) Compression {
 	_, c := withoutSuffix(name)
 	var magic [4]byte
@@ -138,8 +140,9 @@ func (x *Expander) Close() {
 	}
 }
 
-// packedReader reads what is expanded. A file of any size may expand to nothing, such as one of empty members or of frames to be
-// skipped, so that what comes out tells neither that the search gets on, nor when to end.
+// packedReader reads what is expanded. A file of any size may expand to nothing, such as one of
+// empty members or of frames to be skipped, so that what comes out tells neither that the search
+// gets on, nor when to end.
 type packedReader struct {
 	r io.Reader
 	x *Expander

@@ -7,16 +7,16 @@ import (
 	"github.com/aksinghdce/cluster-membership-service/grepd/internal/match"
 )
 
-// Glob is one --include or --exclude: a file pattern of the shell's, where * and ? match a slash too, as
-// fnmatch(3) has it without FNM_PATHNAME.
+// Glob is one --include or --exclude: a file pattern of the shell's, where * and ? match a slash
+// too, as fnmatch(3) has it without FNM_PATHNAME.
 type Glob struct {
 	Pattern string
 	Include bool
 }
 
-// GlobList says by their names which files to search. The last glob that matches decides; where none does
-// a file is searched unless the first glob is one to include. It may be used by several searches at once;
-// nil excludes nothing.
+// GlobList says by their names which files to search. The last glob that matches decides; where
+// none does a file is searched unless the first glob is one to include. It may be used by several
+// searches at once; nil excludes nothing.
 type GlobList struct {
 	segments []globSegment
 	include  bool // the first glob is one to include
@@ -52,8 +52,8 @@ func NewGlobList(globs []Glob) (*GlobList, error) {
 	return l, nil
 }
 
-// GlobFootprint estimates how many bytes a GlobList keeps for a glob at most, which may be an automaton of its own, and as a
-// regular expression be twice as long.
+// GlobFootprint estimates how many bytes a GlobList keeps for a glob at most, which may be an
+// automaton of its own, and as a regular expression be twice as long.
 func GlobFootprint(glob string) int64 { return 2 * match.Footprint([]string{glob}, match.Basic) }
 
 // scanner makes the list ready for one goroutine.
@@ -68,15 +68,15 @@ func (l *GlobList) scanner() *globScanner {
 	return s
 }
 
-// globScanner applies a GlobList. It serves one goroutine. A list may have a thousand segments, so that there is no cache for
-// each, which could come to megabytes.
+// globScanner applies a GlobList. It serves one goroutine. A list may have a thousand segments, so
+// that there is no cache for each, which could come to megabytes.
 type globScanner struct {
 	list     *GlobList
 	scanners []*match.Scanner
 }
 
-// excludes reports whether the list leaves a file out. Given by the user, a name is matched as a whole and
-// from each of its elements on; otherwise it is one element.
+// excludes reports whether the list leaves a file out. Given by the user, a name is matched as a
+// whole and from each of its elements on; otherwise it is one element.
 func (s *globScanner) excludes(name string, given bool) bool {
 	if s == nil {
 		return false
@@ -135,8 +135,8 @@ func globToBasic(glob string) string {
 	return b.String()
 }
 
-// bracketToBasic translates the bracket expression that a glob begins with, and gives how long that is; 0 if it
-// is not closed, so that the bracket stands for itself.
+// bracketToBasic translates the bracket expression that a glob begins with, and gives how long that
+// is; 0 if it is not closed, so that the bracket stands for itself.
 func bracketToBasic(glob string) (expression string, size int) {
 	var b strings.Builder
 	b.WriteByte('[')

@@ -8,7 +8,8 @@ import (
 	"testing"
 )
 
-// A thousand automata that each keep what they have seen of a few names would come to hundreds of megabytes.
+// A thousand automata that each keep what they have seen of a few names would come to hundreds of
+// megabytes.
 func TestManyGlobsTakeLittleMemory(t *testing.T) {
 	var globs []Glob
 	for i := range 1000 {

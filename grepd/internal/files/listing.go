@@ -5,7 +5,8 @@ import (
 	"os"
 )
 
-// listing is the names that one glob or directory has, each with the size of the file where that was opened.
+// listing is the names that one glob or directory has, each with the size of the file where that
+// was opened.
 type listing map[string]int64
 
 // notOpened is the size of a file that was not, or not yet, opened.
@@ -19,8 +20,8 @@ func newListing(names []string) listing {
 	return l
 }
 
-// doubled reports whether a file is a compressed one of which the listing has the original too, which
-// was opened before it: names are visited in order. It takes note of the file's size.
+// doubled reports whether a file is a compressed one of which the listing has the original too,
+// which was opened before it: names are visited in order. It takes note of the file's size.
 func (l listing) doubled(f io.ReaderAt, name string, size int64) bool {
 	if l == nil {
 		return false
@@ -35,8 +36,8 @@ func (l listing) doubled(f io.ReaderAt, name string, size int64) bool {
 	return expands == original%modulus
 }
 
-// successor gives the name of the compressed file that has come into the place of one that was listed; listed says
-// that it was listed itself, so that it is searched anyway.
+// successor gives the name of the compressed file that has come into the place of one that was
+// listed; listed says that it was listed itself, so that it is searched anyway.
 func (l listing) successor(root *os.Root, name string) (compressed string, listed bool) {
 	if _, listed := l[name]; !listed {
 		return "", false

@@ -41,7 +41,8 @@ func TestALogThatIsCompressedMeanwhileIsFound(t *testing.T) {
 			}
 		}
 	}
-	// b.gz was not listed at first, and would be searched twice if it took b's place although it was.
+	// b.gz was not listed at first, and would be searched twice if it took b's place although it
+	// was.
 	if want := []string{"logs/a", "logs/b.gz", "logs/c.zst", "logs/b.gz"}; !slices.Equal(opened, want) {
 		t.Errorf("searched %q, want %q", opened, want)
 	}

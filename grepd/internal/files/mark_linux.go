@@ -18,20 +18,21 @@ var networkTypes = map[int64]bool{
 	unix.OCFS2_SUPER_MAGIC: true, 0x0bd00bd0 /* Lustre */ : true, 0x01161970 /* GFS2 */ : true, 0x47504653 /* GPFS */ : true,
 }
 
-// markHeadBytes is how much of a file on the network its mark is made of. A file that is shorter has none: it
-// could still get another head.
+// markHeadBytes is how much of a file on the network its mark is made of. A file that is shorter
+// has none: it could still get another head.
 const markHeadBytes = 256
 
-// bootID names this run of this machine's kernel, which containers share; empty where that is not known.
+// bootID names this run of this machine's kernel, which containers share; empty where that is not
+// known.
 var bootID = sync.OnceValue(func() string {
 	id, _ := os.ReadFile("/proc/sys/kernel/random/boot_id")
 	return strings.TrimSpace(string(id))
 })
 
 // Mark gives a number that no other file of the cluster has, copies of this one included; 0 where
-// that cannot be done. On a disk of this machine it is made of the kernel's boot, the device and the
-// inode; on a network file system, where a device's number means nothing to others, of the inode and
-// the file's head.
+// that cannot be done. On a disk of this machine it is made of the kernel's boot, the device and
+// the inode; on a network file system, where a device's number means nothing to others, of the
+// inode and the file's head.
 func Mark(f *os.File) uint64 {
 	conn, err := f.SyscallConn()
 	if err != nil {

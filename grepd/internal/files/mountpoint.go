@@ -10,11 +10,13 @@ import (
 	"sync/atomic"
 )
 
-// mountPoint is the path of a mount. What is open there is looked at again before each search: the directory may have been
-// removed or replaced meanwhile, or a volume mounted over it, and what is written now is not in what was open.
+// mountPoint is the path of a mount. What is open there is looked at again before each search: the
+// directory may have been removed or replaced meanwhile, or a volume mounted over it, and what is
+// written now is not in what was open.
 //
-// A directory that has taken the place of the first one is opened in its stead, unless it is reached through other symbolic
-// links than the first was: whoever may write beside a mount could otherwise have any directory searched.
+// A directory that has taken the place of the first one is opened in its stead, unless it is
+// reached through other symbolic links than the first was: whoever may write beside a mount could
+// otherwise have any directory searched.
 type mountPoint struct {
 	name, dir string // as they were given
 	path      string // dir from the root
@@ -86,8 +88,8 @@ func (p *mountPoint) current() (*mount, error) {
 	return m, err
 }
 
-// reopen opens what has taken the directory's place. That it was reached through no other link is looked at when it is open,
-// so that a link that comes and goes meanwhile is noticed.
+// reopen opens what has taken the directory's place. That it was reached through no other link is
+// looked at when it is open, so that a link that comes and goes meanwhile is noticed.
 func (p *mountPoint) reopen() (*mount, error) {
 	m, err := openMount(p.name, p.real)
 	if err != nil {
@@ -111,8 +113,9 @@ func (p *mountPoint) reopen() (*mount, error) {
 	return m, nil
 }
 
-// note takes in what was found, and tells of it if it is news. The root that was open is not closed, since searches may be
-// in the midst of it: it closes itself when the last of them is over and the collector comes by.
+// note takes in what was found, and tells of it if it is news. The root that was open is not
+// closed, since searches may be in the midst of it: it closes itself when the last of them is over
+// and the collector comes by.
 func (p *mountPoint) note(err error, m *mount) {
 	trouble := ""
 	if err != nil {
@@ -129,7 +132,8 @@ func (p *mountPoint) note(err error, m *mount) {
 	}
 }
 
-// troubled gives the trouble that was found last. It waits for nobody who looks at a disk that hangs.
+// troubled gives the trouble that was found last. It waits for nobody who looks at a disk that
+// hangs.
 func (p *mountPoint) troubled() string {
 	if trouble := p.trouble.Load(); trouble != nil {
 		return *trouble

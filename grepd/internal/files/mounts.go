@@ -8,8 +8,8 @@ import (
 	"sync/atomic"
 )
 
-// Mounts are the directories that may be searched, each under a name: with logs=/var/log/grepd,
-// the path logs/a.log is the file /var/log/grepd/a.log. No path leads outside them, neither by ".." nor
+// Mounts are the directories that may be searched, each under a name: with logs=/var/log/grepd, the
+// path logs/a.log is the file /var/log/grepd/a.log. No path leads outside them, neither by ".." nor
 // by a symbolic link. A directory that was replaced is opened again, see mountPoint.
 type Mounts struct {
 	mounts  []*mountPoint // sorted by name
@@ -56,8 +56,8 @@ func (m *Mounts) find(name string) *mountPoint {
 	return nil
 }
 
-// OnChange has changed called whenever something new is found out about a mount. It is called from many goroutines, one at
-// a time for each mount, and must not block.
+// OnChange has changed called whenever something new is found out about a mount. It is called from
+// many goroutines, one at a time for each mount, and must not block.
 func (m *Mounts) OnChange(changed func(MountChange)) { m.changed.Store(&changed) }
 
 // Check looks what is mounted now, as each search does. It may take as long as a disk that hangs.

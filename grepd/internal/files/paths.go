@@ -34,29 +34,30 @@ type Selection struct {
 	Directories Directories
 	// Dereference follows the symbolic links below directories too, inside the mounts.
 	Dereference bool
-	// SkipDevices passes over what is neither a file nor a directory; otherwise it is an error where
-	// the user named it.
+	// SkipDevices passes over what is neither a file nor a directory; otherwise it is an error
+	// where the user named it.
 	SkipDevices bool
 	Files       *GlobList // --include and --exclude; nil: all
 	ExcludeDirs *GlobList // --exclude-dir
 }
 
-// Visitor takes what a walk comes to, in the order of the paths. All of it is called by the goroutine
-// that walks, and may block; an error ends the walk.
+// Visitor takes what a walk comes to, in the order of the paths. All of it is called by the
+// goroutine that walks, and may block; an error ends the walk.
 type Visitor struct {
 	// File takes an open file, and owns it. The path is mount/name.
 	File func(f *os.File, path string, size int64) error
 	// Fail takes what is wrong with a path, which does not end the walk.
 	Fail func(FileError) error
-	// Unreadable is Fail for what can be opened, and counts as a file, but cannot be read. nil: Fail.
+	// Unreadable is Fail for what can be opened, and counts as a file, but cannot be read. nil:
+	// Fail.
 	Unreadable func(FileError) error
 	// Looked is told of each directory in which names were looked for. nil: nobody wants to know.
 	Looked func(Dir)
 }
 
-// Walk opens the files that paths name, as the user wrote them: mount/name, where both may be globs.
-// Each name that is looked at counts as a step of progress. The error is the visitor's, or that of
-// ctx.
+// Walk opens the files that paths name, as the user wrote them: mount/name, where both may be
+// globs. Each name that is looked at counts as a step of progress. The error is the visitor's, or
+// that of ctx.
 func (m *Mounts) Walk(ctx context.Context, paths []string, s Selection, progress *Progress, v Visitor) error {
 	f := finder{
 		mounts: m, Selection: s, Visitor: v, progress: progress,
@@ -123,7 +124,8 @@ func (f *finder) find(ctx context.Context, p string) error {
 	return nil
 }
 
-// plain leaves out of a path what names nothing: "//", "./" and a "/" at the end. A path from the root stays one, and ".." stays.
+// plain leaves out of a path what names nothing: "//", "./" and a "/" at the end. A path from the
+// root stays one, and ".." stays.
 func plain(p string) string {
 	if !strings.Contains(p, "//") && !strings.Contains(p, "./") {
 		return strings.TrimSuffix(p, "/")
@@ -269,8 +271,8 @@ func (f *finder) directory(ctx context.Context, m *mount, name, shown string, gi
 	}
 	found := origin{listed: newListing(names)}
 	for _, e := range entries {
-		// As in grep, what is not given by name is searched only if it is a file or directory itself, or with -R
-		// a link to one.
+		// As in grep, what is not given by name is searched only if it is a file or directory
+		// itself, or with -R a link to one.
 		link := e.Type()&fs.ModeSymlink != 0 && f.Dereference
 		if !e.Type().IsRegular() && !e.IsDir() && !link {
 			continue

@@ -6,8 +6,8 @@ import "sync/atomic"
 type Progress struct {
 	Bytes   atomic.Uint64 // that were read; some are read twice
 	Matches atomic.Uint64 // selected lines
-	// Steps are of work that neither reads text nor selects lines: names that are looked at, reads of
-	// compressed files, states of slow automata.
+	// Steps are of work that neither reads text nor selects lines: names that are looked at, reads
+	// of compressed files, states of slow automata.
 	Steps atomic.Uint64
 }
 

@@ -186,10 +186,10 @@ func (o *Options) limit() int {
 	return -1
 }
 
-// listsLines tells whether lines are handed out, not only counted.
+// listsLines reports whether lines are handed out, not only counted.
 func (o *Options) listsLines() bool { return o.Report == Lines || o.Report == Parts }
 
-// context tells whether lines come in groups.
+// context reports whether lines come in groups.
 func (o *Options) context() bool { return o.listsLines() && (o.Before > 0 || o.After > 0) }
 
 func (w *worker) countLines(data []byte) int {
@@ -228,8 +228,8 @@ func (w *worker) selectLines(data []byte, lines []match.Range) []match.Range {
 	return lines
 }
 
-// matchLines appends the ranges of the lines that the matcher and Invert select, up to a limit if that is
-// not below 0.
+// matchLines appends the ranges of the lines that the matcher and Invert select, up to a limit if
+// that is not below 0.
 func (w *worker) matchLines(data []byte, lines []match.Range, limit int) []match.Range {
 	if !w.o.Invert {
 		return w.scanner.Lines(data, lines, limit)
@@ -261,15 +261,16 @@ func lineEnd(data []byte, pos int) int {
 // block is UTF-8.
 const validateMin = 32
 
-// lateBytes is the size from which on a block, which then has a long line, is copied only when it is handed out, piece by piece:
-// what is said of each part of a line can take many times its size.
+// lateBytes is the size from which on a block, which then has a long line, is copied only when it
+// is handed out, piece by piece: what is said of each part of a line can take many times its size.
 const lateBytes = 1 << 20
 
-// copiedLate tells whether the lines of b are for the emitter to copy.
+// copiedLate reports whether the lines of b are for the emitter to copy.
 func (o *Options) copiedLate(b *block) bool { return len(b.data) > lateBytes && o.Report == Parts }
 
-// copyLines puts lines of b into b.out as they are to be handed out, their numbers counted from b's start. It
-// calls full, unless that is nil, whenever there is enough for a chunk, to have b.out emptied.
+// copyLines puts lines of b into b.out as they are to be handed out, their numbers counted from b's
+// start. It calls full, unless that is nil, whenever there is enough for a chunk, to have b.out
+// emptied.
 func (w *worker) copyLines(b *block, lines []match.Range, full func() error) error {
 	b.out.valid = b.out.valid || w.o.Binary == BinaryText || len(lines) >= validateMin && utf8.Valid(b.data)
 	if b.out.valid && w.o.plain() {
@@ -290,7 +291,7 @@ func (w *worker) copyLines(b *block, lines []match.Range, full func() error) err
 	return nil
 }
 
-// plain tells whether nothing is wanted but the lines themselves.
+// plain reports whether nothing is wanted but the lines themselves.
 func (o *Options) plain() bool {
 	return o.Report == Lines && !o.LineNumbers && !o.ByteOffsets && !o.Spans && !o.context() && len(o.Columns) == 0 && !o.Times
 }
@@ -298,8 +299,8 @@ func (o *Options) plain() bool {
 // partsAtOnce is how many parts of a line are looked for before they are copied.
 const partsAtOnce = 1024
 
-// add adds a line, or its parts, to out, and tells whether it added anything. Parts are those of the
-// lines that match, which with Invert are those of the context. full is as in copyLines.
+// add adds a line, or its parts, to out, and reports whether it added anything. Parts are those of
+// the lines that match, which with Invert are those of the context. full is as in copyLines.
 func (w *worker) add(out *lineBuffer, line []byte, d lineData, full func() error) (added bool, err error) {
 	body := bytes.TrimSuffix(line, []byte{'\n'})
 	if w.columns != nil {

@@ -7,8 +7,8 @@ import (
 	"github.com/aksinghdce/cluster-membership-service/grepd/internal/files"
 )
 
-// cutCompressed gives the blocks of a compressed file to the workers. It is expanded here, since that can only be done from
-// start to end.
+// cutCompressed gives the blocks of a compressed file to the workers. It is expanded here, since
+// that can only be done from start to end.
 func (p *pipeline) cutCompressed(shared *file, format files.Compression) error {
 	shared.users.Store(1)
 	defer shared.release()
@@ -39,8 +39,8 @@ func (p *pipeline) cutCompressed(shared *file, format files.Compression) error {
 	}
 }
 
-// fill puts the next lines of a stream, which are at an offset in it, into the block. It gives how long
-// they are.
+// fill puts the next lines of a stream, which are at an offset in it, into the block. It gives how
+// long they are.
 func (b *block) fill(c *Cutter, offset, size int64) int64 {
 	c.room = &b.room
 	text, err := c.Next(int(size))

@@ -24,8 +24,8 @@ const (
 // ErrLineTooLong is why a text is not read on at a line of more than LineBytesMax.
 var ErrLineTooLong = files.WithReason(greppb.FileError_TOO_LONG, fmt.Errorf("a line is longer than %d bytes", LineBytesMax))
 
-// terminators are the bytes that end a line. Unless binary files are taken as text, NUL does so beside the newline:
-// a file that has one is binary, and there grep takes NUL for a newline.
+// terminators are the bytes that end a line. Unless binary files are taken as text, NUL does so
+// beside the newline: a file that has one is binary, and there grep takes NUL for a newline.
 type terminators uint8
 
 const (
@@ -78,8 +78,9 @@ func (t terminators) lastIndex(b []byte) int {
 }
 
 // Cutter cuts text into pieces of whole lines: that of a file, of what one expands to, of standard
-// input, and of a file that grows. So all of them have the same limits of long lines, and lines before
-// one that is too long, or before a place that cannot be read, count. It serves one goroutine.
+// input, and of a file that grows. So all of them have the same limits of long lines, and lines
+// before one that is too long, or before a place that cannot be read, count. It serves one
+// goroutine.
 type Cutter struct {
 	ends     terminators
 	progress *files.Progress
@@ -114,8 +115,8 @@ func NewCutter(o *Options, growing bool) *Cutter {
 // Reset begins with the text of r.
 func (c *Cutter) Reset(r io.Reader) { c.reset(r, math.MaxInt64) }
 
-// ResetAt begins with the text of r from an offset up to end. The bytes before it, as many as before
-// says, are read together with it, see Before.
+// ResetAt begins with the text of r from an offset up to end. The bytes before it, as many as
+// before says, are read together with it, see Before.
 func (c *Cutter) ResetAt(r io.ReaderAt, offset, end int64, before int) {
 	from := offset - int64(before)
 	c.reset(io.NewSectionReader(r, from, end-from), end-from)
@@ -126,8 +127,8 @@ func (c *Cutter) reset(r io.Reader, left int64) {
 	c.r, c.left, c.err, c.before, c.head, c.rest = r, left, nil, 0, nil, c.rest[:0]
 }
 
-// Before gives the bytes that were read before the last piece, fewer if the text ends there. They are
-// valid for as long as the piece.
+// Before gives the bytes that were read before the last piece, fewer if the text ends there. They
+// are valid for as long as the piece.
 func (c *Cutter) Before() []byte { return c.head }
 
 // Next gives the next whole lines, about size bytes of them. The text is valid until the next call,
@@ -171,8 +172,8 @@ func (c *Cutter) takeRest() {
 	c.room.text = append(c.room.text, c.rest...)
 }
 
-// readOn reads until a line ends at or after an index, the line that starts at another one. It reports
-// whether one does, within the limits; if not, c.err says why.
+// readOn reads until a line ends at or after an index, the line that starts at another one. It
+// reports whether one does, within the limits; if not, c.err says why.
 func (c *Cutter) readOn(line, scanned int) bool {
 	for {
 		text := c.room.text
@@ -215,10 +216,11 @@ func (c *Cutter) fill(size int) {
 	}
 }
 
-// block gives the lines of a block of size bytes: those that start after its first byte, up to the one
-// that starts after its last, so that no byte before it is needed and reads stay aligned to pages,
-// which are copied several times faster. The first block also has the line that starts with its first
-// byte. start is where they start in it. Where the text has become shorter, there are fewer or none.
+// block gives the lines of a block of size bytes: those that start after its first byte, up to the
+// one that starts after its last, so that no byte before it is needed and reads stay aligned to
+// pages, which are copied several times faster. The first block also has the line that starts with
+// its first byte. start is where they start in it. Where the text has become shorter, there are
+// fewer or none.
 func (c *Cutter) block(size int, first bool) (text []byte, start int, err error) {
 	c.size = size
 	c.room.text = c.room.text[:0]
@@ -242,8 +244,8 @@ func (c *Cutter) block(size int, first bool) (text []byte, start int, err error)
 	return c.room.text[start:stop], start, c.err
 }
 
-// EndsIn reports whether a line ends in the text of r between two offsets, or that text ends earlier,
-// of which Next will tell. It gives up to where there is no end.
+// EndsIn reports whether a line ends in the text of r between two offsets, or that text ends
+// earlier, of which Next will tell. It gives up to where there is no end.
 func (c *Cutter) EndsIn(r io.ReaderAt, from, to int64) (at int64, ends bool, err error) {
 	buffer := c.buffer()
 	for at = from; at < to; {

@@ -34,7 +34,8 @@ type emitter struct {
 	state  inRange // of the last line
 	read   bool    // some line was looked at for its time
 	timed  bool    // ... and had one
-	// growing says that the file is not known to end. Then nobody waits for the rest of a group of lines.
+	// growing says that the file is not known to end. Then nobody waits for the rest of a group of
+	// lines.
 	growing bool
 	last    int64 // the time of the last line that has one, or noTime, where times are wanted
 }
@@ -107,7 +108,7 @@ func (e *emitter) end() error {
 	return nil
 }
 
-// wantsMore tells whether the rest of the file can matter.
+// wantsMore reports whether the rest of the file can matter.
 func (e *emitter) wantsMore() bool {
 	switch {
 	case e.ended:

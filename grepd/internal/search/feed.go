@@ -8,9 +8,9 @@ import (
 	"github.com/aksinghdce/cluster-membership-service/grepd/internal/files"
 )
 
-// Searcher selects lines of texts that are fed to it, see Feed: what Run does with several goroutines
-// for files that are there, it does with one for what comes later. It serves one goroutine, with as
-// many Feeds as that likes.
+// Searcher selects lines of texts that are fed to it, see Feed: what Run does with several
+// goroutines for files that are there, it does with one for what comes later. It serves one
+// goroutine, with as many Feeds as that likes.
 type Searcher struct {
 	ctx     context.Context
 	o       Options
@@ -31,8 +31,8 @@ func NewSearcher(ctx context.Context, o Options, growing bool) (*Searcher, error
 	return s, nil
 }
 
-// FeedContextBytes bounds the lines that are kept of each growing text as context for lines to come.
-// Of longer ones there are fewer.
+// FeedContextBytes bounds the lines that are kept of each growing text as context for lines to
+// come. Of longer ones there are fewer.
 const FeedContextBytes = 1 << 20
 
 // Feed is one text. Its lines are fed to a Searcher in any number of pieces, in order, and what is
@@ -51,8 +51,8 @@ type State struct {
 	Offset int64  // of the line that comes next
 	Line   uint64 // its number, from 1; 0: it is not known
 	Inside bool   // the line before is of the range of times, where one is wanted
-	// Shown is the offset after the last line that was handed out with context, 0 where there is none,
-	// and Pending how many lines of context are still to follow.
+	// Shown is the offset after the last line that was handed out with context, 0 where there is
+	// none, and Pending how many lines of context are still to follow.
 	Shown   uint64
 	Pending int
 }
@@ -68,7 +68,8 @@ func (s *Searcher) feed(sink Sink) *Feed {
 	return &Feed{s: s, e: emitter{o: &s.o, w: s.w, sink: s.o.sink(sink), growing: s.growing}, counted: true}
 }
 
-// Lines searches the next whole lines, which it may change. An error is the sink's, or the context's.
+// Lines searches the next whole lines, which it may change. An error is the sink's, or the
+// context's.
 func (f *Feed) Lines(text []byte) error {
 	if len(text) == 0 || f.e.ended {
 		return nil
@@ -146,6 +147,10 @@ func (f *Feed) Locate(r io.ReaderAt, end int64, written time.Time) (int64, error
 	w, err := f.s.o.timeRange().locate(r, end, f.times, BlockBytes)
 	return min(w.start, end), err
 }
+
+// Before reports whether a file that was written last at some time has no line that is wanted,
+// going by the range of times.
+func (s *Searcher) Before(written time.Time) bool { return s.o.allBefore(written) }
 
 // Ended reports whether no more lines are wanted.
 func (f *Feed) Ended() bool { return f.e.ended }

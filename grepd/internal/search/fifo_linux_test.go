@@ -12,7 +12,8 @@ import (
 	"github.com/aksinghdce/cluster-membership-service/grepd/internal/search"
 )
 
-// A named pipe cannot be opened before somebody writes to it, which may never be. Nobody could end that.
+// A named pipe cannot be opened before somebody writes to it, which may never be. Nobody could end
+// that.
 func TestNamedPipesHoldNothingUp(t *testing.T) {
 	m, dir := filestest.Tree(t, map[string]string{"a": "x\n"})
 	pipe := filepath.Join(dir, "pipe")

@@ -18,16 +18,16 @@ const FilesMax = 1_000
 // File is an open file that is to be searched.
 type File struct {
 	Path string // mount/name
-	// Begins is the time of the first line that has one, in Unix nanoseconds, as far as the file's head tells;
-	// else math.MinInt64.
+	// Begins is the time of the first line that has one, in Unix nanoseconds, as far as the file's
+	// head tells; else math.MinInt64.
 	Begins int64
 
 	f    *os.File
 	size int64
 }
 
-// Files opens the files that paths name, in that order. What is wrong with a path goes to fail, whose
-// errors end it. All must be closed.
+// Files opens the files that paths name, in that order. What is wrong with a path goes to fail,
+// whose errors end it. All must be closed.
 func Files(ctx context.Context, m *files.Mounts, paths []string, o Options, fail func(files.FileError) error) ([]*File, error) {
 	if err := o.Check(); err != nil {
 		return nil, err

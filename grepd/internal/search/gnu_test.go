@@ -147,7 +147,8 @@ type trial struct {
 	match    match.Options
 	search   search.Options
 	text     []byte
-	// blockBytes is the size of the blocks, 0: as usual. Small ones let lines and groups cross them.
+	// blockBytes is the size of the blocks, 0: as usual. Small ones let lines and groups cross
+	// them.
 	blockBytes int64
 }
 
@@ -198,8 +199,9 @@ func (c *trial) gnu(t *testing.T, grep, path string) (r result, comparable bool)
 		t.Fatal(err)
 	}
 	r = result{out.String(), strings.Contains(errs.String(), "binary file matches"), cmd.ProcessState.ExitCode()}
-	// Where grep warns of a repetition of nothing, or takes one before ) for an open group, its two engines
-	// disagree on what that means. It knows no collating order beyond ASCII, where we have code points.
+	// Where grep warns of a repetition of nothing, or takes one before ) for an open group, its two
+	// engines disagree on what that means. It knows no collating order beyond ASCII, where we have
+	// code points.
 	odd := strings.Contains(errs.String(), "at start of expression") ||
 		strings.Contains(errs.String(), "Unmatched (") && c.match.Syntax == match.Extended ||
 		strings.Contains(errs.String(), "Invalid collation character")
@@ -255,8 +257,8 @@ func TestRandomSearchesEqualGNUGrep(t *testing.T) {
 		}
 		all := strings.Join(c.patterns, "|")
 		if c.match.Syntax == match.Extended && (strings.Contains(all, "|") || c.match.Word || c.match.Line) && strings.Contains("|"+all, "|{") {
-			// grep -E -e '日\s' -e '{' selects every line with 日, which neither pattern does alone. And -o '{_|' finds _. '{{0}'
-			// selects every line, and none with -w, unlike 'x{0}'.
+			// grep -E -e '日\s' -e '{' selects every line with 日, which neither pattern does alone.
+			// And -o '{_|' finds _. '{{0}' selects every line, and none with -w, unlike 'x{0}'.
 			comparable = false
 		}
 		if c.match.Syntax == match.Extended && c.search.NullData && slices.ContainsFunc(c.patterns, innerAnchor.MatchString) {
@@ -264,11 +266,13 @@ func TestRandomSearchesEqualGNUGrep(t *testing.T) {
 			comparable = false
 		}
 		if strings.Contains(all, "[=") && repeatedAnchor.MatchString(all) {
-			// grep -e '\(^.\)\{1,\}.' selects both lines of "b-ük\n.b", and with -e '[[=a=]]' beside it only the last one.
+			// grep -e '\(^.\)\{1,\}.' selects both lines of "b-ük\n.b", and with -e '[[=a=]]'
+			// beside it only the last one.
 			comparable = false
 		}
 		if c.search.Report == search.Parts && (c.match.Word && c.match.Syntax != match.Fixed || c.match.Line && c.search.Invert) {
-			// Looking for further words grep passes some over, and it finds parts in lines that do not match.
+			// Looking for further words grep passes some over, and it finds parts in lines that do
+			// not match.
 			want.out, got.out = "", ""
 		}
 		if comparable && want != got {
@@ -394,8 +398,9 @@ func randomTrial(r *rand.Rand) *trial {
 // alphabet is small, so that random patterns match random texts.
 var alphabet = []string{"a", "b", "c", "A", "B", "k", "s", "1", "_", " ", "-", ".", "é", "É", "ü", "日", "a", "b"}
 
-// rare holds what stands in patterns and texts now and then: white space, letters with several lower cases or of
-// another length in the other case; and of several bytes, but no letters, marks, signs and spaces.
+// rare holds what stands in patterns and texts now and then: white space, letters with several
+// lower cases or of another length in the other case; and of several bytes, but no letters, marks,
+// signs and spaces.
 var rare = []string{"\r", "\t", "ſ", "č", "Č", "σ", "ς", "Σ", "ß", "ǆ", "ǅ", "Ǆ", "µ", "μ", "ɐ", "Ɐ", "𐐀", "𐐨", "٣",
 	"e\u0301", "😀", "\u2003", "\u00a0"}
 

@@ -112,7 +112,8 @@ func TestReaderOfAFileBeginsWhereItIs(t *testing.T) {
 	}
 }
 
-// TestAFileIsLeftAfterTheLastLineThatMaxCountAllows compares with lines that are cut and matched one by one.
+// TestAFileIsLeftAfterTheLastLineThatMaxCountAllows compares with lines that are cut and matched
+// one by one.
 func TestAFileIsLeftAfterTheLastLineThatMaxCountAllows(t *testing.T) {
 	small, big := filepath.Join(t.TempDir(), "small"), openBig(t)
 	if err := os.WriteFile(small, []byte("a\nb7\n7\x00c\n\nd\n7"), 0o600); err != nil {
@@ -159,7 +160,8 @@ func TestAFileIsLeftAfterTheLastLineThatMaxCountAllows(t *testing.T) {
 	}
 }
 
-// afterSelected gives where the last of most lines with a 7, or without one, ends in all, or the end of all.
+// afterSelected gives where the last of most lines with a 7, or without one, ends in all, or the
+// end of all.
 func afterSelected(all []byte, start, most int, o search.Options) int {
 	end := byte('\n')
 	if o.NullData {

@@ -59,7 +59,8 @@ func TestPartsOfALongLineTakeFlatMemory(t *testing.T) {
 		if got.lines != mib<<20 || got.chunkMax > 1<<16 {
 			t.Errorf("%d parts in chunks of up to %d, want %d", got.lines, got.chunkMax, mib<<20)
 		}
-		// The line, as it is read, and twice that while its buffer grows; all its parts would be 38 times as much.
+		// The line, as it is read, and twice that while its buffer grows; all its parts would be 38
+		// times as much.
 		if grown := int64(got.heapMax) - int64(before.HeapAlloc); grown > 8*mib<<20 {
 			t.Errorf("%d MiB in use for a line of %d MiB", grown>>20, mib)
 		}

@@ -8,9 +8,10 @@ import (
 	"github.com/aksinghdce/cluster-membership-service/shared/proto/greppb"
 )
 
-// LongLines bounds the memory that blocks of more than 1 MiB take, those of one long line, in all searches that share it. Where the
-// lines of a thousand files are put in order each may hold one, and a file of 64 MiB may be a hole on the disk. It may be
-// used by any number of goroutines; nil is no bound.
+// LongLines bounds the memory that blocks of more than 1 MiB take, those of one long line, in all
+// searches that share it. Where the lines of a thousand files are put in order each may hold one,
+// and a file of 64 MiB may be a hole on the disk. It may be used by any number of goroutines; nil
+// is no bound.
 type LongLines struct {
 	max  int64
 	left atomic.Int64
@@ -23,7 +24,8 @@ func NewLongLines(max int64) *LongLines {
 	return l
 }
 
-// claim takes what a buffer of size bytes takes beside what was claimed for it before, and gives what is claimed now.
+// claim takes what a buffer of size bytes takes beside what was claimed for it before, and gives
+// what is claimed now.
 func (l *LongLines) claim(before int64, size int) (claimed int64, err error) {
 	claimed = int64(size)
 	if l == nil || claimed <= max(before, bufferKeptMax) {
@@ -43,6 +45,3 @@ func (l *LongLines) give(claimed int64) {
 		l.left.Add(claimed)
 	}
 }
-
-// isBusy reports whether an error says that long lines take as much memory as they may.
-func isBusy(err error) bool { return files.ReasonOf(err) == greppb.FileError_BUSY }

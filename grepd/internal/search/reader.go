@@ -8,8 +8,9 @@ import (
 )
 
 // Reader searches r, whose name is label, to its end. Lines are handed out as they arrive. When ctx
-// ends Reader returns at once, although a Read that hangs goes on until it returns. A large file from which
-// nothing has been read yet is searched as by Run. A file of which MaxCount lines are selected is left after the last of them.
+// ends Reader returns at once, although a Read that hangs goes on until it returns. A large file
+// from which nothing has been read yet is searched as by Run. A file of which MaxCount lines are
+// selected is left after the last of them.
 func Reader(ctx context.Context, r io.Reader, label string, o Options, sink Sink) (Stats, error) {
 	s, err := NewSearcher(ctx, o, false)
 	if err != nil || o.selectsNothing() {
@@ -73,7 +74,8 @@ func readAll(ctx context.Context, r io.Reader, f *Feed) error {
 	return nil
 }
 
-// reads reads in a goroutine of its own, so that a Read that hangs does not keep a search from ending.
+// reads reads in a goroutine of its own, so that a Read that hangs does not keep a search from
+// ending.
 type reads struct {
 	ctx    context.Context
 	cancel context.CancelFunc

@@ -14,7 +14,8 @@ import (
 // blocksPerWorker is how many blocks each worker may be ahead of the sink.
 const blocksPerWorker = 4
 
-// bufferKeptMax bounds the buffers that are kept for later blocks: those that a long line has enlarged are not.
+// bufferKeptMax bounds the buffers that are kept for later blocks: those that a long line has
+// enlarged are not.
 const bufferKeptMax = 1 << 20
 
 // runsKeptMax bounds the runs whose memory is kept.
@@ -64,7 +65,7 @@ func (o *Options) Check() error {
 	return nil
 }
 
-// selectsNothing tells whether no file needs to be looked at.
+// selectsNothing reports whether no file needs to be looked at.
 func (o *Options) selectsNothing() bool { return o.MaxCount == 0 && o.Report != FilesWithoutMatch }
 
 // pipeline reads and searches blocks ahead of the sink. One goroutine opens files and cuts them to
@@ -195,7 +196,7 @@ func (p *pipeline) take(shared *file, index int64) (*block, error) {
 	}
 }
 
-// give has a block searched and reported, and tells whether no more of its file is wanted.
+// give has a block searched and reported, and reports whether no more of its file is wanted.
 func (p *pipeline) give(b *block) (last bool, err error) {
 	shared, last := b.file, b.last // the block is not ours afterwards
 	// Neither send waits: both channels have room for every block there is.
@@ -226,7 +227,7 @@ func (p *pipeline) work() {
 	}
 }
 
-// handsOutData tells whether lines of b.data may be needed when b is reported.
+// handsOutData reports whether lines of b.data may be needed when b is reported.
 func (o *Options) handsOutData(b *block) bool {
 	return b.out.lent || o.copiedLate(b) || o.listsLines() && (o.context() || o.MaxCount >= 0) || o.ranged() && b.use == searched
 }

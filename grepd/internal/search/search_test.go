@@ -58,7 +58,8 @@ func (r *recorder) Error(e files.FileError) error {
 	return r.add("error %v %v", e, e.Missing)
 }
 
-// A directory that took the place of a mount's is searched; one that is gone, or behind a new link, is named.
+// A directory that took the place of a mount's is searched; one that is gone, or behind a new link,
+// is named.
 func TestMountsThatAreReplacedAreNoticed(t *testing.T) {
 	base := t.TempDir()
 	dir, old, other := filepath.Join(base, "m"), filepath.Join(base, "old"), filepath.Join(base, "other")

@@ -57,7 +57,8 @@ func timedLog(random *rand.Rand, ordered bool) (text string, times []int64) {
 	return b.String(), times
 }
 
-// rangedLines is what a search by time gives, slow and simple: kind, number and offset of each line.
+// rangedLines is what a search by time gives, slow and simple: kind, number and offset of each
+// line.
 func rangedLines(text string, times []int64, o search.Options, pattern string) (lines []string, matches int) {
 	inside := func(t int64) bool {
 		return t != 0 && (o.Since == 0 || t >= o.Since) && (o.Until == 0 || t < o.Until)
@@ -128,8 +129,8 @@ func (s *lineSink) Error(e files.FileError) error {
 	return nil
 }
 
-// TestSearchByTimeEqualsFullScan searches random logs by time, ordered ones and others, in blocks so small
-// that most searches begin in the middle, and as a stream.
+// TestSearchByTimeEqualsFullScan searches random logs by time, ordered ones and others, in blocks
+// so small that most searches begin in the middle, and as a stream.
 func TestSearchByTimeEqualsFullScan(t *testing.T) {
 	random := rand.New(rand.NewPCG(seed(t), 1))
 	found, skipped := 0, 0
@@ -243,7 +244,8 @@ func TestFilesWithoutTimesAreAnError(t *testing.T) {
 	}
 }
 
-// BenchmarkLastMinute is --since 1m over 64 MiB: of a file that is in order, and of one that is not.
+// BenchmarkLastMinute is --since 1m over 64 MiB: of a file that is in order, and of one that is
+// not.
 func BenchmarkLastMinute(b *testing.B) {
 	dir := b.TempDir()
 	begin := time.Date(2026, 11, 22, 0, 0, 0, 0, time.UTC)

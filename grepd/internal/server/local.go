@@ -24,7 +24,7 @@ const (
 	// matchersBytesMax bounds what the matchers of all searches that run may keep together, as request.Cost
 	// estimates it, and what those of all follows may.
 	matchersBytesMax = 1 << 30
-	// longLinesBytesMax bounds what lines of more than 1 MiB take in all searches together.
+	// longLinesBytesMax bounds what lines of more than 1 MiB take in all searches and follows together.
 	longLinesBytesMax = 1 << 30
 )
 

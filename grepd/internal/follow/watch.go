@@ -1,4 +1,4 @@
-package search
+package follow
 
 import (
 	"cmp"
@@ -16,7 +16,7 @@ import (
 	"github.com/aksinghdce/cluster-membership-service/shared/proto/greppb"
 )
 
-// watchesMax bounds the directories of which one Follow has the system tell the changes. Those
+// watchesMax bounds the directories of which one follow has the system tell the changes. Those
 // beyond are looked at from time to time.
 const watchesMax = 1_000
 

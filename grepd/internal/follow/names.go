@@ -1,4 +1,4 @@
-package search
+package follow
 
 import (
 	"cmp"
@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/aksinghdce/cluster-membership-service/grepd/internal/files"
+	"github.com/aksinghdce/cluster-membership-service/grepd/internal/search"
 	"github.com/aksinghdce/cluster-membership-service/shared/proto/greppb"
 )
 
@@ -72,7 +73,7 @@ type names struct {
 	overfull     bool // it was said that there are too many files
 }
 
-func newNames(ctx context.Context, m *files.Mounts, paths []string, o *Options, now func() time.Time) *names {
+func newNames(ctx context.Context, m *files.Mounts, paths []string, o *search.Options, now func() time.Time) *names {
 	return &names{
 		ctx: ctx, mounts: m, paths: paths, selection: o.Selection, progress: o.Progress, now: now,
 		batch: batchTime, keptBytesMax: heldBytesMax,
@@ -288,25 +289,25 @@ func (n *names) takeKept(wanted func(*os.File, string, fs.FileInfo) bool, wait f
 	}
 }
 
-// waitingSink calls a FollowSink from goroutines of its own, one at a time. A call may last for as
+// waitingSink calls a Sink from goroutines of its own, one at a time. A call may last for as
 // long as a listener likes, who has stopped the terminal perhaps. Until it is over, names keeps
 // what is new.
 type waitingSink struct {
 	names *names
-	to    FollowSink
+	to    Sink
 }
 
-var _ FollowSink = (*waitingSink)(nil)
+var _ Sink = (*waitingSink)(nil)
 
 func (s *waitingSink) Begin(file uint32, path string, size int64) error {
 	return s.names.keepDuring(func() error { return s.to.Begin(file, path, size) })
 }
 
-func (s *waitingSink) Chunk(file uint32, c *Chunk) error {
+func (s *waitingSink) Chunk(file uint32, c *search.Chunk) error {
 	return s.names.keepDuring(func() error { return s.to.Chunk(file, c) })
 }
 
-func (s *waitingSink) End(file uint32, stats FileStats) error {
+func (s *waitingSink) End(file uint32, stats search.FileStats) error {
 	return s.names.keepDuring(func() error { return s.to.End(file, stats) })
 }
 

@@ -1,4 +1,4 @@
-package search_test
+package follow_test
 
 import (
 	"bytes"
@@ -20,17 +20,19 @@ import (
 
 	"github.com/aksinghdce/cluster-membership-service/grepd/internal/files"
 	"github.com/aksinghdce/cluster-membership-service/grepd/internal/files/filestest"
+	"github.com/aksinghdce/cluster-membership-service/grepd/internal/follow"
 	"github.com/aksinghdce/cluster-membership-service/grepd/internal/search"
 )
 
 var roundsFlag = flag.Int("follow-rounds", 60, "seeds that TestFollowTorture tries")
 
-// listener is a FollowSink that keeps the lines, and the places, as whoever wants to go on later has to.
+// listener is a FollowSink that keeps the lines, and the places, as whoever wants to go on later
+// has to.
 type listener struct {
 	lines  []string // path:line
 	errs   []string
 	gaps   int
-	places map[uint32]search.Place
+	places map[uint32]follow.Place
 	paths  map[uint32]string
 	ended  []string
 	heard  bool // any place was told
@@ -42,13 +44,13 @@ type listener struct {
 }
 
 var (
-	_           search.FollowSink = (*listener)(nil)
-	errHungUp                     = errors.New("the listener is gone")
-	kindsOfLine                   = map[byte]string{0: ":", 1: "-", 2: "|:", 3: "|-"}
+	_           follow.Sink = (*listener)(nil)
+	errHungUp               = errors.New("the listener is gone")
+	kindsOfLine             = map[byte]string{0: ":", 1: "-", 2: "|:", 3: "|-"}
 )
 
 func newListener() *listener {
-	return &listener{places: map[uint32]search.Place{}, paths: map[uint32]string{}, failAfter: -1}
+	return &listener{places: map[uint32]follow.Place{}, paths: map[uint32]string{}, failAfter: -1}
 }
 
 func (l *listener) Begin(file uint32, path string, _ int64) error {
@@ -99,7 +101,7 @@ func (l *listener) Error(e files.FileError) error {
 	return nil
 }
 
-func (l *listener) Places(places []search.Place, caughtUp bool) error {
+func (l *listener) Places(places []follow.Place, caughtUp bool) error {
 	l.heard, l.caught = true, caughtUp
 	for _, p := range places {
 		if p.Ended {
@@ -120,31 +122,31 @@ func (l *listener) take() string {
 
 // following is a follow that a test steps, in a directory that the test changes.
 type following struct {
-	*search.Stepper
+	*follow.Stepper
 	*listener
 	t      *testing.T
 	dir    string
 	mounts *files.Mounts
 	paths  []string
 	o      search.Options
-	from   []search.Place
+	from   []follow.Place
 	passed time.Time // when it has looked last
 }
 
-func follow(t *testing.T, files map[string]string, change func(*search.Options), paths ...string) *following {
+func newFollowing(t *testing.T, files map[string]string, change func(*search.Options), paths ...string) *following {
 	t.Helper()
 	f := &following{t: t, paths: paths, o: options(t, "x")}
 	f.mounts, f.dir = filestest.Tree(t, files)
 	if change != nil {
 		change(&f.o)
 	}
-	f.open(search.FollowOptions{}, time.Now())
+	f.open(follow.Options{}, time.Now())
 	t.Cleanup(func() { f.Stepper.Close() })
 	f.pass()
 	return f
 }
 
-func (f *following) open(fo search.FollowOptions, at time.Time) {
+func (f *following) open(fo follow.Options, at time.Time) {
 	f.t.Helper()
 	before := f.listener
 	f.listener = newListener()
@@ -152,7 +154,7 @@ func (f *following) open(fo search.FollowOptions, at time.Time) {
 		f.gaps, f.errs = before.gaps, before.errs
 	}
 	var err error
-	f.Stepper, err = search.NewStepper(context.Background(), f.mounts, f.paths, f.o, fo, f.listener, at)
+	f.Stepper, err = follow.NewStepper(context.Background(), f.mounts, f.paths, f.o, fo, f.listener, at)
 	if err != nil {
 		f.t.Fatal(err)
 	}
@@ -166,7 +168,7 @@ func (f *following) again() {
 	}
 	clock := f.Clock()
 	f.Stepper.Close()
-	f.open(search.FollowOptions{Resume: true, From: f.from, Away: clock.Sub(f.passed)}, clock)
+	f.open(follow.Options{Resume: true, From: f.from, Away: clock.Sub(f.passed)}, clock)
 }
 
 func (f *following) pass() {
@@ -265,7 +267,7 @@ func (f *following) noErrors() {
 }
 
 func TestOnlyNewLinesAreFollowed(t *testing.T) {
-	f := follow(t, map[string]string{"a": "x1\nx2", "b": ""}, nil, "logs/*")
+	f := newFollowing(t, map[string]string{"a": "x1\nx2", "b": ""}, nil, "logs/*")
 	f.want("")
 	f.add("a", "+\nno\nx3\nx4")
 	f.add("b", "x5\n")
@@ -287,7 +289,7 @@ func TestHistoryAndNewLinesJoin(t *testing.T) {
 		return now.Add(-ago).Format("2006-01-02T15:04:05Z") + " " + text + "\n"
 	}
 	old := at(time.Hour, "x-old") + at(time.Minute, "x1")
-	f := follow(t, map[string]string{"a": old + "x2 of the same time\n", "b": "x without a time\n"}, func(o *search.Options) {
+	f := newFollowing(t, map[string]string{"a": old + "x2 of the same time\n", "b": "x without a time\n"}, func(o *search.Options) {
 		o.Since = now.Add(-10 * time.Minute).UnixNano()
 	}, "logs/*")
 	f.want("logs/a:" + strings.TrimSuffix(at(time.Minute, "x1"), "\n") + " logs/a:x2 of the same time")
@@ -302,18 +304,18 @@ func TestHistoryAndNewLinesJoin(t *testing.T) {
 func TestCompressedFilesAreHistory(t *testing.T) {
 	now := time.Now().UTC()
 	stamp := now.Add(-time.Minute).Format(time.RFC3339)
-	f := follow(t, map[string]string{"a": "no\n"}, func(o *search.Options) { o.Since = now.Add(-time.Hour).UnixNano() }, "logs/none")
+	f := newFollowing(t, map[string]string{"a": "no\n"}, func(o *search.Options) { o.Since = now.Add(-time.Hour).UnixNano() }, "logs/none")
 	f.add("a.1", "2020-01-01T00:00:00Z x0\n"+stamp+" x1\n")
 	f.pack("a.1")
 	f.Stepper.Close()
 	f.paths = []string{"logs/a*"}
-	f.open(search.FollowOptions{}, time.Now())
+	f.open(follow.Options{}, time.Now())
 	f.want("logs/a.1.gz:" + stamp + " x1")
 	f.want("")
 }
 
 func TestRotationByRenaming(t *testing.T) {
-	f := follow(t, map[string]string{"a": "x0\n"}, nil, "logs/*")
+	f := newFollowing(t, map[string]string{"a": "x0\n"}, nil, "logs/*")
 	f.add("a", "x1\n")
 	f.rename("a", "a.1")
 	f.add("a.1", "x2\n") // by a writer that has not noticed
@@ -336,7 +338,7 @@ func TestRotationByRenaming(t *testing.T) {
 }
 
 func TestARemovedFileIsReadToItsEnd(t *testing.T) {
-	f := follow(t, map[string]string{"a": ""}, nil, "logs/a")
+	f := newFollowing(t, map[string]string{"a": ""}, nil, "logs/a")
 	file, err := os.OpenFile(f.path("a"), os.O_WRONLY|os.O_APPEND, 0)
 	f.must(err)
 	defer file.Close()
@@ -357,7 +359,7 @@ func TestARemovedFileIsReadToItsEnd(t *testing.T) {
 }
 
 func TestCopyTruncate(t *testing.T) {
-	f := follow(t, map[string]string{"a": "x0\nno\n"}, nil, "logs/*")
+	f := newFollowing(t, map[string]string{"a": "x0\nno\n"}, nil, "logs/*")
 	f.add("a", "x1\n")
 	f.want("logs/a:x1")
 	f.add("a", "x2 which nobody has read yet\n")
@@ -389,7 +391,7 @@ func TestCopyTruncate(t *testing.T) {
 
 // A file that has grown beyond what it was has been truncated all the same.
 func TestATruncationIsSeenInWhatStandsBefore(t *testing.T) {
-	f := follow(t, map[string]string{"a": "x0\n"}, nil, "logs/*")
+	f := newFollowing(t, map[string]string{"a": "x0\n"}, nil, "logs/*")
 	f.must(os.WriteFile(f.path("a"), []byte("x1 and more than before\n"), 0o600))
 	f.want("logs/a:x1 and more than before")
 	if len(f.errs) != 1 {
@@ -405,7 +407,7 @@ func TestATruncationIsSeenInWhatStandsBefore(t *testing.T) {
 }
 
 func TestALineThatIsTruncatedAwayIsAGap(t *testing.T) {
-	f := follow(t, map[string]string{"a": "x0\n"}, nil, "logs/*")
+	f := newFollowing(t, map[string]string{"a": "x0\n"}, nil, "logs/*")
 	f.add("a", "x without an end")
 	f.want("")
 	f.must(os.Truncate(f.path("a"), 0))
@@ -419,7 +421,7 @@ func TestALineThatIsTruncatedAwayIsAGap(t *testing.T) {
 
 // Files that begin in the same way are no copies of each other for long.
 func TestEqualFilesAreNoCopies(t *testing.T) {
-	f := follow(t, map[string]string{"a": ""}, nil, "logs/*")
+	f := newFollowing(t, map[string]string{"a": ""}, nil, "logs/*")
 	f.add("a", "x start\n")
 	f.want("logs/a:x start")
 	f.add("a.2", "x start\n")
@@ -434,7 +436,7 @@ func TestEqualFilesAreNoCopies(t *testing.T) {
 
 // A backup of a large log is not told again, whatever happens to the log later.
 func TestABackupIsNotTold(t *testing.T) {
-	f := follow(t, map[string]string{"a": strings.Repeat("x0\n", 10_000)}, nil, "logs/*")
+	f := newFollowing(t, map[string]string{"a": strings.Repeat("x0\n", 10_000)}, nil, "logs/*")
 	f.copy("a", "a.bak")
 	f.want("")
 	f.Wait(time.Minute)
@@ -449,7 +451,7 @@ func TestABackupIsNotTold(t *testing.T) {
 }
 
 func TestASymbolicLinkThatLeadsElsewhere(t *testing.T) {
-	f := follow(t, map[string]string{"d/1": "x0\n", "d/2": ""}, nil, "logs/current")
+	f := newFollowing(t, map[string]string{"d/1": "x0\n", "d/2": ""}, nil, "logs/current")
 	f.must(os.Symlink("d/1", f.path("current")))
 	f.want("logs/current:x0") // the name is new, so what it names is
 	f.add("d/1", "x1\n")
@@ -462,7 +464,7 @@ func TestASymbolicLinkThatLeadsElsewhere(t *testing.T) {
 }
 
 func TestContextGoesOnAcrossWaits(t *testing.T) {
-	f := follow(t, map[string]string{"a": "1\n2\n3\n"}, func(o *search.Options) { o.Before, o.After, o.LineNumbers = 1, 2, true }, "logs/a")
+	f := newFollowing(t, map[string]string{"a": "1\n2\n3\n"}, func(o *search.Options) { o.Before, o.After, o.LineNumbers = 1, 2, true }, "logs/a")
 	f.add("a", "x4\n")
 	f.want("logs/a|-3:3 logs/a:4:x4")
 	f.add("a", "5\n")
@@ -480,7 +482,7 @@ func TestContextGoesOnAcrossWaits(t *testing.T) {
 }
 
 func TestAFollowGoesOnWhereAnotherEnded(t *testing.T) {
-	f := follow(t, map[string]string{"a": "x0\n", "b": "x0\n", "c": "x0\n", "e": "x0\n"}, nil, "logs/*")
+	f := newFollowing(t, map[string]string{"a": "x0\n", "b": "x0\n", "c": "x0\n", "e": "x0\n"}, nil, "logs/*")
 	f.add("a", "x1\n")
 	f.add("b", "x2\n")
 	f.want("logs/a:x1 logs/b:x2")
@@ -504,7 +506,7 @@ func TestAFollowGoesOnWhereAnotherEnded(t *testing.T) {
 }
 
 func TestWhatWasLostMeanwhileIsAGap(t *testing.T) {
-	f := follow(t, map[string]string{"a": "x0\n"}, nil, "logs/*")
+	f := newFollowing(t, map[string]string{"a": "x0\n"}, nil, "logs/*")
 	f.must(os.Remove(f.path("a")))
 	f.add("a", "x1 in another file, of the same number perhaps\n")
 	f.again()
@@ -516,9 +518,10 @@ func TestWhatWasLostMeanwhileIsAGap(t *testing.T) {
 	}
 }
 
-// A binary file has no more lines, which is said: its writer goes on, perhaps in a file that is truncated.
+// A binary file has no more lines, which is said: its writer goes on, perhaps in a file that is
+// truncated.
 func TestABinaryFileIsFollowedNoFurtherUntilItIsTruncated(t *testing.T) {
-	f := follow(t, map[string]string{"a": ""}, nil, "logs/*")
+	f := newFollowing(t, map[string]string{"a": ""}, nil, "logs/*")
 	f.add("a", "x1\n")
 	f.want("logs/a:x1")
 	f.add("a", "x\x00\nx2\n")
@@ -541,7 +544,7 @@ func TestABinaryFileIsFollowedNoFurtherUntilItIsTruncated(t *testing.T) {
 
 // What cannot be expanded is not searched, which is said once for each kind.
 func TestAFileThatCannotBeExpandedIsMentioned(t *testing.T) {
-	f := follow(t, map[string]string{"a": "x0\n", "old.xz": "old"}, nil, "logs/*")
+	f := newFollowing(t, map[string]string{"a": "x0\n", "old.xz": "old"}, nil, "logs/*")
 	for _, name := range []string{"a.1.xz", "a.2.xz", "a.1.Z", "a.gz", "a.bz2", "a.zip", "a.lz4"} {
 		f.add(name, "x packed\n")
 	}
@@ -565,7 +568,7 @@ func TestAFileThatCannotBeExpandedIsMentioned(t *testing.T) {
 }
 
 func TestAFileThatCannotBeExpandedIsMentionedWhereHistoryIsAsked(t *testing.T) {
-	f := follow(t, map[string]string{"a.1.xz": "packed", "a.2.xz": "packed"}, func(o *search.Options) { o.Since = 1 }, "logs/*")
+	f := newFollowing(t, map[string]string{"a.1.xz": "packed", "a.2.xz": "packed"}, func(o *search.Options) { o.Since = 1 }, "logs/*")
 	f.want("")
 	if len(f.errs) != 1 || !strings.Contains(f.errs[0], "is passed over") {
 		t.Errorf("complaints %q, want one", f.errs)
@@ -586,13 +589,13 @@ func TestTheRestThatCannotBeExpandedIsAGap(t *testing.T) {
 		}
 	}
 	t.Run("truncated", func(t *testing.T) {
-		f := follow(t, map[string]string{"a": "x0\n"}, nil, "logs/*")
+		f := newFollowing(t, map[string]string{"a": "x0\n"}, nil, "logs/*")
 		f.add("a", "x1\n")
 		f.must(os.Truncate(f.path("a"), 0))
 		pack(f)
 	})
 	t.Run("truncated after a copy that was seen", func(t *testing.T) {
-		f := follow(t, map[string]string{"a": "x0\n"}, nil, "logs/*")
+		f := newFollowing(t, map[string]string{"a": "x0\n"}, nil, "logs/*")
 		f.copy("a", "a.1")
 		f.pass()
 		f.must(os.Truncate(f.path("a"), 0))
@@ -608,7 +611,7 @@ func TestTheRestThatCannotBeExpandedIsAGap(t *testing.T) {
 		}
 	})
 	t.Run("removed while nobody followed", func(t *testing.T) {
-		f := follow(t, map[string]string{"a": "x0\n"}, nil, "logs/*")
+		f := newFollowing(t, map[string]string{"a": "x0\n"}, nil, "logs/*")
 		f.add("a", "x1\n")
 		f.must(os.Remove(f.path("a")))
 		f.add("a.1.xz", "x packed\n")
@@ -619,7 +622,7 @@ func TestTheRestThatCannotBeExpandedIsAGap(t *testing.T) {
 
 // A listener that leaves in the middle of a block gets the rest of it later, and nothing twice.
 func TestAFollowGoesOnWithinABlock(t *testing.T) {
-	f := follow(t, map[string]string{"a": ""}, func(o *search.Options) { o.Report = search.Parts; o.ByteOffsets = true }, "logs/*")
+	f := newFollowing(t, map[string]string{"a": ""}, func(o *search.Options) { o.Report = search.Parts; o.ByteOffsets = true }, "logs/*")
 	f.add("a", strings.Repeat("x", 600_000)+"\n")
 	f.failAfter = 1
 	if err := f.Pass(true); !errors.Is(err, errHungUp) {
@@ -635,10 +638,10 @@ func TestAFollowGoesOnWithinABlock(t *testing.T) {
 
 func TestTooManyFilesToFollowAreNamed(t *testing.T) {
 	files := map[string]string{}
-	for i := range search.FollowedMax + 2 {
+	for i := range follow.FollowedMax + 2 {
 		files[fmt.Sprint(i)] = ""
 	}
-	f := follow(t, files, nil, "logs/*")
+	f := newFollowing(t, files, nil, "logs/*")
 	f.pass()
 	if len(f.errs) != 1 || !strings.Contains(f.errs[0], "more than 1000 files") {
 		t.Errorf("complaints %q, want one", f.errs)
@@ -646,7 +649,7 @@ func TestTooManyFilesToFollowAreNamed(t *testing.T) {
 }
 
 func TestALongLineIsReadOnceItEnds(t *testing.T) {
-	f := follow(t, map[string]string{"a": ""}, nil, "logs/*")
+	f := newFollowing(t, map[string]string{"a": ""}, nil, "logs/*")
 	for range 20 {
 		f.add("a", strings.Repeat("y", 100_000))
 		f.want("")
@@ -658,6 +661,42 @@ func TestALongLineIsReadOnceItEnds(t *testing.T) {
 	}
 }
 
+// Where long lines take all the memory that they may, a follow waits until there is some again.
+func TestALongLineWaitsForMemory(t *testing.T) {
+	line := strings.Repeat("y", 3<<20) + "x"
+	f := newFollowing(t, map[string]string{"a": "", "old": line + "\n"}, func(o *search.Options) {
+		o.LongLines = search.NewLongLines(6 << 20)
+	}, "logs/a*")
+	holder := newListener()
+	holder.held = func() { // by another search, which has its line not handed out yet
+		f.add("a", line+"\nx next\n")
+		f.want("")
+	}
+	if _, err := search.Run(t.Context(), f.mounts, []string{"logs/old"}, f.o, &holding{listener: holder}); err != nil {
+		t.Fatal(err)
+	}
+	f.want("logs/a:" + line + " logs/a:x next")
+	f.noErrors()
+}
+
+// holding is a listener to a search that is no follow.
+type holding struct{ *listener }
+
+func (h *holding) Begin(path string, size int64) error { return h.listener.Begin(0, path, size) }
+func (h *holding) Chunk(c *search.Chunk) error         { return h.listener.Chunk(0, c) }
+func (h *holding) End(s search.FileStats) error        { return h.listener.End(0, s) }
+
+// Lines of history that are of another time than is wanted are not beside those that come later.
+func TestContextIsBesideItsLine(t *testing.T) {
+	f := newFollowing(t, map[string]string{"a": "2026-01-03T00:00:00Z x1\n2026-01-03T00:00:00Z y\n2026-01-01T00:00:00Z x2\n"}, func(o *search.Options) {
+		o.Since = time.Date(2026, 1, 2, 0, 0, 0, 0, time.UTC).UnixNano()
+		o.Before = 1
+	}, "logs/a")
+	f.want("logs/a|:2026-01-03T00:00:00Z x1")
+	f.add("a", "x3\ny\nz\nx4\n")
+	f.want("logs/a|:x3 logs/a|-z logs/a:x4")
+}
+
 // Follow is woken by the system, and by its poll where that is not there.
 func TestFollowWakesUp(t *testing.T) {
 	m, dir := filestest.Tree(t, map[string]string{"a": ""})
@@ -665,7 +704,7 @@ func TestFollowWakesUp(t *testing.T) {
 	l := &awaited{listener: newListener(), caughtUp: make(chan struct{}), chunk: make(chan string, 10)}
 	ended := make(chan error, 1)
 	go func() {
-		ended <- search.Follow(ctx, m, []string{"logs/*", "logs/later/*"}, options(t, "x"), search.FollowOptions{}, l)
+		ended <- follow.Run(ctx, m, []string{"logs/*", "logs/later/*"}, options(t, "x"), follow.Options{}, l)
 	}()
 	<-l.caughtUp
 	if err := os.WriteFile(filepath.Join(dir, "a"), []byte("x1\n"), 0o600); err != nil {
@@ -693,7 +732,7 @@ type awaited struct {
 	chunk    chan string
 }
 
-func (a *awaited) Places(places []search.Place, caughtUp bool) error {
+func (a *awaited) Places(places []follow.Place, caughtUp bool) error {
 	if caughtUp && !a.caught {
 		close(a.caughtUp)
 	}
@@ -705,8 +744,8 @@ func (a *awaited) Chunk(_ uint32, c *search.Chunk) error {
 	return nil
 }
 
-// TestFollowTorture has files written to and rotated in all ways, and the follow broken off, at random. Each line must come
-// once, and those of a log in their order.
+// TestFollowTorture has files written to and rotated in all ways, and the follow broken off, at
+// random. Each line must come once, and those of a log in their order.
 func TestFollowTorture(t *testing.T) {
 	first := seed(t)
 	for i := range uint64(*roundsFlag) {
@@ -718,7 +757,7 @@ func TestFollowTorture(t *testing.T) {
 
 func torture(t *testing.T, seed uint64) {
 	random := rand.New(rand.NewPCG(seed, 0))
-	f := follow(t, map[string]string{"a": "x before\n", "b": "x before\n"}, nil, "logs/*")
+	f := newFollowing(t, map[string]string{"a": "x before\n", "b": "x before\n"}, nil, "logs/*")
 	f.Wait(time.Minute)
 	written := map[string][]string{}
 	rotated := map[string]int{} // how many

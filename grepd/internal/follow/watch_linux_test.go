@@ -1,4 +1,4 @@
-package search_test
+package follow_test
 
 import (
 	"context"
@@ -13,14 +13,14 @@ import (
 	"time"
 
 	"github.com/aksinghdce/cluster-membership-service/grepd/internal/files/filestest"
-	"github.com/aksinghdce/cluster-membership-service/grepd/internal/search"
+	"github.com/aksinghdce/cluster-membership-service/grepd/internal/follow"
 )
 
 // limitEnv says to this test in another process which limit of its own it is to lower.
 const limitEnv = "GREPD_TEST_INOTIFY_LIMIT"
 
-// TestAFollowGoesOnWhereTheSystemWatchesNoMore has Follow meet the system's real limits, in a process whose user namespace has
-// lower ones.
+// TestAFollowGoesOnWhereTheSystemWatchesNoMore has Follow meet the system's real limits, in a
+// process whose user namespace has lower ones.
 func TestAFollowGoesOnWhereTheSystemWatchesNoMore(t *testing.T) {
 	if limit := os.Getenv(limitEnv); limit != "" {
 		followUnwatched(t, limit)
@@ -58,8 +58,8 @@ func followUnwatched(t *testing.T, limit string) {
 	ctx, cancel := context.WithCancel(t.Context())
 	l := &awaited{listener: newListener(), caughtUp: make(chan struct{}), chunk: make(chan string)}
 	ended := make(chan error, 1)
-	fo := search.FollowOptions{Poll: 10 * time.Millisecond}
-	go func() { ended <- search.Follow(ctx, m, []string{"logs/d/*", "logs/e/*"}, options(t, "x"), fo, l) }()
+	fo := follow.Options{Poll: 10 * time.Millisecond}
+	go func() { ended <- follow.Run(ctx, m, []string{"logs/d/*", "logs/e/*"}, options(t, "x"), fo, l) }()
 	<-l.caughtUp
 	want := []string{}
 	for i, name := range []string{"d/a", "e/b", "d/new", "e/new"} { // of the last ones the names have to be found

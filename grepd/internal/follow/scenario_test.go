@@ -1,4 +1,4 @@
-package search_test
+package follow_test
 
 import (
 	"bytes"
@@ -20,13 +20,14 @@ import (
 	"github.com/aksinghdce/cluster-membership-service/grepd/internal/client"
 	"github.com/aksinghdce/cluster-membership-service/grepd/internal/files"
 	"github.com/aksinghdce/cluster-membership-service/grepd/internal/files/filestest"
+	"github.com/aksinghdce/cluster-membership-service/grepd/internal/follow"
 	"github.com/aksinghdce/cluster-membership-service/grepd/internal/search"
 	"github.com/aksinghdce/cluster-membership-service/shared/proto/greppb"
 )
 
-// TestFollowScenarios plays the scripts of testdata/follow, which its README explains.
+// TestFollowScenarios plays the scripts of testdata, which its README explains.
 func TestFollowScenarios(t *testing.T) {
-	datadriven.Walk(t, "testdata/follow", func(t *testing.T, path string) {
+	datadriven.Walk(t, "testdata", func(t *testing.T, path string) {
 		if filepath.Ext(path) != ".txt" {
 			return
 		}
@@ -46,7 +47,7 @@ type scenario struct {
 	dir    string
 	mounts *files.Mounts
 	paths  []string
-	member *search.Stepper // nil: it is down
+	member *follow.Stepper // nil: it is down
 	clock  time.Time
 	heard  time.Time // of the member
 	asked  *client.Places
@@ -129,7 +130,7 @@ func (s *scenario) wait(text string) {
 }
 
 func (s *scenario) up() {
-	fo := search.FollowOptions{}
+	fo := follow.Options{}
 	if s.asked != nil {
 		s.asked.Restart()
 		fo.Resume, fo.Away = true, s.clock.Sub(s.heard)
@@ -140,7 +141,7 @@ func (s *scenario) up() {
 		s.asked, s.dgrep = &client.Places{}, &client.Places{}
 	}
 	var err error
-	s.member, err = search.NewStepper(context.Background(), s.mounts, s.paths, options(s.t, "[0-9]"), fo,
+	s.member, err = follow.NewStepper(context.Background(), s.mounts, s.paths, options(s.t, "[0-9]"), fo,
 		(*scenarioSink)(s), s.clock)
 	s.must(err)
 }
@@ -298,7 +299,7 @@ func (s *scenario) must(err error) {
 // scenarioSink is the way of what the member finds through the daemon to dgrep.
 type scenarioSink scenario
 
-var _ search.FollowSink = (*scenarioSink)(nil)
+var _ follow.Sink = (*scenarioSink)(nil)
 
 func (s *scenarioSink) Begin(file uint32, path string, _ int64) error {
 	s.names[file] = path
@@ -335,7 +336,7 @@ func (s *scenarioSink) Error(e files.FileError) error {
 	return nil
 }
 
-func (s *scenarioSink) Places(places []search.Place, caughtUp bool) error {
+func (s *scenarioSink) Places(places []follow.Place, caughtUp bool) error {
 	step := &greppb.Places{CaughtUp: caughtUp}
 	for _, p := range places {
 		step.Places = append(step.Places, placeToWire(p))
@@ -351,7 +352,7 @@ func (s *scenarioSink) pass(reply *greppb.SearchReply) {
 	s.asked.Observe(reply)
 }
 
-func placeToWire(p search.Place) greppb.Place {
+func placeToWire(p follow.Place) greppb.Place {
 	return greppb.Place{
 		File: p.File, Path: p.Path, Device: p.Device, Inode: p.Inode, Offset: p.Offset, Skip: p.Skip, Line: p.Line,
 		History: p.History, Inside: p.Inside, Shown: p.Shown, Pending: p.Pending,
@@ -359,10 +360,10 @@ func placeToWire(p search.Place) greppb.Place {
 	}
 }
 
-func placeFromWire(p greppb.Place) search.Place {
-	return search.Place{
+func placeFromWire(p greppb.Place) follow.Place {
+	return follow.Place{
 		Path: p.Path, Device: p.Device, Inode: p.Inode, Offset: p.Offset, Skip: p.Skip, Line: p.Line,
 		History: p.History, Inside: p.Inside, Shown: p.Shown, Pending: p.Pending,
-		Head: search.Print(p.Head), Tail: search.Print(p.Tail), Lost: p.Lost, Unread: p.Unread,
+		Head: follow.Print(p.Head), Tail: follow.Print(p.Tail), Lost: p.Lost, Unread: p.Unread,
 	}
 }

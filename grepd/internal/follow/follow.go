@@ -1,4 +1,80 @@
-package search
+// Package follow searches what is written to files for as long as somebody listens, whatever
+// becomes of the files meanwhile.
+//
+//	err := follow.Run(ctx, mounts, []string{"logs/*"}, options, follow.Options{}, sink)
+//
+// It has three parts. The loop (follower) reads what was added to each file, feeds it to a
+// [search.Feed], and tells the [Sink]. Which files there are, and under which names, it asks names,
+// which opens new ones also while the sink is slow. What became of a file that went away, and what
+// one is that has come, it asks rotation: a log may be renamed, copied and truncated, compressed,
+// or all of it one after the other. What a line is, and which lines are wanted, package search
+// knows; where the files are, package files.
+//
+// # What is searched
+//
+// What was there when a follow begins is searched only with Since: then those of its lines that are
+// of that time. What is new is handed out whatever its time, and between the two no line is lost or
+// doubled. A line counts when its newline is there. In a binary file none does after the first that
+// is withheld, until it is truncated, which is told.
+//
+// # Which file is which
+//
+// A file is who it is by device and inode, whatever its names, and is open for as long as it is
+// followed. So nothing is handed out twice when it is renamed, and what is written to it after that
+// comes too: under the name that it had, in no order with that of its successor. Without a name it
+// is followed until no line has come for 30 s. Files that come later are read from their beginning,
+// with these exceptions. One that has the same content as another file, of a related name or with 4
+// KiB or more of it, may be the copy that copytruncate makes: it waits for 2 s, or for good if it
+// is that large, and when the other one is truncated it is read on from where that was. A
+// compressed one has to stay as it is for 1 s; it is passed over if it expands to what was
+// followed. Otherwise it is searched wholly, unless it may still be being written, since it is cut
+// short or the file of its name without the suffix is there: then not before it has stayed as it is
+// for 30 s, or, if both are so, as long as they are. Of one that grows later only what is new is
+// searched. One of a kind that cannot be expanded, as .xz, is passed over, which is told once for
+// each kind.
+//
+// # Truncated files
+//
+// That a file was truncated shows in its size, or in the 256 bytes before the place where it is
+// read, which are read again with what follows. It is told, and the file is read from its
+// beginning. What was appended before that is in a copy, which is looked for also under names that
+// nobody asked for, beside the file: those that differ from its own in nothing but what rotation
+// appends, or puts before the extension. The same goes for the rest of a file that another follow
+// has left. What is found nowhere within 10 s, compressed or not, is a [files.FileError] with Gap,
+// although nobody can say whether there was anything: so is what may be in a copy that cannot be
+// expanded, and the line without an end of a file that is truncated or gone. A log that is followed
+// under its exact name and rotated twice while nobody follows it is searched in the file that was
+// followed, and in the one that has its name then; what lies between is not looked for.
+//
+// # Going on later
+//
+// A [Place] says how far a file was searched. The sink hears of it before and after lines, so that
+// it can have another follow go on with exactly the next line, in another process too: it counts
+// the lines that it has received since in Place.Skip. The same search from the same place gives the
+// same lines.
+//
+// # When it looks
+//
+// The system tells of changes in the directories in which names were looked for (fsnotify). It
+// tells of none on network file systems, and forgets some when there are many, so files are looked
+// at in any case each second, and names every two. A file that comes and goes between two looks is
+// never seen.
+//
+// # Slow readers
+//
+// A follow that is held up by its sink reads later: no line is kept for it. It goes on looking for
+// names meanwhile, and has open what it finds, up to FollowedMax files, so that what is rotated
+// away before it is read is not lost. Of files that were removed it keeps no more than 1 GiB, since
+// their disk space is not free before that. What it cannot keep is a Gap.
+//
+// A line of more than 1 MiB waits where such lines take all the memory that they may
+// ([search.LongLines]).
+//
+// # Concurrency
+//
+// A Run belongs to the goroutine that called it, and has ended all that it started when it returns.
+// Its Sink is called by other goroutines, one call at a time, and may block.
+package follow
 
 import (
 	"cmp"
@@ -11,11 +87,12 @@ import (
 
 	"github.com/aksinghdce/cluster-membership-service/grepd/internal/files"
 	"github.com/aksinghdce/cluster-membership-service/grepd/internal/limits"
+	"github.com/aksinghdce/cluster-membership-service/grepd/internal/search"
 	"github.com/aksinghdce/cluster-membership-service/shared/proto/greppb"
 )
 
 const (
-	// FollowedMax bounds the files that one Follow has open.
+	// FollowedMax bounds the files that one follow has open.
 	FollowedMax = limits.FollowedMax
 	// pollDefault is how often files are looked at although nothing says that they have changed.
 	pollDefault = time.Second
@@ -32,15 +109,15 @@ const (
 	saidMax = 1_000
 )
 
-// FollowSink takes what Follow finds. Calls come in order, one at a time, from goroutines of the
+// Sink takes what a follow finds. Calls come in order, one at a time, from goroutines of the
 // follow's own, and may block: the follow then reads later what is written meanwhile. An error ends
 // the follow, which waits for a call under way whatever becomes of its context.
-type FollowSink interface {
+type Sink interface {
 	// Begin names a file before the first of its lines, and End ends one of which lines were handed
 	// out. Lines of different files alternate.
 	Begin(file uint32, path string, size int64) error
-	Chunk(file uint32, c *Chunk) error
-	End(file uint32, s FileStats) error
+	Chunk(file uint32, c *search.Chunk) error
+	End(file uint32, s search.FileStats) error
 	Error(e files.FileError) error
 	// Places says how far files were searched: each file before anything else is said of it, then
 	// whenever lines of it were handed out, and from time to time. caughtUp says that all that was
@@ -48,9 +125,9 @@ type FollowSink interface {
 	Places(places []Place, caughtUp bool) error
 }
 
-// FollowOptions say where a follow begins.
-type FollowOptions struct {
-	// Resume says that an earlier Follow of the same paths had come to From. What is not in From is
+// Options say where a follow begins.
+type Options struct {
+	// Resume says that an earlier follow of the same paths had come to From. What is not in From is
 	// new then.
 	Resume bool
 	From   []Place
@@ -61,9 +138,9 @@ type FollowOptions struct {
 	Poll time.Duration
 }
 
-// Follow searches what is added to the files that paths name, until ctx ends, whose error it
-// returns, or sink has one. See the package's comment.
-func Follow(ctx context.Context, m *files.Mounts, paths []string, o Options, fo FollowOptions, sink FollowSink) error {
+// Run searches what is added to the files that paths name, until ctx ends, whose error it returns,
+// or sink has one. The error may also say that the options are none that can be followed with.
+func Run(ctx context.Context, m *files.Mounts, paths []string, o search.Options, fo Options, sink Sink) error {
 	f, err := newFollower(ctx, m, paths, o, fo, sink, time.Now)
 	if err != nil {
 		return err
@@ -93,12 +170,12 @@ func Follow(ctx context.Context, m *files.Mounts, paths []string, o Options, fo 
 	}
 }
 
-// follower is a Follow under way: the loop, which reads what is added to files. What is there, and
+// follower is a follow under way: the loop, which reads what is added to files. What is there, and
 // under which name, it asks names; what became of a file that went away, and what one is that has
 // come, it asks rotation. It serves one goroutine.
 type follower struct {
 	ctx      context.Context
-	sink     FollowSink
+	sink     Sink
 	now      func() time.Time
 	names    *names
 	rotation *rotation
@@ -107,12 +184,11 @@ type follower struct {
 	resumed  bool
 	said     map[string]bool // errors, so as not to say them again
 
-	o        Options   // of what is added
-	added    *Searcher // of what is added
-	past     *Searcher // of what was there at the beginning; nil: it is not searched
-	since    int64     // of the past
+	o        search.Options   // of what is added
+	added    *search.Searcher // of what is added
+	past     *search.Searcher // of what was there at the beginning; nil: it is not searched
 	expander *files.Expander
-	cutter   *Cutter
+	cutter   *search.Cutter
 
 	toldAt       time.Time // when places were told last
 	caughtUp     bool
@@ -120,31 +196,31 @@ type follower struct {
 }
 
 func newFollower(
-	ctx context.Context, m *files.Mounts, paths []string, o Options, fo FollowOptions, sink FollowSink,
+	ctx context.Context, m *files.Mounts, paths []string, o search.Options, fo Options, sink Sink,
 	now func() time.Time,
 ) (*follower, error) {
 	if err := o.Check(); err != nil {
 		return nil, err
 	}
-	if o.Report != Lines && o.Report != Parts || o.MaxCount >= 0 || o.NullData || o.Times || o.Until != 0 {
-		return nil, errors.New("search: only lines can be followed, without a limit, an end or times")
+	if o.Report != search.Lines && o.Report != search.Parts || o.MaxCount >= 0 || o.NullData || o.Times || o.Until != 0 {
+		return nil, errors.New("follow: only lines can be followed, without a limit, an end or times")
 	}
-	f := &follower{ctx: ctx, now: now, o: o, resumed: fo.Resume, since: o.Since, said: make(map[string]bool)}
+	f := &follower{ctx: ctx, now: now, o: o, resumed: fo.Resume, said: make(map[string]bool)}
 	f.files.byID = make(map[fileID]*followed)
 	f.o.Since = 0 // whatever is added is new
 	var err error
-	if f.added, err = NewSearcher(ctx, f.o, true); err != nil {
+	if f.added, err = search.NewSearcher(ctx, f.o, true); err != nil {
 		return nil, err
 	}
 	if o.Since != 0 {
-		if f.past, err = NewSearcher(ctx, o, true); err != nil {
+		if f.past, err = search.NewSearcher(ctx, o, true); err != nil {
 			return nil, err
 		}
 	}
 	// One that was cut short by the end of ctx would look like a damaged file, of which nothing
 	// more can be searched.
 	f.expander = files.NewExpander(context.Background(), f.o.Progress, o.ExpandBytesMax)
-	f.cutter = NewCutter(&f.o, true)
+	f.cutter = search.NewCutter(&f.o, true)
 	f.names = newNames(ctx, m, paths, &f.o, now)
 	f.names.known, f.names.room = f.known, func() int { return FollowedMax - len(f.files.list) }
 	f.sink = &waitingSink{names: f.names, to: sink}
@@ -440,7 +516,7 @@ func (f *follower) apply(x *followed, d decision) {
 // to be searched.
 func (f *follower) takeHistory(x *followed, c candidate) error {
 	f.rotation.packedDone(c, f.names.scans)
-	if f.past == nil || c.info.Size() == 0 || c.info.ModTime().UnixNano() < later(f.since, -TimeSlack) {
+	if f.past == nil || c.info.Size() == 0 || f.past.Before(c.info.ModTime()) {
 		return c.f.Close()
 	}
 	if x.packed == files.Uncompressed {
@@ -468,7 +544,7 @@ func (f *follower) beginAt(x *followed, info fs.FileInfo) error {
 		return err
 	}
 	from := end
-	if f.past != nil && info.ModTime().UnixNano() >= later(f.since, -TimeSlack) && end > 0 {
+	if f.past != nil && !f.past.Before(info.ModTime()) && end > 0 {
 		if from, err = f.locate(x, info, end); err != nil {
 			return err
 		}
@@ -492,7 +568,7 @@ func (f *follower) beginAt(x *followed, info fs.FileInfo) error {
 func (f *follower) locate(x *followed, info fs.FileInfo, end int64) (int64, error) {
 	x.feed.Use(f.past)
 	from, err := x.feed.Locate(x.f, end, info.ModTime())
-	if errors.Is(err, ErrNoTimes) {
+	if errors.Is(err, search.ErrNoTimes) {
 		return from, f.fail(files.NewError(x.path, err))
 	}
 	return from, err

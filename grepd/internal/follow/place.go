@@ -1,4 +1,4 @@
-package search
+package follow
 
 import (
 	"io"
@@ -11,16 +11,16 @@ import (
 // printBytes is how many bytes at most a Print is made of.
 const printBytes = 256
 
-// Place is how far a followed file has been searched, in enough detail for another [Follow], of
+// Place is how far a followed file has been searched, in enough detail for another follow, of
 // another process even, to go on there. Its fields are those of greppb.Place.
 type Place struct {
-	File uint32 // the number of the file in its Follow
+	File uint32 // the number of the file in its follow
 	// Path is the name under which the file was found, and under which its lines are told.
 	Path          string
 	Device, Inode uint64
 	Offset        uint64 // of the first line that was not searched
 	// Skip is how many lines after that were handed out all the same. Who has received lines since
-	// the Place came says so when another Follow is to go on from it.
+	// the Place came says so when another follow is to go on from it.
 	Skip uint64
 	Line uint64 // the number of the line at Offset, from 1; 0: it was not counted
 	// History is where the part of the file ends of which only lines of Since are searched.

@@ -1,4 +1,4 @@
-package search_test
+package follow_test
 
 import (
 	"context"
@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/aksinghdce/cluster-membership-service/grepd/internal/files/filestest"
+	"github.com/aksinghdce/cluster-membership-service/grepd/internal/follow"
 	"github.com/aksinghdce/cluster-membership-service/grepd/internal/search"
 )
 
@@ -34,7 +35,7 @@ func (f *following) rotate(name string) {
 }
 
 func TestFilesThatAreRotatedAwayWhileTheListenerIsSlowAreRead(t *testing.T) {
-	f := follow(t, map[string]string{"a": "", "b": "", "c": ""}, nil, "logs/*")
+	f := newFollowing(t, map[string]string{"a": "", "b": "", "c": ""}, nil, "logs/*")
 	f.hold(func() {
 		for i := range 5 {
 			f.add("b", fmt.Sprintf("x%d\n", i))
@@ -72,7 +73,7 @@ func TestFilesThatAreRotatedAwayWhileTheListenerIsSlowAreRead(t *testing.T) {
 
 // Files without a name that wait take disk space, so the first ones are given up, which is told.
 func TestWhatCannotBeHeldIsAGap(t *testing.T) {
-	f := follow(t, map[string]string{"a": ""}, nil, "logs/*")
+	f := newFollowing(t, map[string]string{"a": ""}, nil, "logs/*")
 	f.SetHeldBytesMax(10)
 	f.hold(func() {
 		for i := range 4 {
@@ -92,18 +93,18 @@ func TestWhatCannotBeHeldIsAGap(t *testing.T) {
 }
 
 func TestTooManyFilesToHoldAreAGap(t *testing.T) {
-	f := follow(t, map[string]string{"a": ""}, nil, "logs/*")
+	f := newFollowing(t, map[string]string{"a": ""}, nil, "logs/*")
 	f.hold(func() {
-		for i := range search.FollowedMax + 1 {
+		for i := range follow.FollowedMax + 1 {
 			f.add(fmt.Sprint("b", i), "x\n")
 		}
 		f.Look()
-		for i := range search.FollowedMax + 1 {
+		for i := range follow.FollowedMax + 1 {
 			f.must(os.Remove(f.path(fmt.Sprint("b", i))))
 		}
 	})
-	if got := len(strings.Fields(f.take())); got != search.FollowedMax+1 { // "x slow" is two
-		t.Errorf("%d fields, want %d", got, search.FollowedMax+1)
+	if got := len(strings.Fields(f.take())); got != follow.FollowedMax+1 { // "x slow" is two
+		t.Errorf("%d fields, want %d", got, follow.FollowedMax+1)
 	}
 	if f.gaps != 1 || len(f.errs) != 1 || !strings.Contains(f.errs[0], "one too many beside 1000 open files") {
 		t.Errorf("%d gaps, %q, want one", f.gaps, f.errs)
@@ -116,7 +117,7 @@ func TestFollowLooksForNamesWhileItsSinkIsSlow(t *testing.T) {
 	ctx, cancel := context.WithCancel(t.Context())
 	l := &awaited{listener: newListener(), caughtUp: make(chan struct{}), chunk: make(chan string)} // nobody takes chunks at first
 	ended := make(chan error, 1)
-	go func() { ended <- search.Follow(ctx, m, []string{"logs/*"}, options(t, "x"), search.FollowOptions{}, l) }()
+	go func() { ended <- follow.Run(ctx, m, []string{"logs/*"}, options(t, "x"), follow.Options{}, l) }()
 	<-l.caughtUp
 	write := func(name, text string) string {
 		path := filepath.Join(dir, name)
@@ -160,9 +161,10 @@ func awaitOpen(t *testing.T, path string) {
 	}
 }
 
-// A file that expands to very much is looked at as long as anybody waits, and other names are looked for meanwhile.
+// A file that expands to very much is looked at as long as anybody waits, and other names are
+// looked for meanwhile.
 func TestNamesAreLookedForWhileAFileIsExpanded(t *testing.T) {
-	f := follow(t, map[string]string{"a": ""}, func(o *search.Options) { o.Since = 1 }, "logs/none", "logs/c*")
+	f := newFollowing(t, map[string]string{"a": ""}, func(o *search.Options) { o.Since = 1 }, "logs/none", "logs/c*")
 	f.add("a", "2020-01-01T00:00:00Z x\n"+strings.Repeat("no line of this kind is wanted\n", 500_000))
 	f.pack("a")
 	f.rename("a.gz", "c.gz")

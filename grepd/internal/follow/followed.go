@@ -1,4 +1,4 @@
-package search
+package follow
 
 import (
 	"bytes"
@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/aksinghdce/cluster-membership-service/grepd/internal/files"
+	"github.com/aksinghdce/cluster-membership-service/grepd/internal/search"
 	"github.com/aksinghdce/cluster-membership-service/shared/proto/greppb"
 )
 
@@ -23,7 +24,7 @@ type followed struct {
 	number uint32
 	packed files.Compression
 
-	feed    *Feed
+	feed    *search.Feed
 	sink    fileSink
 	scanned int64 // no line ends between the feed's offset and here
 	history int64 // lines that start before it are asked for their times
@@ -79,13 +80,13 @@ func (o *openFiles) add(x *followed) {
 // fileSink hands on what is found in one followed file.
 type fileSink struct {
 	x     *followed
-	to    FollowSink
+	to    Sink
 	skip  uint64 // lines that were handed out before the follow went on here
 	begun bool
 	spoke bool // lines were handed out, or skipped, since the place was told
 }
 
-var _ Sink = (*fileSink)(nil)
+var _ search.Sink = (*fileSink)(nil)
 
 // Begin does nothing: a file is named when it has lines.
 func (s *fileSink) Begin(string, int64) error { return nil }
@@ -98,7 +99,7 @@ func (s *fileSink) begin() error {
 	return s.to.Begin(s.x.number, s.x.path, s.x.size)
 }
 
-func (s *fileSink) Chunk(c *Chunk) error {
+func (s *fileSink) Chunk(c *search.Chunk) error {
 	s.spoke = true
 	if s.skip > 0 {
 		n := min(s.skip, uint64(len(c.Lengths)))
@@ -114,7 +115,7 @@ func (s *fileSink) Chunk(c *Chunk) error {
 	return s.to.Chunk(s.x.number, c)
 }
 
-func (s *fileSink) End(stats FileStats) error {
+func (s *fileSink) End(stats search.FileStats) error {
 	if stats.Binary {
 		if err := s.begin(); err != nil {
 			return err
@@ -144,8 +145,8 @@ func (x *followed) place() Place {
 }
 
 // stateAt is that of a text of which nothing is known before an offset.
-func stateAt(offset int64) State {
-	s := State{Offset: offset}
+func stateAt(offset int64) search.State {
+	s := search.State{Offset: offset}
 	if offset == 0 {
 		s.Line = 1
 	}
@@ -184,7 +185,7 @@ func (f *follower) recall(x *followed, r io.ReaderAt) {
 	if f.o.Before == 0 || x.offset() == 0 || x.packed != files.Uncompressed {
 		return
 	}
-	from := max(0, x.offset()-FeedContextBytes)
+	from := max(0, x.offset()-search.FeedContextBytes)
 	data := make([]byte, x.offset()-from)
 	if _, err := r.ReadAt(data, from); err != nil {
 		return
@@ -255,11 +256,11 @@ func (f *follower) step(x *followed) (advanced bool, err error) {
 	switch {
 	case errors.Is(err, errReplaced):
 		return true, f.startAgain(x)
-	case errors.Is(err, ErrLineTooLong):
+	case errors.Is(err, search.ErrLineTooLong):
 		x.stage = stageFinished
 		return false, f.sink.Error(gapError(x.path, err.Error()+": the file is not followed any more", 0))
 	case isBusy(err):
-		x.looked = false // to be tried again
+		x.looked, x.grew = false, f.now() // it is tried again, and not given up meanwhile
 		return false, nil
 	case err != nil:
 		return false, f.stopUnreadable(x, err)
@@ -276,23 +277,24 @@ func (f *follower) lineEnds(x *followed) (bool, error) {
 	if x.scanned <= x.offset() {
 		return true, nil
 	}
-	at, ends, err := f.cutter.EndsIn(x.f, x.scanned, min(x.end(), x.offset()+LineBytesMax+1))
+	at, ends, err := f.cutter.EndsIn(x.f, x.scanned, min(x.end(), x.offset()+search.LineBytesMax+1))
 	if x.scanned = at; err != nil {
 		return false, f.stopUnreadable(x, err)
 	}
-	return ends || at-x.offset() > LineBytesMax, nil
+	return ends || at-x.offset() > search.LineBytesMax, nil
 }
 
 var errReplaced = errors.New("other content is where the file was searched")
 
 // read reads about a block of whole lines, none if no line ends yet. In the same breath it reads
 // what lies before them: if that is not what it was, the file has been truncated, however large it
-// is now. A long line takes several reads, so that what lies before it is read once more after them.
+// is now. A long line takes several reads, so that what lies before it is read once more after
+// them.
 func (f *follower) read(x *followed) ([]byte, error) {
 	f.cutter.ResetAt(x.f, x.offset(), x.end(), int(x.tail.Length))
-	text, err := f.cutter.Next(BlockBytes)
+	text, err := f.cutter.Next(search.BlockBytes)
 	replaced := printOf(f.cutter.Before()) != x.tail ||
-		len(text) > BlockBytes && !x.tail.matches(x.f, x.offset()-int64(x.tail.Length))
+		len(text) > search.BlockBytes && !x.tail.matches(x.f, x.offset()-int64(x.tail.Length))
 	switch {
 	case replaced:
 		return nil, errReplaced
@@ -353,7 +355,7 @@ func (f *follower) count(x *followed) error {
 	if x.feed.State().Line > 0 || !f.o.LineNumbers {
 		return nil
 	}
-	buffer := make([]byte, BlockBytes) // the other one has lines in it
+	buffer := make([]byte, search.BlockBytes) // the other one has lines in it
 	line := uint64(0)
 	for at := int64(0); at < x.offset(); {
 		n, err := x.f.ReadAt(buffer[:min(int64(len(buffer)), x.offset()-at)], at)
@@ -393,13 +395,13 @@ func (f *follower) unpack(x *followed) error {
 	if err == nil {
 		_, err = io.CopyN(skipped{f.names}, r, x.offset())
 	}
-	lines := NewCutter(&f.o, false)
+	lines := search.NewCutter(&f.o, false)
 	defer lines.Release()
 	lines.Reset(r)
 	f.period(x)
 	for err == nil && !x.feed.Ended() {
 		var text []byte
-		if text, err = lines.Next(BlockBytes); len(text) > 0 {
+		if text, err = lines.Next(search.BlockBytes); len(text) > 0 {
 			if err := x.feed.Lines(text); err != nil {
 				return err
 			}
@@ -420,3 +422,6 @@ func (f *follower) unpack(x *followed) error {
 	}
 	return x.feed.End()
 }
+
+// isBusy reports whether an error says that long lines take as much memory as they may.
+func isBusy(err error) bool { return files.ReasonOf(err) == greppb.FileError_BUSY }
