@@ -91,7 +91,9 @@ type Cutter struct {
 	// lineMax is LineBytesMax, except in tests.
 	lineMax int
 
-	r    io.Reader
+	r       io.Reader
+	section io.SectionReader // r, where a part of a file is read
+
 	left int64 // bytes that r may still give
 	size int   // that pieces are to have, about
 	err  error // why nothing more can be read
@@ -119,7 +121,8 @@ func (c *Cutter) Reset(r io.Reader) { c.reset(r, math.MaxInt64) }
 // before says, are read together with it, see Before.
 func (c *Cutter) ResetAt(r io.ReaderAt, offset, end int64, before int) {
 	from := offset - int64(before)
-	c.reset(io.NewSectionReader(r, from, end-from), end-from)
+	c.section = *io.NewSectionReader(r, from, end-from) // there is one for each block of a file
+	c.reset(&c.section, end-from)
 	c.before = before
 }
 
