@@ -81,6 +81,23 @@ var importRules = []importRule{
 		why:    "the messages of one kind of plugin are for the package that gives the host a Service, as memberhost and notifyhost do; the host goes by pluginapi.Kind",
 	},
 	{
+		from:  []string{"grepd/internal/files"},
+		never: []string{"grepd/internal/search", "grepd/internal/follow"},
+		tests: true,
+		why:   "files finds and opens what search reads and follow watches, and knows neither; move what only they need to them, or take it as an argument",
+	},
+	{
+		from:  []string{"grepd/internal/search"},
+		never: []string{"grepd/internal/follow"},
+		tests: true,
+		why:   "the search engine is fed text and gives its state; when there is text, and what became of a file, is for follow to know",
+	},
+	{
+		from:  []string{"grepd/internal/fanout", "grepd/internal/printer"},
+		never: []string{"grepd/internal/files", "grepd/internal/follow"},
+		why:   "what a node has found comes as messages of shared/proto/greppb, so that another version of a node can have found it; put what is missing into the message",
+	},
+	{
 		from:  []string{"membership/..."},
 		never: []string{"grepd/...", "plugins/..."},
 		tests: true,
@@ -145,6 +162,11 @@ func TestForbiddenImportsAreFound(t *testing.T) {
 			"grepd/internal/pluginhost/a.go": `import "` + module + `/shared/pluginapi"`,
 			"shared/pluginapi/a.go":          `import "` + module + `/shared/proto/pluginpb"`,
 		}, ""},
+		{"a test of files knows the search", map[string]string{"grepd/internal/files/a_test.go": `import "` + module + `/grepd/internal/search"`}, "grepd/internal/files imports grepd/internal/search"},
+		{"the search knows the follow through a third package", map[string]string{
+			"grepd/internal/search/a.go": `import "` + module + `/grepd/internal/tally"`,
+			"grepd/internal/tally/a.go":  `import "` + module + `/grepd/internal/follow"`,
+		}, "grepd/internal/search imports grepd/internal/tally, which imports grepd/internal/follow"},
 		{"the wire knows the messages", map[string]string{"membership/wire/a.go": `import "` + module + `/membership"`}, ""},
 	}
 	for _, test := range tests {

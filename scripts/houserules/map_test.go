@@ -29,8 +29,7 @@ const (
 
 // mayBeLarge has the packages over packageLinesMax, each with the reason.
 var mayBeLarge = map[string]string{
-	"grepd/internal/search": "it is being divided into files, search and follow",
-	"membership":            "it is one state machine, whose parts share the state of a node; each has a file",
+	"membership": "it is one state machine, whose parts share the state of a node; each has a file",
 }
 
 // mapRow is a package as the map has it.

@@ -19,11 +19,11 @@ import (
 
 	"github.com/aksinghdce/cluster-membership-service/grepd/internal/client"
 	"github.com/aksinghdce/cluster-membership-service/grepd/internal/fanout"
+	"github.com/aksinghdce/cluster-membership-service/grepd/internal/files"
 	"github.com/aksinghdce/cluster-membership-service/grepd/internal/handover"
 	"github.com/aksinghdce/cluster-membership-service/grepd/internal/memberhost"
 	"github.com/aksinghdce/cluster-membership-service/grepd/internal/notifyhost"
 	"github.com/aksinghdce/cluster-membership-service/grepd/internal/roster"
-	"github.com/aksinghdce/cluster-membership-service/grepd/internal/search"
 	"github.com/aksinghdce/cluster-membership-service/grepd/internal/server"
 	"github.com/aksinghdce/cluster-membership-service/shared/eventlog"
 	"github.com/aksinghdce/cluster-membership-service/shared/proto/greppb"
@@ -48,7 +48,7 @@ type daemon struct {
 	started    time.Time
 	stderr     io.Writer
 	log        *eventlog.Log
-	mounts     *search.Mounts
+	mounts     *files.Mounts
 	listener   *net.TCPListener
 	socket     *net.UDPConn         // nil without membership
 	self       netip.AddrPort       // as others know this node
@@ -192,7 +192,7 @@ func (d *daemon) openLog() (err error) {
 
 func (d *daemon) openMounts() (err error) {
 	pairs := append([]string{logMount + "=" + d.options.logDir}, d.options.mounts...)
-	if d.mounts, err = search.OpenMounts(pairs); err != nil {
+	if d.mounts, err = files.OpenMounts(pairs); err != nil {
 		return err
 	}
 	d.undo(func() { d.mounts.Close() })
@@ -244,7 +244,7 @@ func (d *daemon) tellWarnings(warned map[string]bool) {
 }
 
 // tellMount says what has become of a mount.
-func (d *daemon) tellMount(c search.MountChange) {
+func (d *daemon) tellMount(c files.MountChange) {
 	level, detail := slog.LevelWarn, "cannot be searched: "+c.Trouble
 	if c.Trouble == "" {
 		level, detail = slog.LevelInfo, fmt.Sprintf("%s was replaced, and is searched again", c.Dir)

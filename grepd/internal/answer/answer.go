@@ -18,6 +18,7 @@ import (
 	"context"
 	"time"
 
+	"github.com/aksinghdce/cluster-membership-service/grepd/internal/files"
 	"github.com/aksinghdce/cluster-membership-service/grepd/internal/search"
 	"github.com/aksinghdce/cluster-membership-service/shared/proto/greppb"
 )
@@ -38,7 +39,7 @@ type Answer struct {
 // New begins an answer to r, of which o was compiled, with the Progress steps.
 func New(r *greppb.SearchRequest, o search.Options, send func(*greppb.SearchReply) error) *Answer {
 	if o.Progress == nil {
-		o.Progress = &search.Progress{}
+		o.Progress = &files.Progress{}
 	}
 	a := &Answer{request: r, options: o, sink: newSink(o, send)}
 	a.stop = a.sink.showProgress(o.Progress, progressTime(r))
@@ -52,7 +53,7 @@ func (a *Answer) Close() {
 }
 
 // Search searches files in mounts, and ends the answer if that came to its end.
-func (a *Answer) Search(ctx context.Context, m *search.Mounts) error {
+func (a *Answer) Search(ctx context.Context, m *files.Mounts) error {
 	results := a.sink.results(a.request)
 	var stats search.Stats
 	var err error

@@ -5,6 +5,7 @@ import (
 	"slices"
 	"testing"
 
+	"github.com/aksinghdce/cluster-membership-service/grepd/internal/files"
 	"github.com/aksinghdce/cluster-membership-service/grepd/internal/search"
 	"github.com/aksinghdce/cluster-membership-service/shared/proto/greppb"
 )
@@ -17,7 +18,7 @@ func TestOnlyASearchThatGetsOnShowsProgress(t *testing.T) {
 		steps = append(steps, reply)
 		return nil
 	})
-	p := &search.Progress{}
+	p := &files.Progress{}
 	work := s.progress(p, 0)
 	p.Bytes.Add(17)
 	work = s.progress(p, work)

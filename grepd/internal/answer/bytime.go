@@ -7,6 +7,7 @@ import (
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/status"
 
+	"github.com/aksinghdce/cluster-membership-service/grepd/internal/files"
 	"github.com/aksinghdce/cluster-membership-service/grepd/internal/search"
 	"github.com/aksinghdce/cluster-membership-service/grepd/internal/timeline"
 	"github.com/aksinghdce/cluster-membership-service/shared/proto/greppb"
@@ -30,7 +31,7 @@ type byTime struct {
 }
 
 // runByTime searches the files that paths name.
-func runByTime(ctx context.Context, m *search.Mounts, paths []string, o search.Options, s *sink) (search.Stats, error) {
+func runByTime(ctx context.Context, m *files.Mounts, paths []string, o search.Options, s *sink) (search.Stats, error) {
 	o.Times, o.Workers = true, workersByTime
 	b := &byTime{sink: s, o: o}
 	files, err := search.Files(ctx, m, paths, o, b.fail)
@@ -66,7 +67,7 @@ func runByTime(ctx context.Context, m *search.Mounts, paths []string, o search.O
 }
 
 // fail says that a path cannot be searched.
-func (b *byTime) fail(e search.FileError) error {
+func (b *byTime) fail(e files.FileError) error {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	b.stats.Errors++
@@ -153,7 +154,7 @@ func (t *timeSink) End(f search.FileStats) error {
 }
 
 // Error says that the file cannot be searched to its end.
-func (t *timeSink) Error(e search.FileError) error {
+func (t *timeSink) Error(e files.FileError) error {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	return t.sink.Error(e)

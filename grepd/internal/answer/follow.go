@@ -4,22 +4,24 @@ import (
 	"context"
 	"time"
 
+	"github.com/aksinghdce/cluster-membership-service/grepd/internal/files"
+	"github.com/aksinghdce/cluster-membership-service/grepd/internal/follow"
 	"github.com/aksinghdce/cluster-membership-service/grepd/internal/search"
 	"github.com/aksinghdce/cluster-membership-service/shared/proto/greppb"
 )
 
 // Follow carries out a request to follow files, until ctx is done.
-func (a *Answer) Follow(ctx context.Context, m *search.Mounts) error {
-	follow := a.request.Follow
-	return search.Follow(ctx, m, a.request.Paths, a.options, search.FollowOptions{
-		Resume: follow.Resume, From: placesOf(follow.From), Away: time.Duration(follow.AwayNanos), Poll: progressTime(a.request),
+func (a *Answer) Follow(ctx context.Context, m *files.Mounts) error {
+	asked := a.request.Follow
+	return follow.Run(ctx, m, a.request.Paths, a.options, follow.Options{
+		Resume: asked.Resume, From: placesOf(asked.From), Away: time.Duration(asked.AwayNanos), Poll: progressTime(a.request),
 	}, &followSink{a.sink})
 }
 
 // followSink turns what a follow finds into the steps of an answer.
 type followSink struct{ *sink }
 
-var _ search.FollowSink = (*followSink)(nil)
+var _ follow.Sink = (*followSink)(nil)
 
 func (s *followSink) Begin(file uint32, path string, size int64) error {
 	return s.say(&greppb.SearchReply{Step: &greppb.SearchReply_FileBegin{FileBegin: &greppb.FileBegin{Path: path, Size_: size, File: file}}})
@@ -37,7 +39,7 @@ func (s *followSink) End(file uint32, f search.FileStats) error {
 	}}})
 }
 
-func (s *followSink) Places(places []search.Place, caughtUp bool) error {
+func (s *followSink) Places(places []follow.Place, caughtUp bool) error {
 	step := &greppb.Places{Places: make([]greppb.Place, len(places)), CaughtUp: caughtUp}
 	for i, p := range places {
 		step.Places[i] = greppb.Place{
@@ -50,14 +52,14 @@ func (s *followSink) Places(places []search.Place, caughtUp bool) error {
 }
 
 // placesOf gives places as they were told by Places.
-func placesOf(places []greppb.Place) []search.Place {
-	from := make([]search.Place, len(places))
+func placesOf(places []greppb.Place) []follow.Place {
+	from := make([]follow.Place, len(places))
 	for i := range places {
 		p := &places[i]
-		from[i] = search.Place{
+		from[i] = follow.Place{
 			Path: p.Path, Device: p.Device, Inode: p.Inode, Offset: p.Offset, Skip: p.Skip, Line: p.Line,
 			History: p.History, Inside: p.Inside, Shown: p.Shown, Pending: p.Pending,
-			Head: search.Print(p.Head), Tail: search.Print(p.Tail), Lost: p.Lost, Unread: p.Unread,
+			Head: follow.Print(p.Head), Tail: follow.Print(p.Tail), Lost: p.Lost, Unread: p.Unread,
 		}
 	}
 	return from

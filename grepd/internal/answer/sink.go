@@ -5,6 +5,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/aksinghdce/cluster-membership-service/grepd/internal/files"
 	"github.com/aksinghdce/cluster-membership-service/grepd/internal/search"
 	"github.com/aksinghdce/cluster-membership-service/shared/proto/greppb"
 )
@@ -62,7 +63,7 @@ func (s *sink) close() {
 }
 
 // showProgress begins to send Progress steps. The function that it returns ends that.
-func (s *sink) showProgress(p *search.Progress, every time.Duration) (stop func()) {
+func (s *sink) showProgress(p *files.Progress, every time.Duration) (stop func()) {
 	done := make(chan struct{})
 	var group sync.WaitGroup
 	group.Go(func() {
@@ -83,7 +84,7 @@ func (s *sink) showProgress(p *search.Progress, every time.Duration) (stop func(
 
 // progress sends a Progress step if the search has got on since its work came to so much, and gives what it
 // comes to now: of a search whose disk hangs nothing is heard. An error comes up again at the next step.
-func (s *sink) progress(p *search.Progress, work uint64) uint64 {
+func (s *sink) progress(p *files.Progress, work uint64) uint64 {
 	now := p.Work()
 	if now != work {
 		_ = s.say(&greppb.SearchReply{Step: &greppb.SearchReply_Progress{Progress: &greppb.Progress{
@@ -136,7 +137,7 @@ func (s *sink) End(f search.FileStats) error {
 }
 
 // Error says that a path could not be searched.
-func (s *sink) Error(e search.FileError) error {
+func (s *sink) Error(e files.FileError) error {
 	return s.say(&greppb.SearchReply{Step: &greppb.SearchReply_FileError{FileError: &e}})
 }
 

@@ -6,6 +6,7 @@ import (
 	"strings"
 
 	"github.com/aksinghdce/cluster-membership-service/grepd/internal/fields"
+	"github.com/aksinghdce/cluster-membership-service/grepd/internal/files"
 	"github.com/aksinghdce/cluster-membership-service/grepd/internal/match"
 	"github.com/aksinghdce/cluster-membership-service/grepd/internal/search"
 	"github.com/aksinghdce/cluster-membership-service/grepd/internal/tally"
@@ -32,7 +33,7 @@ func Matcher(request *greppb.SearchRequest) (*match.Matcher, error) {
 
 // CompileWith is Compile for a request whose patterns were compiled before.
 func CompileWith(matcher *match.Matcher, request *greppb.SearchRequest) (search.Options, error) {
-	files, excludeDirs, err := globLists(request)
+	selected, excludeDirs, err := globLists(request)
 	if err != nil {
 		return search.Options{}, err
 	}
@@ -40,8 +41,10 @@ func CompileWith(matcher *match.Matcher, request *greppb.SearchRequest) (search.
 		Matcher: matcher, Invert: request.Invert, Report: search.Report(request.Report), MaxCount: -1,
 		Before: int(request.BeforeContext), After: int(request.AfterContext),
 		Binary: search.Binary(request.Binary), NullData: request.NullData,
-		Directories: search.Directories(request.Directories), Dereference: request.Dereference, SkipDevices: request.SkipDevices,
-		Files: files, ExcludeDirs: excludeDirs,
+		Selection: files.Selection{
+			Directories: files.Directories(request.Directories), Dereference: request.Dereference,
+			SkipDevices: request.SkipDevices, Files: selected, ExcludeDirs: excludeDirs,
+		},
 		LineNumbers: request.LineNumbers, ByteOffsets: request.ByteOffsets, Spans: request.Spans,
 		Columns: request.Fields,
 	}
@@ -76,18 +79,18 @@ func matchesAll(pattern *greppb.Pattern) bool {
 }
 
 // globLists prepares --include and --exclude, and --exclude-dir.
-func globLists(request *greppb.SearchRequest) (files, excludeDirs *search.GlobList, err error) {
-	globs := make([]search.Glob, len(request.Globs))
+func globLists(request *greppb.SearchRequest) (selected, excludeDirs *files.GlobList, err error) {
+	globs := make([]files.Glob, len(request.Globs))
 	for i, g := range request.Globs {
-		globs[i] = search.Glob{Pattern: g.Pattern, Include: g.Include}
+		globs[i] = files.Glob{Pattern: g.Pattern, Include: g.Include}
 	}
-	if files, err = search.NewGlobList(globs); err != nil {
+	if selected, err = files.NewGlobList(globs); err != nil {
 		return nil, nil, err
 	}
-	dirs := make([]search.Glob, len(request.ExcludeDir))
+	dirs := make([]files.Glob, len(request.ExcludeDir))
 	for i, pattern := range request.ExcludeDir {
 		dirs[i].Pattern = strings.TrimRight(pattern, "/")
 	}
-	excludeDirs, err = search.NewGlobList(dirs)
-	return files, excludeDirs, err
+	excludeDirs, err = files.NewGlobList(dirs)
+	return selected, excludeDirs, err
 }

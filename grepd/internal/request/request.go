@@ -20,9 +20,9 @@ import (
 	"fmt"
 
 	"github.com/aksinghdce/cluster-membership-service/grepd/internal/fields"
+	"github.com/aksinghdce/cluster-membership-service/grepd/internal/files"
 	"github.com/aksinghdce/cluster-membership-service/grepd/internal/limits"
 	"github.com/aksinghdce/cluster-membership-service/grepd/internal/match"
-	"github.com/aksinghdce/cluster-membership-service/grepd/internal/search"
 	"github.com/aksinghdce/cluster-membership-service/shared/proto/greppb"
 )
 
@@ -77,7 +77,7 @@ func checkPaths(paths []string) error {
 		if len(path) > limits.PathBytesMax {
 			return fmt.Errorf("a path of %d bytes, at most %d are possible", len(path), limits.PathBytesMax)
 		}
-		if err := search.CheckGlob(path); err != nil {
+		if err := files.CheckGlob(path); err != nil {
 			return err
 		}
 	}
@@ -133,10 +133,10 @@ func checkFields(request *greppb.SearchRequest) error {
 func Cost(request *greppb.SearchRequest) int64 {
 	cost := match.Footprint(request.Pattern.Patterns, Syntax(request.Pattern.Syntax)) + fields.Footprint(request.Where)
 	for _, glob := range request.ExcludeDir {
-		cost += search.GlobFootprint(glob)
+		cost += files.GlobFootprint(glob)
 	}
 	for i := range request.Globs {
-		cost += search.GlobFootprint(request.Globs[i].Pattern)
+		cost += files.GlobFootprint(request.Globs[i].Pattern)
 	}
 	if cost < CostMin {
 		return 0

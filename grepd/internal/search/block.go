@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"context"
 	"errors"
-	"fmt"
 	"io"
 	"math"
 	"os"
@@ -13,15 +12,11 @@ import (
 	"unicode/utf8"
 
 	"github.com/aksinghdce/cluster-membership-service/grepd/internal/fields"
+	"github.com/aksinghdce/cluster-membership-service/grepd/internal/files"
 	"github.com/aksinghdce/cluster-membership-service/grepd/internal/linetime"
 	"github.com/aksinghdce/cluster-membership-service/grepd/internal/match"
 	"github.com/aksinghdce/cluster-membership-service/shared/proto/greppb"
 )
-
-// blockSlackBytes is read beyond a block at once, since its last line usually ends there.
-const blockSlackBytes = 8 << 10
-
-var errLineTooLong = because(greppb.FileError_TOO_LONG, fmt.Errorf("a line is longer than %d bytes", LineBytesMax))
 
 // file is an open file whose blocks are being searched.
 type file struct {
@@ -29,7 +24,7 @@ type file struct {
 	f    *os.File
 	size int64
 	// progress counts what is read.
-	progress *Progress
+	progress *files.Progress
 	// borrowed says that f is not to be closed.
 	borrowed bool
 	// users are the blocks that refer to f, and whoever makes them; the last one closes it.
@@ -65,9 +60,7 @@ type block struct {
 	filled bool  // data is there already; otherwise a worker reads it
 	damage error // why what comes after data cannot be read
 
-	buffer []byte // owned, data is part of it
-	long   *LongLines
-	claim  int64  // of long, for buffer
+	room   room   // data is part of its text
 	data   []byte // whole lines; only the file's last may lack its newline. nil once nobody needs it
 	size   int    // of data
 	offset int64  // of data in the file
@@ -91,151 +84,20 @@ type block struct {
 	done chan struct{} // receives when the block was searched
 }
 
-// terminators are the bytes that end a line. Unless binary files are taken as text, NUL does so beside the newline:
-// a file that has one is binary, and there grep takes NUL for a newline.
-type terminators uint8
-
-const (
-	newlineOrNull terminators = iota
-	newline
-	null
-)
-
-func (o *Options) terminators() terminators {
-	switch {
-	case o.NullData:
-		return null
-	case o.Binary == BinaryText:
-		return newline
-	}
-	return newlineOrNull
-}
-
-// index gives the index of the first byte of b that ends a line, or -1.
-func (t terminators) index(b []byte) int {
-	if t == null {
-		return bytes.IndexByte(b, 0)
-	}
-	n := bytes.IndexByte(b, '\n')
-	if t == newline {
-		return n
-	}
-	head := b
-	if n >= 0 {
-		head = b[:n]
-	}
-	if z := bytes.IndexByte(head, 0); z >= 0 {
-		return z
-	}
-	return n
-}
-
-// lastIndex gives the index of the last byte of b that ends a line, or -1.
-func (t terminators) lastIndex(b []byte) int {
-	if t == null {
-		return bytes.LastIndexByte(b, 0)
-	}
-	n := bytes.LastIndexByte(b, '\n')
-	if t == newlineOrNull {
-		if z := bytes.LastIndexByte(b[n+1:], 0); z >= 0 {
-			n += 1 + z
-		}
-	}
-	return n
-}
-
-// read reads the block's lines: those that start after its first byte, up to the one that starts after its last, so
-// that no byte before it is needed and reads stay aligned to pages, which are copied several times
-// faster. The first block also has the line that starts with its first byte. Where the file
-// has become shorter, there are fewer or none.
-func (b *block) read(size int64, ends terminators) error {
+// read cuts the block's lines out of its file.
+func (b *block) read(c *Cutter, size int64) {
 	begin := b.index * size
-	end := min(begin+size, b.file.size)
-	b.setData(nil, begin)
-	if err := b.fill(begin, int(min(end+blockSlackBytes, b.file.size)-begin), 0); err != nil {
-		return err
+	c.room = &b.room
+	c.ResetAt(b.file.f, begin, b.file.size, 0)
+	text, start, err := c.block(int(size), begin == 0)
+	b.setData(text, begin+int64(start))
+	if !errors.Is(err, io.EOF) {
+		b.damage = err
 	}
-	if len(b.buffer) == 0 {
-		return nil
-	}
-	start, length := 0, int(end-begin)
-	if begin > 0 {
-		n := ends.index(b.buffer[:min(length, len(b.buffer))])
-		if n < 0 {
-			return nil // one long line, or nothing left
-		}
-		start = n + 1
-	}
-	stop, err := b.lastLineEnd(begin, min(length, len(b.buffer)), ends)
-	if err != nil {
-		return err
-	}
-	if stop-start > LineBytesMax && ends.index(b.buffer[start:stop-1]) < 0 {
-		return errLineTooLong
-	}
-	b.setData(b.buffer[start:stop], begin+int64(start))
-	return nil
 }
 
 func (b *block) setData(data []byte, offset int64) {
 	b.data, b.size, b.offset = data, len(data), offset
-}
-
-// lastLineEnd gives where the line ends that holds the byte at index in the buffer, the first after the block. It
-// reads on as far as needed.
-func (b *block) lastLineEnd(from int64, index int, ends terminators) (int, error) {
-	for scanned := index; ; {
-		if n := ends.index(b.buffer[scanned:]); n >= 0 {
-			return scanned + n + 1, nil
-		}
-		have := len(b.buffer)
-		if from+int64(have) >= b.file.size {
-			return have, nil
-		}
-		if have > LineBytesMax+BlockBytes {
-			return 0, errLineTooLong
-		}
-		more := min(int64(have), b.file.size-from-int64(have))
-		if err := b.fill(from, have+int(more), have); err != nil {
-			return 0, err
-		}
-		if len(b.buffer) == have {
-			return have, nil // the file has become shorter
-		}
-		scanned = have
-	}
-}
-
-// claimRoom makes sure that the buffer may have so many bytes.
-func (b *block) claimRoom(size int) (err error) {
-	b.claim, err = b.long.claim(b.claim, size)
-	return err
-}
-
-// giveRoom gives back what was claimed for the buffer.
-func (b *block) giveRoom() {
-	b.long.give(b.claim)
-	b.claim = 0
-}
-
-// fill reads the file from there until the buffer, of which the first bytes are there already,
-// has size bytes or the file ends.
-func (b *block) fill(from int64, size, have int) error {
-	if cap(b.buffer) < size {
-		if err := b.claimRoom(size); err != nil {
-			return err
-		}
-		grown := make([]byte, have, max(size, BlockBytes+blockSlackBytes+1))
-		copy(grown, b.buffer[:have])
-		b.buffer = grown
-	}
-	n, err := b.file.f.ReadAt(b.buffer[have:size], from+int64(have))
-	b.buffer = b.buffer[:have+n]
-	b.file.progress.Bytes.Add(uint64(n))
-	if err != nil && !errors.Is(err, io.EOF) {
-		return err
-	}
-	return nil
 }
 
 // worker searches blocks. It serves one goroutine.
@@ -253,10 +115,10 @@ type worker struct {
 // newWorker makes a worker of which the results mean nothing once ctx has ended.
 func newWorker(ctx context.Context, o *Options) *worker {
 	w := &worker{o: o, scanner: o.Matcher.NewScanner(ctx.Done())}
-	w.scanner.CountWork(&o.Progress.work)
+	w.scanner.CountWork(&o.Progress.Steps)
 	if o.Where != nil {
 		w.where = o.Where.NewScanner(ctx.Done())
-		w.where.CountWork(&o.Progress.work)
+		w.where.CountWork(&o.Progress.Steps)
 	}
 	if len(o.Columns) > 0 {
 		w.columns = fields.NewExtractor(o.Columns)
@@ -324,10 +186,10 @@ func (o *Options) limit() int {
 	return -1
 }
 
-// listsLines tells whether lines are handed out, not only counted.
+// listsLines reports whether lines are handed out, not only counted.
 func (o *Options) listsLines() bool { return o.Report == Lines || o.Report == Parts }
 
-// context tells whether lines come in groups.
+// context reports whether lines come in groups.
 func (o *Options) context() bool { return o.listsLines() && (o.Before > 0 || o.After > 0) }
 
 func (w *worker) countLines(data []byte) int {
@@ -366,8 +228,8 @@ func (w *worker) selectLines(data []byte, lines []match.Range) []match.Range {
 	return lines
 }
 
-// matchLines appends the ranges of the lines that the matcher and Invert select, up to a limit if that is
-// not below 0.
+// matchLines appends the ranges of the lines that the matcher and Invert select, up to a limit if
+// that is not below 0.
 func (w *worker) matchLines(data []byte, lines []match.Range, limit int) []match.Range {
 	if !w.o.Invert {
 		return w.scanner.Lines(data, lines, limit)
@@ -399,15 +261,16 @@ func lineEnd(data []byte, pos int) int {
 // block is UTF-8.
 const validateMin = 32
 
-// lateBytes is the size from which on a block, which then has a long line, is copied only when it is handed out, piece by piece:
-// what is said of each part of a line can take many times its size.
+// lateBytes is the size from which on a block, which then has a long line, is copied only when it
+// is handed out, piece by piece: what is said of each part of a line can take many times its size.
 const lateBytes = 1 << 20
 
-// copiedLate tells whether the lines of b are for the emitter to copy.
+// copiedLate reports whether the lines of b are for the emitter to copy.
 func (o *Options) copiedLate(b *block) bool { return len(b.data) > lateBytes && o.Report == Parts }
 
-// copyLines puts lines of b into b.out as they are to be handed out, their numbers counted from b's start. It
-// calls full, unless that is nil, whenever there is enough for a chunk, to have b.out emptied.
+// copyLines puts lines of b into b.out as they are to be handed out, their numbers counted from b's
+// start. It calls full, unless that is nil, whenever there is enough for a chunk, to have b.out
+// emptied.
 func (w *worker) copyLines(b *block, lines []match.Range, full func() error) error {
 	b.out.valid = b.out.valid || w.o.Binary == BinaryText || len(lines) >= validateMin && utf8.Valid(b.data)
 	if b.out.valid && w.o.plain() {
@@ -428,7 +291,7 @@ func (w *worker) copyLines(b *block, lines []match.Range, full func() error) err
 	return nil
 }
 
-// plain tells whether nothing is wanted but the lines themselves.
+// plain reports whether nothing is wanted but the lines themselves.
 func (o *Options) plain() bool {
 	return o.Report == Lines && !o.LineNumbers && !o.ByteOffsets && !o.Spans && !o.context() && len(o.Columns) == 0 && !o.Times
 }
@@ -436,8 +299,8 @@ func (o *Options) plain() bool {
 // partsAtOnce is how many parts of a line are looked for before they are copied.
 const partsAtOnce = 1024
 
-// add adds a line, or its parts, to out, and tells whether it added anything. Parts are those of the
-// lines that match, which with Invert are those of the context. full is as in copyLines.
+// add adds a line, or its parts, to out, and reports whether it added anything. Parts are those of
+// the lines that match, which with Invert are those of the context. full is as in copyLines.
 func (w *worker) add(out *lineBuffer, line []byte, d lineData, full func() error) (added bool, err error) {
 	body := bytes.TrimSuffix(line, []byte{'\n'})
 	if w.columns != nil {

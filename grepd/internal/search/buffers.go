@@ -2,16 +2,17 @@ package search
 
 import "sync"
 
-// buffers are what blocks are read into. The one that was given back last is taken first, since it is the one
-// that a processor's cache still holds: reading into memory that has left the cache costs as much again.
-// It may be used by any number of goroutines.
+// buffers are what blocks are read into. The one that was given back last is taken first, since it
+// is the one that a processor's cache still holds: reading into memory that has left the cache
+// costs as much again. It may be used by any number of goroutines.
 type buffers struct {
 	mu   sync.Mutex
 	idle [][]byte
 }
 
-// spareBuffers are *[]byte of searches that have ended, for the next ones. If each search made its own, they would be most
-// of a daemon's garbage, and it would collect it during every second search.
+// spareBuffers are *[]byte of searches that have ended, for the next ones. If each search made its
+// own, they would be most of a daemon's garbage, and it would collect it during every second
+// search.
 var spareBuffers sync.Pool
 
 // take gives an empty buffer, or nil.
@@ -30,7 +31,8 @@ func (s *buffers) take() []byte {
 	return b[:0]
 }
 
-// give takes a buffer back, unless a long line has enlarged it. There is never more than one for each block.
+// give takes a buffer back, unless a long line has enlarged it. There is never more than one for
+// each block.
 func (s *buffers) give(b []byte) {
 	if b == nil || cap(b) > bufferKeptMax {
 		return

@@ -17,20 +17,12 @@ import (
 	"github.com/klauspost/compress/gzip"
 	"github.com/klauspost/compress/zstd"
 
+	"github.com/aksinghdce/cluster-membership-service/grepd/internal/files"
+	"github.com/aksinghdce/cluster-membership-service/grepd/internal/files/filestest"
 	"github.com/aksinghdce/cluster-membership-service/grepd/internal/match"
 	"github.com/aksinghdce/cluster-membership-service/grepd/internal/search"
 	"github.com/aksinghdce/cluster-membership-service/shared/eventlog"
 )
-
-func gzipped(texts ...string) string {
-	var b bytes.Buffer
-	for _, text := range texts {
-		w := gzip.NewWriter(&b)
-		io.WriteString(w, text)
-		w.Close()
-	}
-	return b.String()
-}
 
 func zstandard(t testing.TB, texts ...string) string {
 	var b bytes.Buffer
@@ -57,9 +49,9 @@ func zstandardFile(t testing.TB, text string) string {
 
 func TestCompressedFilesAreSearchedAsWhatTheyExpandTo(t *testing.T) {
 	skippable := "\x52\x2a\x4d\x18\x03\x00\x00\x00abc"
-	m, _ := tree(t, map[string]string{
-		"a.gz": gzipped("x1\nno\n", "x2\n"), "b.zst": zstandard(t, "x1\nno\n", "x2"), "c.zst": skippable + zstandard(t, "x\n"),
-		"plain.gz": "x is no gzip\n", "short.gz": "x", "empty.gz": gzipped(""), "d.GZ": "x upper\n", "e.gz": gzipped("a\x00x\n"),
+	m, _ := filestest.Tree(t, map[string]string{
+		"a.gz": filestest.Gzipped("x1\nno\n", "x2\n"), "b.zst": zstandard(t, "x1\nno\n", "x2"), "c.zst": skippable + zstandard(t, "x\n"),
+		"plain.gz": "x is no gzip\n", "short.gz": "x", "empty.gz": filestest.Gzipped(""), "d.GZ": "x upper\n", "e.gz": filestest.Gzipped("a\x00x\n"),
 	})
 	o := options(t, "x")
 	o.LineNumbers, o.ByteOffsets = true, true
@@ -95,7 +87,7 @@ func (n *numbered) End(s search.FileStats) error {
 	}
 	return nil
 }
-func (n *numbered) Error(e search.FileError) error {
+func (n *numbered) Error(e files.FileError) error {
 	n.lines = append(n.lines, "error "+e.Error())
 	return nil
 }
@@ -107,7 +99,7 @@ func TestDamagedCompressedFilesAreSearchedUpToTheDamage(t *testing.T) {
 	for i := range 20_000 {
 		fmt.Fprintln(&text, "x", i, random.Uint64())
 	}
-	zipped, zst := gzipped(text.String()), zstandard(t, text.String())
+	zipped, zst := filestest.Gzipped(text.String()), zstandard(t, text.String())
 	flipped := []byte(zipped)
 	flipped[len(flipped)-6] ^= 1 // of the checksum
 	for _, c := range []struct{ name, data, want string }{
@@ -117,11 +109,11 @@ func TestDamagedCompressedFilesAreSearchedUpToTheDamage(t *testing.T) {
 		{"a.gz", zipped[:5], "the compressed file is cut short"},
 		{"a.gz", zipped + "junk after it", "the compressed file is damaged: gzip: invalid header"},
 		{"a.zst", zst + "junk after it", "the compressed file is damaged: invalid input: magic number mismatch"},
-		{"a.gz", gzipped(strings.Repeat("x\n", 1<<20)), "expands to more than 1048576 bytes, "},
+		{"a.gz", filestest.Gzipped(strings.Repeat("x\n", 1<<20)), "expands to more than 1048576 bytes, "},
 		{"a.zst", zstandard(t, strings.Repeat("x\n", 1<<20)), "expands to more than 1048576 bytes, "},
 		{"a.zst", "\x28\xb5\x2f\xfd\x00\x88\x00", "to expand it takes more than 32 MiB of memory, as files of zstd --ultra or --long do"},
 	} {
-		m, _ := tree(t, map[string]string{c.name: c.data, "b": "x\n"})
+		m, _ := filestest.Tree(t, map[string]string{c.name: c.data, "b": "x\n"})
 		o := options(t, "x")
 		o.ExpandBytesMax = 100 << 20
 		if strings.HasPrefix(c.want, "expands") {
@@ -164,7 +156,7 @@ func TestCompressedSearchesEqualPlainOnes(t *testing.T) {
 		}
 		search.SetBlockBytes(&c.search, c.blockBytes)
 		half := len(c.text) / 2
-		mounts, _ := tree(t, map[string]string{"a": string(c.text), "a.gz": gzipped(string(c.text[:half]), string(c.text[half:])),
+		mounts, _ := filestest.Tree(t, map[string]string{"a": string(c.text), "a.gz": filestest.Gzipped(string(c.text[:half]), string(c.text[half:])),
 			"a.zst": zstandard(t, string(c.text[:half]), string(c.text[half:]))})
 		want := &printer{o: c.search}
 		if _, err := search.Run(t.Context(), mounts, []string{"logs/a"}, c.search, want); err != nil {
@@ -190,17 +182,17 @@ func TestALogAndItsCompressedSelfAreOneFile(t *testing.T) {
 		paths string
 		want  string
 	}{
-		{map[string]string{"a": text, "a.gz": gzipped(text)}, "logs/*", "logs/a"},
+		{map[string]string{"a": text, "a.gz": filestest.Gzipped(text)}, "logs/*", "logs/a"},
 		{map[string]string{"a": text, "a.zst": zstandardFile(t, text)}, "logs/a*", "logs/a"},
-		{map[string]string{"d/a": text, "d/a.gz": gzipped(text)}, "logs/d", "logs/d/a"},
-		{map[string]string{"a": text, "a.gz": gzipped("others\n")}, "logs/*", "logs/a logs/a.gz"},
+		{map[string]string{"d/a": text, "d/a.gz": filestest.Gzipped(text)}, "logs/d", "logs/d/a"},
+		{map[string]string{"a": text, "a.gz": filestest.Gzipped("others\n")}, "logs/*", "logs/a logs/a.gz"},
 		{map[string]string{"a": text, "a.gz": text}, "logs/*", "logs/a logs/a.gz"},
-		{map[string]string{"a": text, "a.gz": gzipped(text)}, "logs/a.gz", "logs/a.gz"},
-		{map[string]string{"a.gz": gzipped(text)}, "logs/*", "logs/a.gz"},
+		{map[string]string{"a": text, "a.gz": filestest.Gzipped(text)}, "logs/a.gz", "logs/a.gz"},
+		{map[string]string{"a.gz": filestest.Gzipped(text)}, "logs/*", "logs/a.gz"},
 	} {
-		m, _ := tree(t, c.files)
+		m, _ := filestest.Tree(t, c.files)
 		o := options(t, "x")
-		o.Directories = search.DirectoriesRecurse
+		o.Directories = files.DirectoriesRecurse
 		files, errs := begun(t, m, o, c.paths)
 		if got := strings.Join(files, " "); got != c.want || len(errs) > 0 {
 			t.Errorf("%q of %q: searched %q, want %q; errors %q", c.paths, c.files, got, c.want, errs)
@@ -211,7 +203,7 @@ func TestALogAndItsCompressedSelfAreOneFile(t *testing.T) {
 // Searches that run while the event log compresses its rotated files find each line once.
 func TestSearchesWhileLogsAreCompressed(t *testing.T) {
 	const files, lines = 12, 5000
-	m, dir := tree(t, nil)
+	m, dir := filestest.Tree(t, nil)
 	for i := range files {
 		var text strings.Builder
 		for n := range lines {
@@ -256,7 +248,7 @@ type counter struct {
 
 func (c *counter) Begin(path string, _ int64) error { c.paths = append(c.paths, path); return nil }
 func (c *counter) End(search.FileStats) error       { return nil }
-func (c *counter) Error(e search.FileError) error   { c.errs = append(c.errs, e); return nil }
+func (c *counter) Error(e files.FileError) error    { c.errs = append(c.errs, e); return nil }
 func (c *counter) Chunk(chunk *search.Chunk) error {
 	for line := range strings.Lines(string(chunk.Data)) {
 		c.lines[line]++
@@ -274,7 +266,7 @@ func TestCompressedFilesTakeFlatMemory(t *testing.T) {
 		w.Write(line)
 	}
 	w.Close()
-	m, _ := tree(t, map[string]string{"big.gz": zipped.String()})
+	m, _ := filestest.Tree(t, map[string]string{"big.gz": zipped.String()})
 	var before, after runtime.MemStats
 	runtime.GC()
 	runtime.ReadMemStats(&before)
@@ -292,10 +284,10 @@ func TestCompressedFilesTakeFlatMemory(t *testing.T) {
 // What is read of a compressed file shows that the search gets on, although nothing comes out.
 func TestCompressedFilesThatExpandToNothingGetOn(t *testing.T) {
 	skippable := "\x52\x2a\x4d\x18\x00\x00\x80\x00" + strings.Repeat("x", 8<<20)
-	for name, text := range map[string]string{"a.gz": strings.Repeat(gzipped(""), 1<<18), "a.zst": skippable + zstandard(t, "")} {
-		m, _ := tree(t, map[string]string{name: text})
+	for name, text := range map[string]string{"a.gz": strings.Repeat(filestest.Gzipped(""), 1<<18), "a.zst": skippable + zstandard(t, "")} {
+		m, _ := filestest.Tree(t, map[string]string{name: text})
 		o := options(t, "x")
-		o.Progress = &search.Progress{}
+		o.Progress = &files.Progress{}
 		if _, err := search.Run(t.Context(), m, []string{"logs/" + name}, o, &recorder{}); err != nil {
 			t.Fatal(err)
 		}

@@ -7,6 +7,8 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/aksinghdce/cluster-membership-service/grepd/internal/files"
+	"github.com/aksinghdce/cluster-membership-service/grepd/internal/files/filestest"
 	"github.com/aksinghdce/cluster-membership-service/grepd/internal/search"
 )
 
@@ -28,13 +30,13 @@ func (o *openFiles) Begin(path string, size int64) error {
 // Whoever may make directories must not take all files that grepd may have open.
 func TestDeepDirectoriesAreNotKeptOpen(t *testing.T) {
 	const depth = 300
-	files := make(map[string]string)
+	texts := make(map[string]string)
 	for i := range 2 * depth { // more than are searched ahead of the sink
-		files[fmt.Sprint(strings.Repeat("d/", depth), i)] = "x\n"
+		texts[fmt.Sprint(strings.Repeat("d/", depth), i)] = "x\n"
 	}
-	m, _ := tree(t, files)
+	m, _ := filestest.Tree(t, texts)
 	o := options(t, "x")
-	o.Directories, o.Workers = search.DirectoriesRecurse, 1
+	o.Directories, o.Workers = files.DirectoriesRecurse, 1
 	sink := &openFiles{}
 	stats, err := search.Run(context.Background(), m, []string{"logs"}, o, sink)
 	if err != nil || stats.Matches != 2*depth {

@@ -2,17 +2,17 @@ package search
 
 import (
 	"bytes"
-	"cmp"
 	"context"
 	"errors"
 
+	"github.com/aksinghdce/cluster-membership-service/grepd/internal/files"
 	"github.com/aksinghdce/cluster-membership-service/shared/proto/greppb"
 )
 
 // errStop ends a search early, with success.
 var errStop = errors.New("no more is wanted")
 
-var errContextTooLong = because(greppb.FileError_TOO_LONG,
+var errContextTooLong = files.WithReason(greppb.FileError_TOO_LONG,
 	errors.New("the lines of context before a selected line are too long together"))
 
 // emitter turns blocks, in order, into what a Sink is told. It serves one goroutine.
@@ -34,17 +34,17 @@ type emitter struct {
 	state  inRange // of the last line
 	read   bool    // some line was looked at for its time
 	timed  bool    // ... and had one
-	// following says that the file is not known to end. Then nobody waits for the rest of a group of lines.
-	following bool
-	last      int64 // the time of the last line that has one, or noTime, where times are wanted
+	// growing says that the file is not known to end. Then nobody waits for the rest of a group of
+	// lines.
+	growing bool
+	last    int64 // the time of the last line that has one, or noTime, where times are wanted
 }
 
 // newEmitter begins a search, if its options are valid.
 func newEmitter(ctx context.Context, o *Options, sink Sink) (*emitter, error) {
-	if err := o.check(); err != nil {
+	if err := o.Check(); err != nil {
 		return nil, err
 	}
-	o.blockBytes = cmp.Or(o.blockBytes, BlockBytes)
 	return &emitter{o: o, sink: o.sink(sink), w: newWorker(ctx, o)}, nil
 }
 
@@ -55,7 +55,7 @@ type fullBlock struct {
 	count  int // of selected lines up to that one
 }
 
-func (e *emitter) fail(err FileError) error {
+func (e *emitter) fail(err files.FileError) error {
 	if !err.Warning {
 		e.stats.Errors++
 	}
@@ -63,7 +63,7 @@ func (e *emitter) fail(err FileError) error {
 }
 
 // unreadable is for what was opened and cannot be read.
-func (e *emitter) unreadable(err FileError) error {
+func (e *emitter) unreadable(err files.FileError) error {
 	if err := e.begin(err.Path, 0); err != nil {
 		return err
 	}
@@ -93,7 +93,7 @@ func (e *emitter) end() error {
 		}
 	}
 	if e.read && !e.timed {
-		if err := e.fail(fileError(e.path, errNoTimes)); err != nil {
+		if err := e.fail(files.NewError(e.path, ErrNoTimes)); err != nil {
 			return err
 		}
 	}
@@ -108,7 +108,7 @@ func (e *emitter) end() error {
 	return nil
 }
 
-// wantsMore tells whether the rest of the file can matter.
+// wantsMore reports whether the rest of the file can matter.
 func (e *emitter) wantsMore() bool {
 	switch {
 	case e.ended:
@@ -150,7 +150,7 @@ func (e *emitter) add(b *block, flush bool) error {
 // addLines takes the next lines of the file.
 func (e *emitter) addLines(b *block, flush bool) error {
 	if b.size > 0 { // there is none where a line goes on
-		if e.o.context() && e.o.ranged() && b.offset != e.next {
+		if e.o.context() && b.offset != e.next { // lines of another time were left out
 			if err := e.breakGroup(); err != nil {
 				return err
 			}
@@ -260,7 +260,7 @@ func (e *emitter) addGroups(b *block, count int, flush bool) error {
 	if open && !flush {
 		return nil
 	}
-	return e.group.out.send(e.sink, 0, open && !e.following)
+	return e.group.out.send(e.sink, 0, open && !e.growing)
 }
 
 // keep remembers the last lines of b for the context of lines after it.
@@ -287,7 +287,7 @@ func (e *emitter) keep(b *block) error {
 		g.earlierLengths = append(g.earlierLengths, end-pos)
 		pos = end
 	}
-	for e.following && len(g.earlier) > followContextBytes {
+	for e.growing && len(g.earlier) > FeedContextBytes {
 		g.drop(1)
 	}
 	if len(g.earlier) > LineBytesMax {

@@ -7,12 +7,15 @@ import (
 	"testing"
 	"time"
 
+	"github.com/aksinghdce/cluster-membership-service/grepd/internal/files"
+	"github.com/aksinghdce/cluster-membership-service/grepd/internal/files/filestest"
 	"github.com/aksinghdce/cluster-membership-service/grepd/internal/search"
 )
 
-// A named pipe cannot be opened before somebody writes to it, which may never be. Nobody could end that.
+// A named pipe cannot be opened before somebody writes to it, which may never be. Nobody could end
+// that.
 func TestNamedPipesHoldNothingUp(t *testing.T) {
-	m, dir := tree(t, map[string]string{"a": "x\n"})
+	m, dir := filestest.Tree(t, map[string]string{"a": "x\n"})
 	pipe := filepath.Join(dir, "pipe")
 	if err := syscall.Mkfifo(pipe, 0o600); err != nil {
 		t.Fatal(err)
@@ -21,7 +24,7 @@ func TestNamedPipesHoldNothingUp(t *testing.T) {
 		return func(ctx context.Context) { _, _ = search.Run(ctx, m, paths, o, &recorder{}) }
 	}
 	recursive := options(t, "x")
-	recursive.Directories = search.DirectoriesRecurse
+	recursive.Directories = files.DirectoriesRecurse
 	for name, work := range map[string]func(context.Context){
 		"complete":       func(ctx context.Context) { _, _, _ = m.Complete(ctx, "logs/pipe/") },
 		"complete below": func(ctx context.Context) { _, _, _ = m.Complete(ctx, "logs/pipe/a/") },

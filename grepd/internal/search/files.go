@@ -8,6 +8,7 @@ import (
 	"os"
 	"time"
 
+	"github.com/aksinghdce/cluster-membership-service/grepd/internal/files"
 	"github.com/aksinghdce/cluster-membership-service/grepd/internal/linetime"
 )
 
@@ -17,52 +18,44 @@ const FilesMax = 1_000
 // File is an open file that is to be searched.
 type File struct {
 	Path string // mount/name
-	// Begins is the time of the first line that has one, in Unix nanoseconds, as far as the file's head tells;
-	// else math.MinInt64.
+	// Begins is the time of the first line that has one, in Unix nanoseconds, as far as the file's
+	// head tells; else math.MinInt64.
 	Begins int64
 
 	f    *os.File
 	size int64
 }
 
-// Files opens the files that paths name, in that order. What is wrong with a path goes to fail, whose
-// errors end it. All must be closed.
-func Files(ctx context.Context, m *Mounts, paths []string, o Options, fail func(FileError) error) ([]*File, error) {
-	if err := o.check(); err != nil {
+// Files opens the files that paths name, in that order. What is wrong with a path goes to fail,
+// whose errors end it. All must be closed.
+func Files(ctx context.Context, m *files.Mounts, paths []string, o Options, fail func(files.FileError) error) ([]*File, error) {
+	if err := o.Check(); err != nil {
 		return nil, err
 	}
-	var files []*File
-	f := finder{
-		mounts: m, o: &o, fail: fail, unreadable: fail,
-		files: o.Files.scanner(), excludeDirs: o.ExcludeDirs.scanner(),
-	}
-	f.file = func(file *os.File, path string, size int64) error {
-		if len(files) == FilesMax {
-			file.Close()
+	var opened []*File
+	open := func(f *os.File, path string, size int64) error {
+		if len(opened) == FilesMax {
+			f.Close()
 			return fmt.Errorf("more than %d files to be searched together: name fewer", FilesMax)
 		}
-		files = append(files, &File{Path: path, Begins: begins(ctx, o.Progress, file, path, size), f: file, size: size})
+		opened = append(opened, &File{Path: path, Begins: begins(ctx, o.Progress, f, path, size), f: f, size: size})
 		return nil
 	}
-	for _, path := range paths {
-		if err := f.find(ctx, path); err != nil {
-			return files, err
-		}
-	}
-	return files, nil
+	err := m.Walk(ctx, paths, o.Selection, o.Progress, files.Visitor{File: open, Fail: fail})
+	return opened, err
 }
 
 // begins gives the time of the first line that has one.
-func begins(ctx context.Context, progress *Progress, f *os.File, path string, size int64) int64 {
+func begins(ctx context.Context, progress *files.Progress, f *os.File, path string, size int64) int64 {
 	info, err := f.Stat()
 	if err != nil {
 		return noTime
 	}
 	var r io.Reader = io.NewSectionReader(f, 0, size)
-	if c := compressionOf(f, path); c != uncompressed {
-		x := &expander{ctx: ctx, progress: progress, bytesMax: headBytes}
-		defer x.close()
-		if r, err = x.open(f, size, c); err != nil {
+	if c := files.CompressionOf(f, path); c != files.Uncompressed {
+		x := files.NewExpander(ctx, progress, headBytes)
+		defer x.Close()
+		if r, err = x.Open(f, size, c); err != nil {
 			return noTime // which the search says
 		}
 	}

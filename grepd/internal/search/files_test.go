@@ -11,13 +11,15 @@ import (
 	"testing"
 	"time"
 
+	"github.com/aksinghdce/cluster-membership-service/grepd/internal/files"
+	"github.com/aksinghdce/cluster-membership-service/grepd/internal/files/filestest"
 	"github.com/aksinghdce/cluster-membership-service/grepd/internal/search"
 )
 
 // What a file begins with is known before it is searched, also of a compressed one; and lines come
 // with their times.
 func TestFilesKnowWhenTheyBegin(t *testing.T) {
-	m, dir := tree(t, map[string]string{
+	m, dir := filestest.Tree(t, map[string]string{
 		"log":   "# no time\n2026-11-22T06:40:02Z x\n\tat x\n2026-11-22T06:40:01Z x\n",
 		"plain": "x\n", "empty": "",
 	})
@@ -34,7 +36,7 @@ func TestFilesKnowWhenTheyBegin(t *testing.T) {
 	}
 	o := options(t, "x")
 	o.Times = true
-	files, err := search.Files(context.Background(), m, []string{"logs/*"}, o, func(e search.FileError) error { return e })
+	files, err := search.Files(context.Background(), m, []string{"logs/*"}, o, func(e files.FileError) error { return e })
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -75,7 +77,7 @@ func (s *timesSink) Chunk(c *search.Chunk) error {
 // Wherever blocks end, each line has its own time or that of the line before it.
 func TestTimesDoNotDependOnBlocks(t *testing.T) {
 	text := "# no time\n2026-11-22T06:40:01Z x\n\tat x\n\tat x\n2026-11-22T06:40:02Z\n\tat x\n2026-11-22T06:40:03Z x\n"
-	m, _ := tree(t, map[string]string{"log": text})
+	m, _ := filestest.Tree(t, map[string]string{"log": text})
 	at := func(second int) int64 { return time.Date(2026, 11, 22, 6, 40, second, 0, time.UTC).UnixNano() }
 	for size := int64(1); size < int64(len(text)); size++ {
 		for _, context := range []int{0, 1} {

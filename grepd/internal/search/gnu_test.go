@@ -17,6 +17,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/aksinghdce/cluster-membership-service/grepd/internal/files"
 	"github.com/aksinghdce/cluster-membership-service/grepd/internal/match"
 	"github.com/aksinghdce/cluster-membership-service/grepd/internal/search"
 	"github.com/aksinghdce/cluster-membership-service/shared/proto/greppb"
@@ -56,7 +57,7 @@ type printer struct {
 	out     bytes.Buffer
 	matches uint64
 	binary  bool
-	errs    []search.FileError
+	errs    []files.FileError
 	any     bool
 }
 
@@ -99,7 +100,7 @@ func (p *printer) End(s search.FileStats) error {
 	return nil
 }
 
-func (p *printer) Error(e search.FileError) error {
+func (p *printer) Error(e files.FileError) error {
 	p.errs = append(p.errs, e)
 	return nil
 }
@@ -146,7 +147,8 @@ type trial struct {
 	match    match.Options
 	search   search.Options
 	text     []byte
-	// blockBytes is the size of the blocks, 0: as usual. Small ones let lines and groups cross them.
+	// blockBytes is the size of the blocks, 0: as usual. Small ones let lines and groups cross
+	// them.
 	blockBytes int64
 }
 
@@ -197,15 +199,16 @@ func (c *trial) gnu(t *testing.T, grep, path string) (r result, comparable bool)
 		t.Fatal(err)
 	}
 	r = result{out.String(), strings.Contains(errs.String(), "binary file matches"), cmd.ProcessState.ExitCode()}
-	// Where grep warns of a repetition of nothing, or takes one before ) for an open group, its two engines
-	// disagree on what that means. It knows no collating order beyond ASCII, where we have code points.
+	// Where grep warns of a repetition of nothing, or takes one before ) for an open group, its two
+	// engines disagree on what that means. It knows no collating order beyond ASCII, where we have
+	// code points.
 	odd := strings.Contains(errs.String(), "at start of expression") ||
 		strings.Contains(errs.String(), "Unmatched (") && c.match.Syntax == match.Extended ||
 		strings.Contains(errs.String(), "Invalid collation character")
 	return r, !odd
 }
 
-func (c *trial) ours(t *testing.T, mounts *search.Mounts, name, path string) result {
+func (c *trial) ours(t *testing.T, mounts *files.Mounts, name, path string) result {
 	m, err := match.Compile(c.patterns, c.match)
 	if err != nil {
 		return result{status: 2}
@@ -223,7 +226,7 @@ func TestRandomSearchesEqualGNUGrep(t *testing.T) {
 	grep := gnuGrep(t)
 	s := seed(t)
 	dir := t.TempDir()
-	mounts, err := search.OpenMounts([]string{"m=" + dir})
+	mounts, err := files.OpenMounts([]string{"m=" + dir})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -254,8 +257,8 @@ func TestRandomSearchesEqualGNUGrep(t *testing.T) {
 		}
 		all := strings.Join(c.patterns, "|")
 		if c.match.Syntax == match.Extended && (strings.Contains(all, "|") || c.match.Word || c.match.Line) && strings.Contains("|"+all, "|{") {
-			// grep -E -e '日\s' -e '{' selects every line with 日, which neither pattern does alone. And -o '{_|' finds _. '{{0}'
-			// selects every line, and none with -w, unlike 'x{0}'.
+			// grep -E -e '日\s' -e '{' selects every line with 日, which neither pattern does alone.
+			// And -o '{_|' finds _. '{{0}' selects every line, and none with -w, unlike 'x{0}'.
 			comparable = false
 		}
 		if c.match.Syntax == match.Extended && c.search.NullData && slices.ContainsFunc(c.patterns, innerAnchor.MatchString) {
@@ -263,11 +266,13 @@ func TestRandomSearchesEqualGNUGrep(t *testing.T) {
 			comparable = false
 		}
 		if strings.Contains(all, "[=") && repeatedAnchor.MatchString(all) {
-			// grep -e '\(^.\)\{1,\}.' selects both lines of "b-ük\n.b", and with -e '[[=a=]]' beside it only the last one.
+			// grep -e '\(^.\)\{1,\}.' selects both lines of "b-ük\n.b", and with -e '[[=a=]]'
+			// beside it only the last one.
 			comparable = false
 		}
 		if c.search.Report == search.Parts && (c.match.Word && c.match.Syntax != match.Fixed || c.match.Line && c.search.Invert) {
-			// Looking for further words grep passes some over, and it finds parts in lines that do not match.
+			// Looking for further words grep passes some over, and it finds parts in lines that do
+			// not match.
 			want.out, got.out = "", ""
 		}
 		if comparable && want != got {
@@ -298,7 +303,7 @@ func TestSearchesOfRealLogsEqualGNUGrep(t *testing.T) {
 	if err != nil || len(paths) == 0 {
 		t.Fatalf("no logs in %s: %v", dir, err)
 	}
-	mounts, err := search.OpenMounts([]string{"m=" + dir})
+	mounts, err := files.OpenMounts([]string{"m=" + dir})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -393,8 +398,9 @@ func randomTrial(r *rand.Rand) *trial {
 // alphabet is small, so that random patterns match random texts.
 var alphabet = []string{"a", "b", "c", "A", "B", "k", "s", "1", "_", " ", "-", ".", "é", "É", "ü", "日", "a", "b"}
 
-// rare holds what stands in patterns and texts now and then: white space, letters with several lower cases or of
-// another length in the other case; and of several bytes, but no letters, marks, signs and spaces.
+// rare holds what stands in patterns and texts now and then: white space, letters with several
+// lower cases or of another length in the other case; and of several bytes, but no letters, marks,
+// signs and spaces.
 var rare = []string{"\r", "\t", "ſ", "č", "Č", "σ", "ς", "Σ", "ß", "ǆ", "ǅ", "Ǆ", "µ", "μ", "ɐ", "Ɐ", "𐐀", "𐐨", "٣",
 	"e\u0301", "😀", "\u2003", "\u00a0"}
 

@@ -8,11 +8,12 @@ import (
 	"os"
 )
 
-// inputBytesMin is the size from which on an input that is a file is searched in blocks. Those whose size the
-// system does not know, as in /proc, have none.
+// inputBytesMin is the size from which on an input that is a file is searched in blocks. Those
+// whose size the system does not know, as in /proc, have none.
 const inputBytesMin = 2 * BlockBytes
 
-// inBlocks tells whether r is an unread file that is worth searching as Run searches files: by several workers.
+// inBlocks reports whether r is an unread file that is worth searching as Run searches files: by
+// several workers.
 func inBlocks(r io.Reader) (f *os.File, size int64, ok bool) {
 	f, ok = r.(*os.File)
 	if !ok {
@@ -43,15 +44,16 @@ func searchInput(ctx context.Context, f *os.File, label string, size int64, e *e
 	return err
 }
 
-// position is a file whose position matters after the search, since its end may not be reached: a shell's
-// while dgrep -m1 x; do ...; done <file goes on where the search ended. nil: there is no such file.
+// position is a file whose position matters after the search, since its end may not be reached: a
+// shell's while dgrep -m1 x; do ...; done <file goes on where the search ended. nil: there is no
+// such file.
 type position struct {
 	f     *os.File
 	start int64 // of the search
 }
 
-// positioned looks whether r is a file, of which only some lines may be selected. With -l, -L and -q grep does not
-// care either.
+// positioned looks whether r is a file, of which only some lines may be selected. With -l, -L and
+// -q grep does not care either.
 func positioned(r io.Reader, o *Options) *position {
 	f, ok := r.(*os.File)
 	if !ok || o.MaxCount < 0 || !o.listsLines() && o.Report != Count || sizeOf(f) < 0 {
@@ -64,7 +66,8 @@ func positioned(r io.Reader, o *Options) *position {
 	return &position{f, at}
 }
 
-// reader reads r, and leaves the position of a file as it is: what reads ahead cannot change it later.
+// reader reads r, and leaves the position of a file as it is: what reads ahead cannot change it
+// later.
 func (p *position) reader(r io.Reader) io.Reader {
 	if p == nil {
 		return r
@@ -72,7 +75,8 @@ func (p *position) reader(r io.Reader) io.Reader {
 	return io.NewSectionReader(p.f, p.start, math.MaxInt64-p.start)
 }
 
-// leave sets the position after the last of MaxCount selected lines, or at the end if there were fewer.
+// leave sets the position after the last of MaxCount selected lines, or at the end if there were
+// fewer.
 func (p *position) leave(e *emitter) error {
 	if p == nil {
 		return nil
@@ -89,7 +93,8 @@ func (p *position) leave(e *emitter) error {
 	return err
 }
 
-// afterLast reads the block with the last selected line again, of which it may not have been kept where that line is.
+// afterLast reads the block with the last selected line again, of which it may not have been kept
+// where that line is.
 func (e *emitter) afterLast(r io.ReaderAt) (int64, error) {
 	b := &block{use: sure}
 	data := make([]byte, e.full.size)

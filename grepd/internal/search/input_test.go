@@ -10,6 +10,7 @@ import (
 	"reflect"
 	"testing"
 
+	"github.com/aksinghdce/cluster-membership-service/grepd/internal/files"
 	"github.com/aksinghdce/cluster-membership-service/grepd/internal/search"
 )
 
@@ -30,7 +31,7 @@ func (j *joined) Chunk(c *search.Chunk) error {
 	return nil
 }
 func (j *joined) End(s search.FileStats) error { j.end = s; return nil }
-func (*joined) Error(e search.FileError) error { return e }
+func (*joined) Error(e files.FileError) error  { return e }
 func (j *joined) equals(o *joined) bool        { return reflect.DeepEqual(j, o) }
 func (j *joined) search(r io.Reader, o search.Options) error {
 	_, err := search.Reader(context.Background(), r, "input", o, j)
@@ -111,7 +112,8 @@ func TestReaderOfAFileBeginsWhereItIs(t *testing.T) {
 	}
 }
 
-// TestAFileIsLeftAfterTheLastLineThatMaxCountAllows compares with lines that are cut and matched one by one.
+// TestAFileIsLeftAfterTheLastLineThatMaxCountAllows compares with lines that are cut and matched
+// one by one.
 func TestAFileIsLeftAfterTheLastLineThatMaxCountAllows(t *testing.T) {
 	small, big := filepath.Join(t.TempDir(), "small"), openBig(t)
 	if err := os.WriteFile(small, []byte("a\nb7\n7\x00c\n\nd\n7"), 0o600); err != nil {
@@ -158,7 +160,8 @@ func TestAFileIsLeftAfterTheLastLineThatMaxCountAllows(t *testing.T) {
 	}
 }
 
-// afterSelected gives where the last of most lines with a 7, or without one, ends in all, or the end of all.
+// afterSelected gives where the last of most lines with a 7, or without one, ends in all, or the
+// end of all.
 func afterSelected(all []byte, start, most int, o search.Options) int {
 	end := byte('\n')
 	if o.NullData {

@@ -14,7 +14,8 @@ type lineBuffer struct {
 	withheld bool
 	// valid says that no line needs to be looked at for that.
 	valid bool
-	// lent says that the chunk's data is part of a block, and own is the buffer's own memory for it meanwhile.
+	// lent says that the chunk's data is part of a block, and own is the buffer's own memory for it
+	// meanwhile.
 	lent bool
 	own  []byte
 }
@@ -29,8 +30,9 @@ func (l *lineBuffer) reset() {
 	l.withheld, l.valid = false, false
 }
 
-// addRuns adds lines of data of which only the text is wanted, to an empty buffer. Neighbours are copied together, and
-// where all are neighbours nothing is copied: then the data must stay as it is until the buffer is reset.
+// addRuns adds lines of data of which only the text is wanted, to an empty buffer. Neighbours are
+// copied together, and where all are neighbours nothing is copied: then the data must stay as it is
+// until the buffer is reset.
 func (l *lineBuffer) addRuns(data []byte, lines []match.Range) {
 	c := &l.chunk
 	for i := 0; i < len(lines); {
@@ -59,7 +61,7 @@ type lineData struct {
 	nanos          int64 // its time, or noTime
 }
 
-// add adds a line, given without its newline, and tells whether it did so.
+// add adds a line, given without its newline, and reports whether it did so.
 func (l *lineBuffer) add(o *Options, body []byte, d lineData, parts []match.Range) bool {
 	if !l.valid && o.Binary != BinaryText && !utf8.Valid(body) {
 		l.withheld = true
@@ -89,13 +91,13 @@ func (l *lineBuffer) add(o *Options, body []byte, d lineData, parts []match.Rang
 	return true
 }
 
-// full tells whether a line of size bytes would make the chunk too large.
+// full reports whether a line of size bytes would make the chunk too large.
 func (l *lineBuffer) full(size int) bool {
 	return len(l.chunk.Lengths) > 0 && len(l.chunk.Data)+size+1 > ChunkBytes
 }
 
-// send hands out the collected lines in as many chunks as their size asks for, and empties the buffer. Line
-// numbers are raised by numbers.
+// send hands out the collected lines in as many chunks as their size asks for, and empties the
+// buffer. Line numbers are raised by numbers.
 func (l *lineBuffer) send(sink Sink, numbers uint64, more bool) error {
 	all := l.chunk
 	for i := range all.LineNumbers {

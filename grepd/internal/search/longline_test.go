@@ -7,6 +7,8 @@ import (
 	"runtime"
 	"testing"
 
+	"github.com/aksinghdce/cluster-membership-service/grepd/internal/files"
+	"github.com/aksinghdce/cluster-membership-service/grepd/internal/files/filestest"
 	"github.com/aksinghdce/cluster-membership-service/grepd/internal/search"
 )
 
@@ -16,9 +18,9 @@ type lineCounter struct {
 	onChunk                         func() error
 }
 
-func (l *lineCounter) Begin(string, int64) error    { return nil }
-func (l *lineCounter) End(search.FileStats) error   { return nil }
-func (l *lineCounter) Error(search.FileError) error { return errors.New("no file should fail") }
+func (l *lineCounter) Begin(string, int64) error   { return nil }
+func (l *lineCounter) End(search.FileStats) error  { return nil }
+func (l *lineCounter) Error(files.FileError) error { return errors.New("no file should fail") }
 func (l *lineCounter) Chunk(c *search.Chunk) error {
 	if l.lines == 0 {
 		var m runtime.MemStats
@@ -35,8 +37,8 @@ func (l *lineCounter) Chunk(c *search.Chunk) error {
 }
 
 // longLine is a file with a single line of so many megabytes, each byte of which matches x.
-func longLine(t *testing.T, mib int) *search.Mounts {
-	m, _ := tree(t, map[string]string{"long": string(bytes.Repeat([]byte("x"), mib<<20)) + "\n"})
+func longLine(t *testing.T, mib int) *files.Mounts {
+	m, _ := filestest.Tree(t, map[string]string{"long": string(bytes.Repeat([]byte("x"), mib<<20)) + "\n"})
 	return m
 }
 
@@ -57,7 +59,8 @@ func TestPartsOfALongLineTakeFlatMemory(t *testing.T) {
 		if got.lines != mib<<20 || got.chunkMax > 1<<16 {
 			t.Errorf("%d parts in chunks of up to %d, want %d", got.lines, got.chunkMax, mib<<20)
 		}
-		// The line, as it is read, and twice that while its buffer grows; all its parts would be 38 times as much.
+		// The line, as it is read, and twice that while its buffer grows; all its parts would be 38
+		// times as much.
 		if grown := int64(got.heapMax) - int64(before.HeapAlloc); grown > 8*mib<<20 {
 			t.Errorf("%d MiB in use for a line of %d MiB", grown>>20, mib)
 		}

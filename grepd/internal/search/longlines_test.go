@@ -5,13 +5,14 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/aksinghdce/cluster-membership-service/grepd/internal/files/filestest"
 	"github.com/aksinghdce/cluster-membership-service/grepd/internal/search"
 )
 
 func TestLongLinesTakeWhatThereIsAndGiveItBack(t *testing.T) {
 	const size = 3 << 20
 	line := strings.Repeat("x", size) + "\n"
-	m, _ := tree(t, map[string]string{"a": line, "b": line, "c.gz": gzipped(line), "d": strings.Repeat("x", 1<<19) + "\n"})
+	m, _ := filestest.Tree(t, map[string]string{"a": line, "b": line, "c.gz": filestest.Gzipped(line), "d": strings.Repeat("x", 1<<19) + "\n"})
 	for _, test := range []struct {
 		bytes   int64
 		matches uint64

@@ -2,8 +2,8 @@ package search
 
 import "github.com/aksinghdce/cluster-membership-service/grepd/internal/match"
 
-// sink gives the sink as the search is to use it. With NullData it searches data in which newlines and zero bytes are
-// exchanged, so that no other part of it has to know.
+// sink gives the sink as the search is to use it. With NullData it searches data in which newlines
+// and zero bytes are exchanged, so that no other part of it has to know.
 func (o *Options) sink(s Sink) Sink {
 	if o.NullData {
 		return nullDataSink{s}

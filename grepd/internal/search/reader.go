@@ -8,21 +8,20 @@ import (
 )
 
 // Reader searches r, whose name is label, to its end. Lines are handed out as they arrive. When ctx
-// ends Reader returns at once, although a Read that hangs goes on until it returns. A large file from which
-// nothing has been read yet is searched as by Run. A file of which MaxCount lines are selected is left after the last of them.
+// ends Reader returns at once, although a Read that hangs goes on until it returns. A large file
+// from which nothing has been read yet is searched as by Run. A file of which MaxCount lines are
+// selected is left after the last of them.
 func Reader(ctx context.Context, r io.Reader, label string, o Options, sink Sink) (Stats, error) {
-	e, err := newEmitter(ctx, &o, sink)
+	s, err := NewSearcher(ctx, o, false)
 	if err != nil || o.selectsNothing() {
 		return Stats{}, err
 	}
-	in := positioned(r, &o)
+	in, feed := positioned(r, &o), s.feed(sink)
+	e := &feed.e
 	if f, size, ok := inBlocks(r); ok {
 		err = searchInput(ctx, f, label, size, e)
-	} else {
-		err = e.begin(label, sizeOf(r))
-		if err == nil {
-			err = readAll(ctx, in.reader(r), label, e)
-		}
+	} else if err = e.begin(label, sizeOf(r)); err == nil {
+		err = readAll(ctx, in.reader(r), feed)
 	}
 	if errors.Is(err, errStop) {
 		err = nil
@@ -43,74 +42,50 @@ func sizeOf(r io.Reader) int64 {
 	return -1
 }
 
-// readAll searches r as one file. What was read is searched up to its last whole line, and the rest is
-// moved to the front of the buffer.
-func readAll(ctx context.Context, r io.Reader, label string, e *emitter) error {
+// readAll searches r as one file, whose lines it takes as they arrive.
+func readAll(ctx context.Context, r io.Reader, f *Feed) error {
 	reads := startReads(ctx, r)
 	defer reads.stop()
-	b := &block{buffer: make([]byte, 0, 2*BlockBytes)}
-	for !e.ended {
-		p, err := reads.next()
-		if err != nil && !errors.Is(err, io.EOF) {
-			if ctx.Err() != nil {
-				return ctx.Err()
-			}
-			if err := e.fail(fileError(label, err)); err != nil {
+	c := NewCutter(&f.s.o, false)
+	defer c.Release()
+	c.eager = true
+	c.Reset(reads)
+	for !f.Ended() {
+		text, err := c.Next(BlockBytes)
+		if ctx.Err() != nil {
+			return ctx.Err()
+		}
+		failed := f.Lines(text)
+		switch {
+		case errors.Is(failed, errContextTooLong):
+			err = failed
+		case failed != nil:
+			return failed
+		case err == nil:
+			continue
+		}
+		if !errors.Is(err, io.EOF) && !f.Ended() {
+			if err := f.fail(err); err != nil {
 				return err
 			}
 		}
-		rest := len(b.buffer)
-		b.buffer = append(b.buffer, p...)
-		stop := len(b.buffer)
-		if err == nil {
-			stop = rest + e.o.terminators().lastIndex(b.buffer[rest:]) + 1
-			if stop == rest {
-				stop = 0
-			}
-		}
-		if failed := searchPart(ctx, e, b, stop); failed != nil {
-			if errors.Is(failed, errContextTooLong) || errors.Is(failed, errLineTooLong) {
-				if failed = e.fail(fileError(label, failed)); failed == nil {
-					failed = e.end()
-				}
-			}
-			return failed
-		}
-		if err != nil {
-			return e.end()
-		}
+		return f.End()
 	}
 	return nil
 }
 
-// searchPart searches the first bytes of b.buffer, and drops them.
-func searchPart(ctx context.Context, e *emitter, b *block, size int) error {
-	b.setData(b.buffer[:size], b.offset)
-	if size > 0 {
-		e.w.search(b)
-		if err := ctx.Err(); err != nil {
-			return err
-		}
-		if err := e.add(b, true); err != nil {
-			return err
-		}
-	}
-	b.offset += int64(size)
-	b.buffer = append(b.buffer[:0], b.buffer[size:]...)
-	if len(b.buffer) > LineBytesMax {
-		return errLineTooLong
-	}
-	return nil
-}
-
-// reads reads in a goroutine of its own, so that a Read that hangs does not keep a search from ending.
+// reads reads in a goroutine of its own, so that a Read that hangs does not keep a search from
+// ending.
 type reads struct {
 	ctx    context.Context
 	cancel context.CancelFunc
 	full   chan readResult
 	empty  chan []byte
-	last   []byte
+	last   readResult
+	rest   []byte // of last
 }
+
+var _ io.Reader = (*reads)(nil)
 
 type readResult struct {
 	p   []byte
@@ -144,18 +119,33 @@ func startReads(ctx context.Context, r io.Reader) *reads {
 	return rs
 }
 
-// next gives what was read next; it is valid until the next call.
-func (rs *reads) next() ([]byte, error) {
-	if rs.last != nil {
-		rs.empty <- rs.last[:cap(rs.last)]
-		rs.last = nil
+// Read gives what has been read, and waits if there is nothing.
+func (rs *reads) Read(p []byte) (int, error) {
+	if len(rs.rest) == 0 {
+		if rs.last.err != nil {
+			return 0, rs.last.err
+		}
+		if err := rs.next(); err != nil {
+			return 0, err
+		}
+	}
+	n := copy(p, rs.rest)
+	rs.rest = rs.rest[n:]
+	return n, nil
+}
+
+// next takes what was read next.
+func (rs *reads) next() error {
+	if rs.last.p != nil {
+		rs.empty <- rs.last.p[:cap(rs.last.p)]
+		rs.last.p = nil
 	}
 	select {
-	case r := <-rs.full:
-		rs.last = r.p
-		return r.p, r.err
+	case rs.last = <-rs.full:
+		rs.rest = rs.last.p
+		return nil
 	case <-rs.ctx.Done():
-		return nil, rs.ctx.Err()
+		return rs.ctx.Err()
 	}
 }
 

@@ -1,17 +1,21 @@
 package search
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"os"
 	"runtime"
 	"sync"
+
+	"github.com/aksinghdce/cluster-membership-service/grepd/internal/files"
 )
 
 // blocksPerWorker is how many blocks each worker may be ahead of the sink.
 const blocksPerWorker = 4
 
-// bufferKeptMax bounds the buffers that are kept for later blocks: those that a long line has enlarged are not.
+// bufferKeptMax bounds the buffers that are kept for later blocks: those that a long line has
+// enlarged are not.
 const bufferKeptMax = 1 << 20
 
 // runsKeptMax bounds the runs whose memory is kept.
@@ -20,7 +24,7 @@ const runsKeptMax = 16
 // Run searches the files that paths name and hands the results to sink. What is wrong with a
 // path goes to sink.Error and does not end the search; the error that Run returns is the
 // sink's, or the context's, or says that the options are not valid.
-func Run(ctx context.Context, m *Mounts, paths []string, o Options, sink Sink) (Stats, error) {
+func Run(ctx context.Context, m *files.Mounts, paths []string, o Options, sink Sink) (Stats, error) {
 	e, err := newEmitter(ctx, &o, sink)
 	if err != nil || o.selectsNothing() {
 		return Stats{}, err
@@ -41,7 +45,8 @@ func (e *emitter) run(ctx context.Context, open func(*pipeline)) error {
 	return err
 }
 
-func (o *Options) check() error {
+// Check says what is wrong with the options, and gives those that were left out their defaults.
+func (o *Options) Check() error {
 	switch {
 	case o.Matcher == nil:
 		return errors.New("search: Options.Matcher is missing")
@@ -52,16 +57,15 @@ func (o *Options) check() error {
 	case len(o.Columns) > 0 && (o.Report == Parts || o.context()):
 		return errors.New("search: columns are of whole lines, without context")
 	}
-	if o.ExpandBytesMax == 0 {
-		o.ExpandBytesMax = ExpandBytesMaxDefault
-	}
+	o.ExpandBytesMax = cmp.Or(o.ExpandBytesMax, files.ExpandBytesMaxDefault)
+	o.blockBytes = cmp.Or(o.blockBytes, BlockBytes)
 	if o.Progress == nil {
-		o.Progress = &Progress{}
+		o.Progress = &files.Progress{}
 	}
 	return nil
 }
 
-// selectsNothing tells whether no file needs to be looked at.
+// selectsNothing reports whether no file needs to be looked at.
 func (o *Options) selectsNothing() bool { return o.MaxCount == 0 && o.Report != FilesWithoutMatch }
 
 // pipeline reads and searches blocks ahead of the sink. One goroutine opens files and cuts them to
@@ -76,7 +80,7 @@ type pipeline struct {
 	order  chan item
 	wg     sync.WaitGroup
 	// expander belongs to the goroutine that opens files.
-	expander expander
+	expander *files.Expander
 	marks    []FileMark
 	buffers  buffers
 }
@@ -84,7 +88,7 @@ type pipeline struct {
 // item is the next thing to report: a block, or a path that cannot be searched.
 type item struct {
 	block *block
-	fail  FileError
+	fail  files.FileError
 	// opened says that the path could be opened, so that it counts as a file.
 	opened bool
 }
@@ -98,15 +102,15 @@ func startPipeline(ctx context.Context, open func(*pipeline), o *Options) *pipel
 	p := &pipeline{o: o, free: make(chan *block, window), todo: make(chan *block, window), order: make(chan item, window)}
 	p.ctx, p.cancel = context.WithCancel(ctx)
 	for range window {
-		b := &block{done: make(chan struct{}, 1), long: o.LongLines}
+		b := &block{done: make(chan struct{}, 1), room: room{long: o.LongLines}}
 		p.blocks = append(p.blocks, b)
 		p.free <- b
 	}
 	p.wg.Go(func() {
 		defer close(p.order)
 		defer close(p.todo)
-		p.expander.ctx, p.expander.progress, p.expander.bytesMax = p.ctx, o.Progress, o.ExpandBytesMax
-		defer p.expander.close()
+		p.expander = files.NewExpander(p.ctx, o.Progress, o.ExpandBytesMax)
+		defer p.expander.Close()
 		open(p)
 	})
 	for range workers {
@@ -125,24 +129,19 @@ func (p *pipeline) stop() {
 		}
 	}
 	for _, b := range p.blocks {
-		b.giveRoom()
+		b.room.giveBack()
 	}
 	p.buffers.spare()
 }
 
 // open goes through the paths.
-func (p *pipeline) open(m *Mounts, paths []string) {
-	f := finder{
-		mounts: m, o: p.o, file: p.cut,
-		fail:       func(e FileError) error { return p.send(item{fail: e}) },
-		unreadable: func(e FileError) error { return p.send(item{fail: e, opened: true}) },
-		files:      p.o.Files.scanner(), excludeDirs: p.o.ExcludeDirs.scanner(),
-	}
-	for _, path := range paths {
-		if f.find(p.ctx, path) != nil {
-			return
-		}
-	}
+func (p *pipeline) open(m *files.Mounts, paths []string) {
+	// An error is the end of the search, of which drain knows.
+	_ = m.Walk(p.ctx, paths, p.o.Selection, p.o.Progress, files.Visitor{
+		File:       p.cut,
+		Fail:       func(e files.FileError) error { return p.send(item{fail: e}) },
+		Unreadable: func(e files.FileError) error { return p.send(item{fail: e, opened: true}) },
+	})
 }
 
 func (p *pipeline) send(it item) error {
@@ -157,12 +156,12 @@ func (p *pipeline) send(it item) error {
 // cut gives the blocks of a file to the workers, the last of which closes it.
 func (p *pipeline) cut(f *os.File, path string, size int64) error {
 	if len(p.marks) < marksMax {
-		if m := mark(f); m != 0 {
+		if m := files.Mark(f); m != 0 {
 			p.marks = append(p.marks, FileMark{path, m})
 		}
 	}
 	shared := &file{path: path, f: f, size: size, progress: p.o.Progress}
-	if c := compressionOf(f, path); c != uncompressed {
+	if c := files.CompressionOf(f, path); c != files.Uncompressed {
 		return p.cutCompressed(shared, c)
 	}
 	return p.cutBlocks(shared)
@@ -197,7 +196,7 @@ func (p *pipeline) take(shared *file, index int64) (*block, error) {
 	}
 }
 
-// give has a block searched and reported, and tells whether no more of its file is wanted.
+// give has a block searched and reported, and reports whether no more of its file is wanted.
 func (p *pipeline) give(b *block) (last bool, err error) {
 	shared, last := b.file, b.last // the block is not ours afterwards
 	// Neither send waits: both channels have room for every block there is.
@@ -211,17 +210,15 @@ func (p *pipeline) give(b *block) (last bool, err error) {
 
 // work reads and searches blocks until there are no more.
 func (p *pipeline) work() {
-	w := newWorker(p.ctx, p.o)
+	w, c := newWorker(p.ctx, p.o), NewCutter(p.o, false)
 	for b := range p.todo {
 		if b.err = p.ctx.Err(); b.err == nil && b.use != nothing && !b.file.finished.Load() {
 			if !b.filled {
-				b.buffer = p.buffers.take()
-				b.err = b.read(p.o.blockBytes, p.o.terminators())
+				b.room.text = p.buffers.take()
+				b.read(c, p.o.blockBytes)
 			}
-			if b.err == nil {
-				w.search(b)
-				b.err = p.ctx.Err()
-			}
+			w.search(b)
+			b.err = p.ctx.Err()
 			if !p.o.handsOutData(b) {
 				p.drop(b)
 			}
@@ -230,15 +227,15 @@ func (p *pipeline) work() {
 	}
 }
 
-// handsOutData tells whether lines of b.data may be needed when b is reported.
+// handsOutData reports whether lines of b.data may be needed when b is reported.
 func (o *Options) handsOutData(b *block) bool {
 	return b.out.lent || o.copiedLate(b) || o.listsLines() && (o.context() || o.MaxCount >= 0) || o.ranged() && b.use == searched
 }
 
 // drop gives the text of a block back.
 func (p *pipeline) drop(b *block) {
-	p.buffers.give(b.buffer)
-	b.buffer, b.data = nil, nil
+	p.buffers.give(b.room.text)
+	b.room.text, b.data = nil, nil
 }
 
 // drain reports everything in order.
@@ -289,15 +286,15 @@ func (p *pipeline) add(e *emitter, b *block) error {
 	if err == nil {
 		err = e.add(b, false)
 	}
-	if errors.Is(err, errContextTooLong) || b.err != nil && p.ctx.Err() == nil {
-		if err = e.fail(fileError(b.file.path, err)); err == nil {
+	if errors.Is(err, errContextTooLong) {
+		if err = e.fail(files.NewError(b.file.path, err)); err == nil {
 			err = e.end()
 		}
 	}
 	if err == nil && b.damage != nil && !e.ended && p.ctx.Err() == nil {
-		err = e.fail(fileError(b.file.path, b.damage))
+		err = e.fail(files.NewError(b.file.path, b.damage))
 	}
-	if err == nil && b.last {
+	if err == nil && (b.last || b.damage != nil) {
 		err = e.end()
 	}
 	if e.ended {
@@ -314,7 +311,7 @@ func (p *pipeline) recycle(b *block) {
 	if b.out.reset(); cap(b.out.chunk.Data) > bufferKeptMax {
 		b.out = lineBuffer{}
 	}
-	b.giveRoom() // only now, since what was found may be a copy of the line
+	b.room.giveBack() // only now, since what was found may be a copy of the line
 	if cap(b.runs) > runsKeptMax {
 		b.runs = nil
 	}

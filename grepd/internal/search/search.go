@@ -1,19 +1,35 @@
-// Package search finds selected lines in files and hands them to a [Sink].
+// Package search finds selected lines in text and hands them to a [Sink].
 //
-// [OpenMounts] opens the directories that may be searched; [Run] expands paths inside them
-// and searches each file; [Follow] goes on with what is written to them; [Reader] searches a stream such as standard input with the
-// same engine. What a line must match is compiled by package match before.
+// Package files finds and opens what is searched, and package match compiles what a line must
+// match.
 //
-//	mounts, err := search.OpenMounts([]string{"logs=/var/log/grepd"})
+//	mounts, err := files.OpenMounts([]string{"logs=/var/log/grepd"})
 //	matcher, err := match.Compile([]string{"FAIL"}, match.Options{})
-//	stats, err := search.Run(ctx, mounts, []string{"logs/*"}, search.Options{Matcher: matcher, MaxCount: -1}, sink)
+//	o := search.Options{Matcher: matcher, MaxCount: -1}
+//	stats, err := search.Run(ctx, mounts, []string{"logs/*"}, o, sink)
+//
+// # What the engine is asked
+//
+// There are three ways into it, which find the same in the same text:
+//
+//   - [Run] searches files that are there, with several goroutines. [Files] opens them first, for
+//     whoever searches each at its time.
+//   - [Reader] searches a stream such as standard input, and hands lines out as they arrive.
+//   - A [Feed] is given text as that comes, by whoever knows when: package follow. Its [State] can
+//     be taken between two pieces of text, and restored in another Feed, of another process too.
+//
+// Below all three is one [Cutter], which makes whole lines of what is read: it alone knows what
+// ends a line and how long one may be. So it does not matter to the lines that are found, nor to
+// what is said of one that is too long, whether a text is a file, compressed, a stream or growing.
+//
+// Why text comes, when, and under which name, the engine does not know; nor does anybody else see
+// how it keeps blocks, workers and groups of context.
 //
 // # Files
 //
-// Only regular files inside the mounts are read. A file is as long as it was when it was
-// opened; what is appended meanwhile is not searched, and one that is cut
-// short meanwhile ends there. Files are searched in the order of the paths, those of
-// a glob or directory sorted by name, and lines come in file order.
+// A file is as long as it was when it was opened; what is appended meanwhile is not searched, and
+// one that is cut short meanwhile ends there. Files are searched in the order in which package
+// files walks, and lines come in file order.
 //
 // A file with a NUL byte is binary, and so is a line that is not UTF-8, as in grep: such
 // lines are not handed out, and [FileStats] says so. The first NUL counts from the
@@ -22,91 +38,39 @@
 //
 // # Compressed files
 //
-// A file whose name ends in .gz or .zst and that begins as such files do is searched as what it expands to,
-// all members or frames of it; sizes, offsets and line numbers are those of the expanded text. Any other file of such a
-// name is searched as it is. A file that is cut short, damaged, or expands to more than ExpandBytesMax
-// is searched as far as its whole lines go, and has a [FileError].
-//
-// Programs that rotate logs compress x to x.gz and remove x then. So that nothing is found twice meanwhile, or after a
-// crash, x.gz is passed over where the same glob or directory has x too and says the same of its size;
-// and where x is gone when it is to be opened, x.gz is searched in its place.
+// A compressed file is searched as what it expands to; sizes, offsets and line numbers are those of
+// the expanded text. One that is cut short, damaged, or expands to more than ExpandBytesMax is
+// searched as far as its whole lines go, and has a [files.FileError].
 //
 // # Times
 //
-// With Since or Until only lines of that time are searched, as package linetime reads
-// it; a line without one is as the line before it, and lines before the first one with a time are of
-// no time at all. Line numbers and offsets are those in the file. Lines of context lie in the same unbroken run of
-// such lines.
+// With Since or Until only lines of that time are searched, as package linetime reads it; a line
+// without one is as the line before it, and lines before the first one with a time are of no time
+// at all. Line numbers and offsets are those in the file. Lines of context lie in the same unbroken
+// run of such lines.
 //
 // A file counts as ordered if no line is earlier than one before it by more than [TimeSlack], as
 // far as can be told from the lines that are looked at: some dozens, evenly spaced, and those of a
-// binary search. So a stretch of less than a 32nd of a file that is out of order may go unnoticed, and its
-// lines be missed. In an ordered file the search finds the part that is wanted, and reads the times of
-// lines only near its ends; what lies before it is read only where line numbers are wanted. Any other
-// file is read wholly, each line's time included. A file that was written last before the time that is
-// wanted, by more than TimeSlack, is not read at all.
-//
-// # Following
-//
-// [Follow] goes on with what is written to files after it has begun. What was there is searched
-// before only with Since, of which the times of lines decide; what is new is handed out whatever
-// its time, without a line of the two being lost or doubled between them. A line counts when its
-// newline is there. In a binary file none does after the first that is withheld, until it is
-// truncated, which is told.
-//
-// A file is who it is by device and inode, whatever its names, and is open for as long as it is
-// followed. So nothing is handed out twice when it is renamed, and what is written to it after that
-// comes too: under the name that it had, in no order with that of its successor. Without a name it
-// is followed until no line has come for 30 s. Files that come later are read from their beginning,
-// with these exceptions. One that has the same content as another file, of a related name or with 4
-// KiB or more of it, may be the copy that copytruncate makes: it waits for 2 s, or for good if it
-// is that large, and when the other one is truncated it is read on from where that was. A
-// compressed one has to stay as it is for 1 s; it is passed over if it expands to what was
-// followed. Otherwise it is searched wholly, unless it may still be being written, since it is cut
-// short or the file of its name without the suffix is there: then not before it has stayed as it is
-// for 30 s, or, if both are so, as long as they are. Of one that grows later only what is new is
-// searched. One of a kind that cannot be expanded, as .xz, is passed over, which is told once for
-// each kind.
-//
-// That a file was truncated shows in its size, or in the 256 bytes before the place where it is
-// read, which are read again with what follows. It is told, and the file is read from its
-// beginning. What was appended before that is in a copy, which is looked for also under names that
-// nobody asked for, beside the file: those that differ from its own in nothing but what rotation
-// appends, or puts before the extension. The same goes for the rest of a file that another Follow
-// has left. What is found nowhere within 10 s, compressed or not, is a [FileError] with Gap,
-// although nobody can say whether there was anything: so is what may be in a copy that cannot be
-// expanded, and the line without an end of a file that is truncated or gone. A log that is followed
-// under its exact name and rotated twice while nobody follows it is searched in the file that was
-// followed, and in the one that has its name then; what lies between is not looked for.
-//
-// A [Place] says how far a file was searched. The sink hears of it before and after lines, so that
-// it can have another Follow go on with exactly the next line, in another process too: it counts
-// the lines that it has received since in Place.Skip. The same search from the same place gives the
-// same lines.
-//
-// The system tells of changes in the directories in which names were looked for (fsnotify). It
-// tells of none on network file systems, and forgets some when there are many, so files are looked
-// at in any case each second, and names every two. A file that comes and goes between two looks is
-// never seen.
-//
-// A follow that is held up by its sink reads later: no line is kept for it. It goes on looking for
-// names meanwhile, and has open what it finds, up to FollowedMax files, so that what is rotated
-// away before it is read is not lost. Of files that were removed it keeps no more than 1 GiB, since
-// their disk space is not free before that. What it cannot keep is a Gap.
+// binary search. So a stretch of less than a 32nd of a file that is out of order may go unnoticed,
+// and its lines be missed. In an ordered file the search finds the part that is wanted, and reads
+// the times of lines only near its ends; what lies before it is read only where line numbers are
+// wanted. Any other file is read wholly, each line's time included. A file that was written last
+// before the time that is wanted, by more than TimeSlack, is not read at all.
 //
 // # Memory
 //
-// Memory does not depend on the length of a file or of an answer: blocks of [BlockBytes]
-// pass through a fixed window. A line must fit in memory, so one longer than [LineBytesMax]
-// ends the search of its file with a [FileError], and so do lines of context before a selected
-// line that are together longer than that.
-// Of its parts, with Parts, only some are there at any time; with Spans no more than [SpansMax] are told.
+// Memory does not depend on the length of a file or of an answer: blocks of [BlockBytes] pass
+// through a fixed window. A line must fit in memory, so one longer than [LineBytesMax] ends the
+// search of its file with a [files.FileError], after the lines before it; and so do lines of
+// context before a selected line that are together longer than that. Lines of more than 1 MiB take
+// what [LongLines] has. Of a line's parts, with Parts, only some are there at any time; with Spans
+// no more than [SpansMax] are told.
 //
 // # Speed
 //
-// ripgrep's time divided by this engine's, both with output into a pipe, with two processors, on files in the page cache: on 501 MB
-// of the event log and, with patterns of the same classes, on 501 MB of mixed system logs. Medians of 15 runs, in brackets of the
-// fastest runs.
+// ripgrep's time divided by this engine's, both with output into a pipe, with two processors, on
+// files in the page cache: on 501 MB of the event log and, with patterns of the same classes, on
+// 501 MB of mixed system logs. Medians of 15 runs, in brackets of the fastest runs.
 //
 //	FAIL                                      1.47 (1.52)   1.19 (1.22)
 //	-i fail                                   1.87 (1.96)   1.70 (1.71)
@@ -116,34 +80,36 @@
 //	-c HEARTBEAT                              2.65 (2.71)   3.29 (3.44)
 //	HEARTBEAT                                 2.09 (2.11)   2.04 (1.80)
 //
-// That was scripts/bench.sh search -long -mixed DIR at 5f28608 on 2026-11-29, on an idle machine with two Intel Xeon processors; its
-// report is scripts/bench/runs/2026-11-29-search.txt. ripgrep maps files, which is cheap where the cache is in huge pages
-// (FileHugePages in /proc/meminfo): then the ratios were 1.18, 1.45, 1.20, 2.73, 2.50, 2.40 and 1.95, and 1.15, 1.66, 1.43, 1.10,
-// 3.77, 3.18 and 1.72 (2026-11-29-search-hugepages.txt). On an AMD EPYC, at 469daeb, the second text's literals were searched
-// 0.81 to 1.11 times as fast as by a ripgrep that maps huge pages (2026-11-29-search-amd.txt); it has not been measured since.
+// That was scripts/bench.sh search -long -mixed DIR at 5f28608 on 2026-11-29, on an idle machine
+// with two Intel Xeon processors; its report is scripts/bench/runs/2026-11-29-search.txt. ripgrep
+// maps files, which is cheap where the cache is in huge pages (FileHugePages in /proc/meminfo):
+// then the ratios were 1.18, 1.45, 1.20, 2.73, 2.50, 2.40 and 1.95, and 1.15, 1.66, 1.43, 1.10,
+// 3.77, 3.18 and 1.72 (2026-11-29-search-hugepages.txt). On an AMD EPYC, at 469daeb, the second
+// text's literals were searched 0.81 to 1.11 times as fast as by a ripgrep that maps huge pages
+// (2026-11-29-search-amd.txt); it has not been measured since.
 //
-// Files are read into buffers, not mapped: a disk that hangs would hold up all of the process at a page fault, and not only the
-// goroutine that reads; and a mapped file that is cut short meanwhile is a fault of the process.
+// Files are read into buffers, not mapped: a disk that hangs would hold up all of the process at a
+// page fault, and not only the goroutine that reads; and a mapped file that is cut short meanwhile
+// is a fault of the process.
 //
-// Ten daemons on that machine took 1.18 to 1.26 times as long for a gigabyte as one engine, and 1.07 to 1.09 times on the AMD one.
-// That is what ten processes cost there: ten dgreps without any daemon took 1.32 times as long (186 and 141 ms, medians of 9), with the
-// files that scripts/bench.sh search -part ten -dir DIR leaves, by
+// Ten daemons on that machine took 1.18 to 1.26 times as long for a gigabyte as one engine, and
+// 1.07 to 1.09 times on the AMD one. That is what ten processes cost there: ten dgreps without any
+// daemon took 1.32 times as long (186 and 141 ms, medians of 9), with the files that
+// scripts/bench.sh search -part ten -dir DIR leaves, by
 //
 //	time (for f in DIR/share*/share.log; do dgrep FAIL - <$f >/dev/null & done; wait)
 //	time dgrep FAIL - <DIR/whole-500-1.log >/dev/null
 //
 // # Concurrency
 //
-// Mounts may be used by any number of searches at once. Each Run starts its own workers and
-// has stopped them when it returns. A Sink is called by the goroutine that
-// called Run or Reader, and by no other. A FollowSink is called by goroutines that Follow starts, one at a
-// time, and has waited for when it returns.
+// Each Run starts its own workers and has stopped them when it returns. A Searcher with its Feeds,
+// and a Cutter, serve one goroutine. A Sink is called by the goroutine that called Run, Reader or a
+// method of a Feed, and by no other.
 package search
 
 import (
-	"sync/atomic"
-
 	"github.com/aksinghdce/cluster-membership-service/grepd/internal/fields"
+	"github.com/aksinghdce/cluster-membership-service/grepd/internal/files"
 	"github.com/aksinghdce/cluster-membership-service/grepd/internal/match"
 	"github.com/aksinghdce/cluster-membership-service/shared/proto/greppb"
 )
@@ -151,12 +117,10 @@ import (
 const (
 	// BlockBytes is the size of the blocks in which files are read and searched.
 	BlockBytes = 256 << 10
-	// LineBytesMax bounds the length of a line, its newline included. A Chunk that is
-	// larger than ChunkBytes holds a single line.
-	LineBytesMax = 64 << 20
 	// ChunkBytes bounds the data of a Chunk of more than one line.
 	ChunkBytes = 256 << 10
-	// SpansMax bounds the matched parts of a line that Chunk.Spans tells of: those after them are not told.
+	// SpansMax bounds the matched parts of a line that Chunk.Spans tells of: those after them are
+	// not told.
 	SpansMax = 1 << 16
 
 	// chunkLines is how many lines are enough for a Chunk, where they are very short.
@@ -186,15 +150,6 @@ const (
 	BinarySkip   = Binary(greppb.Binary_BINARY_SKIP)   // -I: as if it had no selected line
 )
 
-// Directories is what is done with a directory.
-type Directories uint8
-
-const (
-	DirectoriesRead    = Directories(greppb.Directories_DIRECTORIES_READ)    // an error, since no directory can be read
-	DirectoriesRecurse = Directories(greppb.Directories_DIRECTORIES_RECURSE) // -r: the files below it are searched
-	DirectoriesSkip    = Directories(greppb.Directories_DIRECTORIES_SKIP)    // it is passed over
-)
-
 // Options say what is searched for, where, and what is wanted.
 type Options struct {
 	Matcher  *match.Matcher // required
@@ -202,20 +157,13 @@ type Options struct {
 	Report   Report
 	MaxCount int64 // -m: selected lines of each file; below 0: no limit. 0 reads nothing
 	// Before and After are lines of context around each selected line, with Report Lines.
-	Before, After int
-	Binary        Binary
-	NullData      bool // -z: lines end in a zero byte; those of chunks too
-	Directories
-	// Dereference follows the symbolic links below directories too, inside the mounts.
-	Dereference bool
-	// SkipDevices passes over what is neither a file nor a directory; otherwise it is an error where
-	// the user named it.
-	SkipDevices bool
-	Files       *GlobList // --include and --exclude; nil: all
-	ExcludeDirs *GlobList // --exclude-dir
-	LineNumbers bool      // Chunk.LineNumbers is wanted
-	ByteOffsets bool      // Chunk.ByteOffsets is wanted
-	Spans       bool      // Chunk.Spans is wanted; not with Columns
+	Before, After   int
+	Binary          Binary
+	NullData        bool // -z: lines end in a zero byte; those of chunks too
+	files.Selection      // of the files that paths name
+	LineNumbers     bool // Chunk.LineNumbers is wanted
+	ByteOffsets     bool // Chunk.ByteOffsets is wanted
+	Spans           bool // Chunk.Spans is wanted; not with Columns
 	// Where selects those lines of which it holds too; nil: all that are selected otherwise.
 	Where *fields.Filter
 	// All says that Matcher and Invert select all lines, so that they need not be asked.
@@ -223,30 +171,20 @@ type Options struct {
 	// Columns are the fields that are handed out instead of the lines, with tabs between
 	// them; none: the lines. Not with Parts or context.
 	Columns []string
-	// Since and Until are Unix nanoseconds: only lines of that time or later, and before that one, are
-	// searched, as if the file held no others. 0: no bound.
+	// Since and Until are Unix nanoseconds: only lines of that time or later, and before that one,
+	// are searched, as if the file held no others. 0: no bound.
 	Since, Until int64
 	Times        bool // Chunk.Times is wanted
 	Workers      int  // goroutines that search; 0: one a core
-	// ExpandBytesMax bounds what a compressed file may expand to. 0: ExpandBytesMaxDefault.
+	// ExpandBytesMax bounds what a compressed file may expand to. 0: files.ExpandBytesMaxDefault.
 	ExpandBytesMax int64
-	// LongLines bounds the memory for long lines of all searches that share it; nil: no bound but that of each line. Follow
-	// does not look at it.
+	// LongLines bounds the memory for long lines of all searches and follows that share it; nil: no
+	// bound but that of each line.
 	LongLines *LongLines
-	Progress  *Progress // counts on while the search goes on, where wanted
+	Progress  *files.Progress // counts on while the search goes on, where wanted
 
 	blockBytes int64 // for tests; 0: BlockBytes
 }
-
-// Progress shows how a search gets on. Anybody may look at it at any time.
-type Progress struct {
-	Bytes   atomic.Uint64 // that were read; some are read twice
-	Matches atomic.Uint64 // selected lines
-	work    atomic.Uint64 // names looked at, and steps of slow automata
-}
-
-// Work is a number that is a higher one whenever the search has got on.
-func (p *Progress) Work() uint64 { return p.Bytes.Load() + p.Matches.Load() + p.work.Load() }
 
 // Chunk holds selected lines of the file that was begun last, and lines of context, as a node sends
 // them. Its columns are there where Options ask for them; File is not set.
@@ -268,7 +206,8 @@ type Stats struct {
 	Files   uint64 // that were begun
 	Bytes   uint64 // that were searched
 	Errors  uint64 // FileErrors that are no warnings
-	// Marks are those of the first few files, so that it shows when two nodes have searched the same one.
+	// Marks are those of the first few files, so that it shows when two nodes have searched the
+	// same one.
 	Marks []FileMark
 }
 
@@ -281,14 +220,14 @@ type FileMark struct {
 // marksMax bounds Stats.Marks. Nodes that share a directory come to the same files first.
 const marksMax = 8
 
-// Sink takes the results of a search: for each file Begin, its Chunks, End; and Errors, before, between
-// or (where reading fails half-way) within them. All calls come in order from the goroutine that
-// called Run or Reader. A call may block as long as it likes: the search then waits, which is
-// the back-pressure. An error that a method returns ends the search, and Run
+// Sink takes the results of a search: for each file Begin, its Chunks, End; and Errors, before,
+// between or (where reading fails half-way) within them. All calls come in order from the goroutine
+// that called Run, Reader or a method of a Feed. A call may block as long as it likes: the search
+// then waits, which is the back-pressure. An error that a method returns ends the search, and Run
 // returns that error.
 type Sink interface {
-	// Begin starts a file of so many bytes; path is mount/name, or Reader's label. Files in which nothing
-	// is selected are begun and ended too. The size of a stream is -1.
+	// Begin starts a file of so many bytes; path is mount/name, or Reader's label. Files in which
+	// nothing is selected are begun and ended too. The size of a stream is -1.
 	Begin(path string, size int64) error
 	// Chunk hands out lines. The chunk and all that it refers to are valid only until
 	// the method returns, and belong to the search: the sink must neither keep nor change them.
@@ -297,5 +236,5 @@ type Sink interface {
 	End(s FileStats) error
 	// Error says that a path could not be searched. After an error within a file its
 	// End follows.
-	Error(e FileError) error
+	Error(e files.FileError) error
 }

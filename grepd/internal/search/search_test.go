@@ -17,6 +17,8 @@ import (
 
 	"go.uber.org/goleak"
 
+	"github.com/aksinghdce/cluster-membership-service/grepd/internal/files"
+	"github.com/aksinghdce/cluster-membership-service/grepd/internal/files/filestest"
 	"github.com/aksinghdce/cluster-membership-service/grepd/internal/match"
 	"github.com/aksinghdce/cluster-membership-service/grepd/internal/search"
 	"github.com/aksinghdce/cluster-membership-service/shared/proto/greppb"
@@ -51,33 +53,13 @@ func (r *recorder) Chunk(c *search.Chunk) error {
 func (r *recorder) End(s search.FileStats) error {
 	return r.add("end %d %v %d", s.Matches, s.Binary, s.Bytes)
 }
-func (r *recorder) Error(e search.FileError) error {
+func (r *recorder) Error(e files.FileError) error {
 	r.reasons = append(r.reasons, e.Reason)
 	return r.add("error %v %v", e, e.Missing)
 }
 
-// tree makes files below a new directory, mounted as "logs".
-func tree(t *testing.T, files map[string]string) (*search.Mounts, string) {
-	t.Helper()
-	dir := t.TempDir()
-	for name, text := range files {
-		path := filepath.Join(dir, name)
-		if err := os.MkdirAll(filepath.Dir(path), 0o700); err != nil {
-			t.Fatal(err)
-		}
-		if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
-			t.Fatal(err)
-		}
-	}
-	m, err := search.OpenMounts([]string{"logs=" + dir})
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { m.Close() })
-	return m, dir
-}
-
-// A directory that took the place of a mount's is searched; one that is gone, or behind a new link, is named.
+// A directory that took the place of a mount's is searched; one that is gone, or behind a new link,
+// is named.
 func TestMountsThatAreReplacedAreNoticed(t *testing.T) {
 	base := t.TempDir()
 	dir, old, other := filepath.Join(base, "m"), filepath.Join(base, "old"), filepath.Join(base, "other")
@@ -89,13 +71,13 @@ func TestMountsThatAreReplacedAreNoticed(t *testing.T) {
 	}
 	fill(dir, "first\n")
 	fill(other, "secret\n")
-	m, err := search.OpenMounts([]string{"logs=" + dir})
+	m, err := files.OpenMounts([]string{"logs=" + dir})
 	if err != nil {
 		t.Fatal(err)
 	}
 	defer m.Close()
-	var changes []search.MountChange
-	m.OnChange(func(c search.MountChange) { changes = append(changes, c) })
+	var changes []files.MountChange
+	m.OnChange(func(c files.MountChange) { changes = append(changes, c) })
 	for _, step := range []struct {
 		what    string
 		do      func() error
@@ -145,7 +127,7 @@ func options(t testing.TB, pattern string) search.Options {
 }
 
 // begun searches and gives the paths that were begun, and the errors.
-func begun(t *testing.T, m *search.Mounts, o search.Options, paths ...string) (files, errs []string) {
+func begun(t *testing.T, m *files.Mounts, o search.Options, paths ...string) (files, errs []string) {
 	t.Helper()
 	r := &recorder{}
 	if _, err := search.Run(context.Background(), m, paths, o, r); err != nil {
@@ -163,7 +145,7 @@ func begun(t *testing.T, m *search.Mounts, o search.Options, paths ...string) (f
 }
 
 func TestPathsAreFoundInsideTheMountsOnly(t *testing.T) {
-	m, dir := tree(t, map[string]string{"a.log": "x", "b.log": "x", ".hidden": "x", "sub/c.log": "x", "sub/deep/d.log": "x", "odd[1].log": "x"})
+	m, dir := filestest.Tree(t, map[string]string{"a.log": "x", "b.log": "x", ".hidden": "x", "sub/c.log": "x", "sub/deep/d.log": "x", "odd[1].log": "x"})
 	outside := t.TempDir()
 	if err := os.WriteFile(filepath.Join(outside, "secret"), []byte("x"), 0o600); err != nil {
 		t.Fatal(err)
@@ -216,9 +198,9 @@ func TestPathsAreFoundInsideTheMountsOnly(t *testing.T) {
 
 // Programs go by the reason of an error, so each kind has its own.
 func TestErrorsOfFilesHaveReasons(t *testing.T) {
-	m, dir := tree(t, map[string]string{
+	m, dir := filestest.Tree(t, map[string]string{
 		"a.log": "x", "sub/c.log": "x", "no times": "x\n", "long": strings.Repeat("x", search.LineBytesMax+1),
-		"cut.gz": gzipped("x\n")[:20],
+		"cut.gz": filestest.Gzipped("x\n")[:20],
 	})
 	if err := os.Symlink("/etc/passwd", filepath.Join(dir, "escape")); err != nil {
 		t.Fatal(err)
@@ -260,17 +242,17 @@ func TestErrorsOfFilesHaveReasons(t *testing.T) {
 }
 
 func TestRecursionAppliesGlobsToNames(t *testing.T) {
-	m, dir := tree(t, map[string]string{"a.log": "", "b.txt": "", "sub/c.log": "", "old/d.log": "", "sub/old/e.log": ""})
+	m, dir := filestest.Tree(t, map[string]string{"a.log": "", "b.txt": "", "sub/c.log": "", "old/d.log": "", "sub/old/e.log": ""})
 	if err := os.Symlink("a.log", filepath.Join(dir, "link.log")); err != nil {
 		t.Fatal(err)
 	}
 	o := options(t, "x")
-	o.Directories = search.DirectoriesRecurse
-	include := func(pattern string) search.Glob { return search.Glob{Pattern: pattern, Include: true} }
-	exclude := func(pattern string) search.Glob { return search.Glob{Pattern: pattern} }
-	list := func(globs ...search.Glob) []search.Glob { return globs }
+	o.Directories = files.DirectoriesRecurse
+	include := func(pattern string) files.Glob { return files.Glob{Pattern: pattern, Include: true} }
+	exclude := func(pattern string) files.Glob { return files.Glob{Pattern: pattern} }
+	list := func(globs ...files.Glob) []files.Glob { return globs }
 	for _, c := range []struct {
-		globs, excludeDirs []search.Glob
+		globs, excludeDirs []files.Glob
 		path, files        string
 	}{
 		{nil, nil, "logs", "a.log b.txt old/d.log sub/c.log sub/old/e.log"},
@@ -286,10 +268,10 @@ func TestRecursionAppliesGlobsToNames(t *testing.T) {
 		{list(exclude("s*g")), nil, "logs/sub/c.log", ""},
 	} {
 		var err error
-		if o.Files, err = search.NewGlobList(c.globs); err != nil {
+		if o.Files, err = files.NewGlobList(c.globs); err != nil {
 			t.Fatal(err)
 		}
-		if o.ExcludeDirs, err = search.NewGlobList(c.excludeDirs); err != nil {
+		if o.ExcludeDirs, err = files.NewGlobList(c.excludeDirs); err != nil {
 			t.Fatal(err)
 		}
 		files, errs := begun(t, m, o, c.path)
@@ -300,7 +282,7 @@ func TestRecursionAppliesGlobsToNames(t *testing.T) {
 }
 
 func TestStepsOfASearch(t *testing.T) {
-	m, _ := tree(t, map[string]string{"a": "one x\ntwo\nx x\nend", "b": "x\x00\n", "c": "no\n"})
+	m, _ := filestest.Tree(t, map[string]string{"a": "one x\ntwo\nx x\nend", "b": "x\x00\n", "c": "no\n"})
 	o := options(t, "x")
 	o.Spans, o.After = true, 1
 	r := &recorder{}
@@ -323,7 +305,7 @@ func TestStepsOfASearch(t *testing.T) {
 }
 
 func TestQuietEndsAtTheFirstMatch(t *testing.T) {
-	m, _ := tree(t, map[string]string{"a": "no", "b": "x", "c": "x"})
+	m, _ := filestest.Tree(t, map[string]string{"a": "no", "b": "x", "c": "x"})
 	o := options(t, "x")
 	o.Report = search.Quiet
 	if files, _ := begun(t, m, o, "logs/*"); !slices.Equal(files, []string{"logs/a", "logs/b"}) {
@@ -342,7 +324,7 @@ func bigFile() string {
 
 func TestChunksOfABigFileAreBoundedAndComplete(t *testing.T) {
 	text := bigFile()
-	m, _ := tree(t, map[string]string{"a": text})
+	m, _ := filestest.Tree(t, map[string]string{"a": text})
 	for _, around := range []int{0, 2} {
 		o := options(t, "line")
 		o.LineNumbers, o.ByteOffsets, o.Before = true, true, around
@@ -383,7 +365,7 @@ func (c *checker) Chunk(k *search.Chunk) error {
 }
 
 func TestSinkErrorAndCancellationEndTheSearch(t *testing.T) {
-	m, _ := tree(t, map[string]string{"a": bigFile(), "b": bigFile()})
+	m, _ := filestest.Tree(t, map[string]string{"a": bigFile(), "b": bigFile()})
 	broken := errors.New("broken pipe")
 	for _, step := range []int{1, 2, 5} {
 		r := &recorder{}
@@ -412,7 +394,7 @@ func TestSinkErrorAndCancellationEndTheSearch(t *testing.T) {
 }
 
 func TestFileCutShortMeanwhileEndsThere(t *testing.T) {
-	m, dir := tree(t, map[string]string{"a": strings.Repeat("a line\n", 2_000_000)})
+	m, dir := filestest.Tree(t, map[string]string{"a": strings.Repeat("a line\n", 2_000_000)})
 	r := &recorder{}
 	r.onAny = func() error {
 		if len(r.steps) == 1 {
@@ -428,21 +410,37 @@ func TestFileCutShortMeanwhileEndsThere(t *testing.T) {
 	}
 }
 
+// The limit of a line is the same to the byte wherever a text comes from, and the lines before one
+// that is too long count.
 func TestTooLongALineIsAnError(t *testing.T) {
-	m, dir := tree(t, map[string]string{"a": "x\n", "b": "x\n"})
-	f, err := os.OpenFile(filepath.Join(dir, "a"), os.O_APPEND|os.O_WRONLY, 0)
-	if err != nil {
-		t.Fatal(err)
-	}
-	for range search.LineBytesMax>>20 + 2 {
-		if _, err := f.WriteString(strings.Repeat("y", 1<<20)); err != nil {
-			t.Fatal(err)
+	for _, extra := range []int{0, 1} {
+		text := "x1\nx2\n" + strings.Repeat("y", search.LineBytesMax-2+extra) + "x\nx3\n"
+		m, _ := filestest.Tree(t, map[string]string{"a": text, "b.gz": filestest.Gzipped(text), "c": "x\n"})
+		o := options(t, "x")
+		o.Report = search.Count
+		for _, name := range []string{"logs/a", "logs/b.gz", "-"} {
+			r := &recorder{}
+			var err error
+			if name == "-" {
+				_, err = search.Reader(t.Context(), strings.NewReader(text), name, o, r)
+			} else {
+				_, err = search.Run(t.Context(), m, []string{name, "logs/c"}, o, r)
+			}
+			if err != nil {
+				t.Fatal(err)
+			}
+			got := strings.Join(r.steps[1:min(3, len(r.steps))], "; ")
+			want := fmt.Sprintf("end 4 false %d", len(text))
+			if extra > 0 {
+				want = fmt.Sprintf("error %s: A line is longer than 67108864 bytes false; end 2 false 6", name)
+			}
+			if !strings.HasPrefix(got, want) {
+				t.Errorf("%s with %d bytes too many: %s, want %s", name, extra, got, want)
+			}
+			if name != "-" && !slices.Contains(r.steps, "begin logs/c") {
+				t.Errorf("%s: the next file is not searched: %q", name, r.steps)
+			}
 		}
-	}
-	f.Close()
-	files, errs := begun(t, m, options(t, "x"), "logs/*")
-	if len(files) != 2 || len(errs) != 1 || errs[0] != "logs/a: A line is longer than 67108864 bytes false" {
-		t.Errorf("searched %q, errors %q", files, errs)
 	}
 }
 
@@ -491,7 +489,7 @@ func TestReaderReturnsWhenCancelledThoughAReadHangs(t *testing.T) {
 // TestReaderEqualsRun searches the same texts as a stream and as a file.
 func TestReaderEqualsRun(t *testing.T) {
 	text := bigFile()
-	m, _ := tree(t, map[string]string{"a": text})
+	m, _ := filestest.Tree(t, map[string]string{"a": text})
 	for _, around := range []int{0, 3} {
 		o := options(t, "word99")
 		o.LineNumbers, o.ByteOffsets, o.Before, o.After = true, true, around, around
@@ -505,22 +503,5 @@ func TestReaderEqualsRun(t *testing.T) {
 		if file.out.Len() == 0 || !bytes.Equal(file.out.Bytes(), stream.out.Bytes()) {
 			t.Errorf("context %d: %d bytes from the file, %d from the stream, or they differ", around, file.out.Len(), stream.out.Len())
 		}
-	}
-}
-
-func TestOpenMountsNamesTheWrongPair(t *testing.T) {
-	dir := t.TempDir()
-	for pair, want := range map[string]string{
-		"logs":            "want name=directory",
-		"a/b=" + dir:      "may not be",
-		"..=" + dir:       "may not be",
-		"x=" + dir + "/y": "no such file",
-	} {
-		if _, err := search.OpenMounts([]string{pair}); err == nil || !strings.Contains(err.Error(), want) || !strings.Contains(err.Error(), fmt.Sprintf("%q", pair)) {
-			t.Errorf("%s: got %v", pair, err)
-		}
-	}
-	if _, err := search.OpenMounts([]string{"a=" + dir, "a=" + dir}); err == nil || !strings.Contains(err.Error(), "twice") {
-		t.Errorf("got %v", err)
 	}
 }

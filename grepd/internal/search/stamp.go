@@ -32,7 +32,8 @@ func (w *worker) stamp(b *block) {
 	}
 }
 
-// timeOf reads the time of one line, if times are wanted. A line without one has that of the line before.
+// timeOf reads the time of one line, if times are wanted. A line without one has that of the line
+// before.
 func (w *worker) timeOf(times *fileTimes, line []byte, before int64) int64 {
 	if !w.o.Times || times == nil {
 		return before
@@ -50,8 +51,8 @@ func (w *worker) detect(b *block) {
 	}
 }
 
-// timeAt gives the time of the line that starts at an index of a block's data, or noTime where that is
-// known of no line of the block up to there.
+// timeAt gives the time of the line that starts at an index of a block's data, or noTime where that
+// is known of no line of the block up to there.
 func (b *block) timeAt(start int) int64 {
 	after := sort.Search(len(b.stamps), func(i int) bool { return b.stamps[i].start > start })
 	if after == 0 {

@@ -9,36 +9,39 @@ import (
 	"slices"
 	"time"
 
+	"github.com/aksinghdce/cluster-membership-service/grepd/internal/files"
 	"github.com/aksinghdce/cluster-membership-service/grepd/internal/linetime"
 	"github.com/aksinghdce/cluster-membership-service/shared/proto/greppb"
 )
 
 const (
-	// TimeSlack is how far the lines of a file may be out of order for the file to count as ordered. Writers that
-	// share a file swap neighbours by milliseconds; a server that logs a request when it
-	// has ended, with the time of its beginning, does so by the length of the request.
+	// TimeSlack is how far the lines of a file may be out of order for the file to count as
+	// ordered. Writers that share a file swap neighbours by milliseconds; a server that logs a
+	// request when it has ended, with the time of its beginning, does so by the length of the
+	// request.
 	TimeSlack = time.Minute
 
 	// headBytes is how much of a file's head tells how its times are written.
 	headBytes = 64 << 10
-	// probeBytes is what is read at once to find a line with a time, probeBytesMax after how much of a file
-	// without one the search for it is given up.
+	// probeBytes is what is read at once to find a line with a time, probeBytesMax after how much
+	// of a file without one the search for it is given up.
 	probeBytes    = 16 << 10
 	probeBytesMax = 1 << 20
 	// samples are the evenly spaced lines that have to be in order.
 	samples = 32
-	// seekBlocksMin is how many blocks a file has at least before it is worth searching for the part
-	// that is wanted.
+	// seekBlocksMin is how many blocks a file has at least before it is worth searching for the
+	// part that is wanted.
 	seekBlocksMin = 4
 )
 
-var errNoTimes = because(greppb.FileError_NO_TIMES,
+// ErrNoTimes is what is wrong with a file whose lines are to be of some time, and have none.
+var ErrNoTimes = files.WithReason(greppb.FileError_NO_TIMES,
 	errors.New("no line has a time that is understood, so it cannot be searched by time"))
 
 // timeRange is what times are wanted: from since up to, not including, until, in Unix nanoseconds.
 type timeRange struct{ since, until int64 }
 
-// ranged tells whether only lines of some time are wanted.
+// ranged reports whether only lines of some time are wanted.
 func (o *Options) ranged() bool { return o.Since != 0 || o.Until != 0 }
 
 func (o *Options) timeRange() timeRange {
@@ -120,8 +123,8 @@ func (r timeRange) locate(f io.ReaderAt, size int64, times *fileTimes, blockByte
 	return w, nil
 }
 
-// window finds the window by four binary searches, which is right if the file is ordered. A line that is
-// before the range by more than the slack has only such lines before it, and so on.
+// window finds the window by four binary searches, which is right if the file is ordered. A line
+// that is before the range by more than the slack has only such lines before it, and so on.
 func (s *seekable) window(r timeRange, blockBytes int64) (window, error) {
 	w := anywhere(s.size)
 	for i := range int64(samples) {
@@ -204,7 +207,7 @@ func ignoreEOF(err error) error {
 	return err
 }
 
-// ordered tells whether the lines that were looked at are in order, but for the slack.
+// ordered reports whether the lines that were looked at are in order, but for the slack.
 func (s *seekable) ordered() bool {
 	slices.SortFunc(s.probes, func(a, b probe) int { return cmp.Compare(a.start, b.start) })
 	latest := int64(math.MinInt64)
@@ -225,7 +228,7 @@ func (w window) blocks(blockBytes int64) (first, last int64) {
 // blockOf is the index of the block that has the line that starts at offset.
 func blockOf(offset, blockBytes int64) int64 { return max(offset-1, 0) / blockBytes }
 
-// sure tells whether all lines of a block of a file are of the range.
+// sure reports whether all lines of a block of a file are of the range.
 func (w window) sure(index, blockBytes, size int64) bool {
 	begin := index * blockBytes
 	end := min(begin+blockBytes, size)
@@ -273,7 +276,7 @@ func (w *worker) searchRuns(b *block) {
 	b.state = next.state
 }
 
-// inRange tells whether a line is of the range: if it has no time, as the line before.
+// inRange reports whether a line is of the range: if it has no time, as the line before.
 func (w *worker) inRange(times *fileTimes, line []byte, before inRange) inRange {
 	if times == nil {
 		return before
@@ -341,6 +344,12 @@ func (e *emitter) breakGroup() error {
 	return g.out.send(e.sink, 0, false)
 }
 
+// allBefore reports whether a file that was written last at some time has only lines of earlier
+// times than are wanted.
+func (o *Options) allBefore(written time.Time) bool {
+	return written.UnixNano() < later(o.timeRange().since, -TimeSlack)
+}
+
 // plan says which blocks of a file are wanted, and for what.
 type plan struct {
 	from, first, last int64 // blocks: those from first to last are searched, those before are counted
@@ -351,16 +360,17 @@ type plan struct {
 	written           time.Time // for streams
 }
 
-// timed tells whether the times of lines matter.
+// timed reports whether the times of lines matter.
 func (o *Options) timed() bool { return o.ranged() || o.Times }
 
-// streamPlan is the plan of a file that can only be read from start to end. Its times are not known yet.
+// streamPlan is the plan of a file that can only be read from start to end. Its times are not known
+// yet.
 func (p *pipeline) streamPlan(f *file) plan {
 	info, err := f.f.Stat()
 	if err != nil {
 		return plan{}
 	}
-	return plan{ranged: p.o.ranged(), empty: info.ModTime().UnixNano() < later(p.o.timeRange().since, -TimeSlack), written: info.ModTime()}
+	return plan{ranged: p.o.ranged(), empty: p.o.allBefore(info.ModTime()), written: info.ModTime()}
 }
 
 // plan finds out which blocks of a file are wanted. What cannot be read here cannot be read by the
@@ -375,8 +385,7 @@ func (p *pipeline) plan(f *file) plan {
 	if err != nil {
 		return all
 	}
-	wanted := p.o.timeRange()
-	if info.ModTime().UnixNano() < later(wanted.since, -TimeSlack) {
+	if p.o.allBefore(info.ModTime()) {
 		return plan{empty: true}
 	}
 	head := make([]byte, min(headBytes, f.size))
@@ -386,7 +395,7 @@ func (p *pipeline) plan(f *file) plan {
 		return all
 	}
 	found := plan{ranged: true, times: all.times}
-	found.window, err = wanted.locate(f.f, f.size, found.times, blockBytes)
+	found.window, err = p.o.timeRange().locate(f.f, f.size, found.times, blockBytes)
 	if err != nil {
 		return all
 	}

@@ -12,6 +12,8 @@ import (
 	"testing/iotest"
 	"time"
 
+	"github.com/aksinghdce/cluster-membership-service/grepd/internal/files"
+	"github.com/aksinghdce/cluster-membership-service/grepd/internal/files/filestest"
 	"github.com/aksinghdce/cluster-membership-service/grepd/internal/search"
 	"github.com/aksinghdce/cluster-membership-service/shared/proto/greppb"
 )
@@ -55,7 +57,8 @@ func timedLog(random *rand.Rand, ordered bool) (text string, times []int64) {
 	return b.String(), times
 }
 
-// rangedLines is what a search by time gives, slow and simple: kind, number and offset of each line.
+// rangedLines is what a search by time gives, slow and simple: kind, number and offset of each
+// line.
 func rangedLines(text string, times []int64, o search.Options, pattern string) (lines []string, matches int) {
 	inside := func(t int64) bool {
 		return t != 0 && (o.Since == 0 || t >= o.Since) && (o.Until == 0 || t < o.Until)
@@ -121,19 +124,19 @@ func (s *lineSink) End(f search.FileStats) error {
 	return nil
 }
 
-func (s *lineSink) Error(e search.FileError) error {
+func (s *lineSink) Error(e files.FileError) error {
 	s.errors = append(s.errors, e.Error())
 	return nil
 }
 
-// TestSearchByTimeEqualsFullScan searches random logs by time, ordered ones and others, in blocks so small
-// that most searches begin in the middle, and as a stream.
+// TestSearchByTimeEqualsFullScan searches random logs by time, ordered ones and others, in blocks
+// so small that most searches begin in the middle, and as a stream.
 func TestSearchByTimeEqualsFullScan(t *testing.T) {
 	random := rand.New(rand.NewPCG(seed(t), 1))
 	found, skipped := 0, 0
 	for trial := range 500 {
 		text, times := timedLog(random, trial%3 > 0)
-		m, _ := tree(t, map[string]string{"log": text})
+		m, _ := filestest.Tree(t, map[string]string{"log": text})
 		o := options(t, "x")
 		o.Invert = random.IntN(4) == 0
 		if random.IntN(3) == 0 {
@@ -204,7 +207,7 @@ func writeLog(t *testing.T, path string, begin time.Time, lines int) {
 // Of an ordered file only about the part that is wanted is searched, and of one
 // that was written before it nothing is.
 func TestOnlyThePartOfTheTimeIsSearched(t *testing.T) {
-	m, dir := tree(t, nil)
+	m, dir := filestest.Tree(t, nil)
 	begin := time.Date(2026, 11, 22, 0, 0, 0, 0, time.UTC)
 	writeLog(t, filepath.Join(dir, "a"), begin, 80_000)
 	writeLog(t, filepath.Join(dir, "old"), begin, 80_000)
@@ -223,7 +226,7 @@ func TestOnlyThePartOfTheTimeIsSearched(t *testing.T) {
 }
 
 func TestFilesWithoutTimesAreAnError(t *testing.T) {
-	m, _ := tree(t, map[string]string{"a": "x\ny\n", "empty": "", "b": "2026-11-22T06:40:00Z x\n"})
+	m, _ := filestest.Tree(t, map[string]string{"a": "x\ny\n", "empty": "", "b": "2026-11-22T06:40:00Z x\n"})
 	o := options(t, "x")
 	o.Since = 1
 	s := &lineSink{t: t, o: o}
@@ -241,7 +244,8 @@ func TestFilesWithoutTimesAreAnError(t *testing.T) {
 	}
 }
 
-// BenchmarkLastMinute is --since 1m over 64 MiB: of a file that is in order, and of one that is not.
+// BenchmarkLastMinute is --since 1m over 64 MiB: of a file that is in order, and of one that is
+// not.
 func BenchmarkLastMinute(b *testing.B) {
 	dir := b.TempDir()
 	begin := time.Date(2026, 11, 22, 0, 0, 0, 0, time.UTC)
@@ -257,7 +261,7 @@ func BenchmarkLastMinute(b *testing.B) {
 			b.Fatal(err)
 		}
 	}
-	m, err := search.OpenMounts([]string{"logs=" + dir})
+	m, err := files.OpenMounts([]string{"logs=" + dir})
 	if err != nil {
 		b.Fatal(err)
 	}

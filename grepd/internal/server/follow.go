@@ -33,7 +33,7 @@ func (l *local) follow(ctx context.Context, r *greppb.SearchRequest, q *compiled
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
 	defer context.AfterFunc(l.ending, func() { cancel(errEnding) })()
-	o.ExpandBytesMax, o.MaxCount = l.expandBytesMax, -1
+	o.ExpandBytesMax, o.LongLines, o.MaxCount = l.expandBytesMax, l.longLines, -1
 	a := answer.New(r, o, send)
 	defer a.Close()
 	err = l.work(ctx, func() { c.release(); leave() }, func() error { return a.Follow(ctx, l.mounts) })

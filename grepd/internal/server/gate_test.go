@@ -16,7 +16,7 @@ import (
 	"google.golang.org/grpc/credentials/insecure"
 
 	"github.com/aksinghdce/cluster-membership-service/grepd/internal/fanout"
-	"github.com/aksinghdce/cluster-membership-service/grepd/internal/search"
+	"github.com/aksinghdce/cluster-membership-service/grepd/internal/files"
 	"github.com/aksinghdce/cluster-membership-service/shared/gogocodec"
 	"github.com/aksinghdce/cluster-membership-service/shared/proto/greppb"
 )
@@ -87,7 +87,7 @@ func TestServersThatRelieveEachOtherLoseNoCall(t *testing.T) {
 	if err := os.WriteFile(filepath.Join(dir, "f"), []byte("x\n"), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	mounts, err := search.OpenMounts([]string{"logs=" + dir})
+	mounts, err := files.OpenMounts([]string{"logs=" + dir})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -132,7 +132,7 @@ func TestServersThatRelieveEachOtherLoseNoCall(t *testing.T) {
 }
 
 // serveOn starts a server on a descriptor of its own of the socket.
-func serveOn(t *testing.T, socket *net.TCPListener, mounts *search.Mounts) (stop func()) {
+func serveOn(t *testing.T, socket *net.TCPListener, mounts *files.Mounts) (stop func()) {
 	t.Helper()
 	file, err := socket.File()
 	if err != nil {

@@ -13,6 +13,7 @@ import (
 
 	"github.com/aksinghdce/cluster-membership-service/grepd/internal/answer"
 	"github.com/aksinghdce/cluster-membership-service/grepd/internal/fanout"
+	"github.com/aksinghdce/cluster-membership-service/grepd/internal/files"
 	"github.com/aksinghdce/cluster-membership-service/grepd/internal/limits"
 	"github.com/aksinghdce/cluster-membership-service/grepd/internal/request"
 	"github.com/aksinghdce/cluster-membership-service/grepd/internal/search"
@@ -23,13 +24,13 @@ const (
 	// matchersBytesMax bounds what the matchers of all searches that run may keep together, as request.Cost
 	// estimates it, and what those of all follows may.
 	matchersBytesMax = 1 << 30
-	// longLinesBytesMax bounds what lines of more than 1 MiB take in all searches together.
+	// longLinesBytesMax bounds what lines of more than 1 MiB take in all searches and follows together.
 	longLinesBytesMax = 1 << 30
 )
 
 // local searches this node's files, for peers and for this node's own queries.
 type local struct {
-	mounts *search.Mounts
+	mounts *files.Mounts
 	slots  chan struct{} // one for each search under way
 	// follows are beside them: they last for hours, and must not take the place of searches.
 	follows chan struct{}
@@ -51,7 +52,7 @@ type local struct {
 
 var _ fanout.Searcher = (*local)(nil)
 
-func newLocal(mounts *search.Mounts, searchesMax, followsMax int, expandBytesMax int64) *local {
+func newLocal(mounts *files.Mounts, searchesMax, followsMax int, expandBytesMax int64) *local {
 	l := &local{
 		mounts: mounts, slots: make(chan struct{}, searchesMax), follows: make(chan struct{}, followsMax), expandBytesMax: expandBytesMax,
 		compiling: make(chan struct{}, runtime.GOMAXPROCS(0)), now: time.Now, compileRequest: request.Compile,

@@ -40,8 +40,8 @@ import (
 	"google.golang.org/grpc/status"
 
 	"github.com/aksinghdce/cluster-membership-service/grepd/internal/fanout"
+	"github.com/aksinghdce/cluster-membership-service/grepd/internal/files"
 	"github.com/aksinghdce/cluster-membership-service/grepd/internal/limits"
-	"github.com/aksinghdce/cluster-membership-service/grepd/internal/search"
 	"github.com/aksinghdce/cluster-membership-service/shared/gogocodec"
 	"github.com/aksinghdce/cluster-membership-service/shared/proto/greppb"
 )
@@ -72,14 +72,14 @@ const (
 
 // Config is what a Server needs.
 type Config struct {
-	Mounts  *search.Mounts // the directories that may be searched
+	Mounts  *files.Mounts  // the directories that may be searched
 	Members fanout.Members // whom queries go to
 	// Admin answers administrators. Its plain errors reach them as messages. Embed
 	// greppb.UnimplementedAdminServer in it for what it lacks; nil lacks everything.
 	Admin greppb.AdminServer
 	// QueriesMax, SearchesMax and FollowsMax bound what runs at the same time. 0 means the defaults.
 	QueriesMax, SearchesMax, FollowsMax int
-	// ExpandBytesMax bounds what a compressed file may expand to. 0: search.ExpandBytesMaxDefault.
+	// ExpandBytesMax bounds what a compressed file may expand to. 0: files.ExpandBytesMaxDefault.
 	ExpandBytesMax int64
 }
 

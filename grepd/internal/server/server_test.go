@@ -20,6 +20,7 @@ import (
 	"google.golang.org/grpc/status"
 
 	"github.com/aksinghdce/cluster-membership-service/grepd/internal/fanout"
+	"github.com/aksinghdce/cluster-membership-service/grepd/internal/files"
 	"github.com/aksinghdce/cluster-membership-service/grepd/internal/limits"
 	"github.com/aksinghdce/cluster-membership-service/grepd/internal/request"
 	"github.com/aksinghdce/cluster-membership-service/grepd/internal/search"
@@ -40,7 +41,7 @@ type node struct {
 func start(t *testing.T, configure func(*Config)) *node {
 	t.Helper()
 	n := &node{dir: t.TempDir()}
-	mounts, err := search.OpenMounts([]string{"logs=" + n.dir})
+	mounts, err := files.OpenMounts([]string{"logs=" + n.dir})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -15,7 +15,7 @@ import (
 	"time"
 
 	"github.com/aksinghdce/cluster-membership-service/grepd/internal/fanout"
-	"github.com/aksinghdce/cluster-membership-service/grepd/internal/search"
+	"github.com/aksinghdce/cluster-membership-service/grepd/internal/files"
 	"github.com/aksinghdce/cluster-membership-service/grepd/internal/server"
 )
 
@@ -26,7 +26,7 @@ const stopTime = 5 * time.Second
 type Node struct {
 	Addr   string
 	server *server.Server
-	mounts *search.Mounts
+	mounts *files.Mounts
 	served chan error
 }
 
@@ -69,7 +69,7 @@ func Start(listeners []net.Listener, dirs []string, others ...string) (*Cluster,
 }
 
 func start(listener net.Listener, dir string, members fanout.Members) (*Node, error) {
-	mounts, err := search.OpenMounts([]string{"logs=" + dir})
+	mounts, err := files.OpenMounts([]string{"logs=" + dir})
 	if err != nil {
 		return nil, err
 	}
