@@ -8,6 +8,13 @@
 //	grpc.NewServer(gogocodec.ServerOption())
 //	grpc.NewClient(target, gogocodec.DialOption())
 //
+// # Limits
+//
+// What comes from the network is weighed before it is decoded: two bytes can become an entry of 200,
+// so that a request of 15 MB once took 5 GB. The types of the messages say what each field makes
+// room for, so that text which only looks like a message, as a log may, is not mistaken for one.
+// gRPC bounds the text itself, by the length of the whole.
+//
 // # Concurrency
 //
 // A Codec is immutable; any goroutine may use it.
@@ -77,6 +84,9 @@ func (Codec) Unmarshal(data mem.BufferSlice, v any) error {
 	}
 	buf := data.MaterializeToBuffer(&pool)
 	defer buf.Free()
+	if err := checkSlots(buf.ReadOnlyData(), m); err != nil {
+		return fmt.Errorf("unmarshal %T: %w", v, err)
+	}
 	m.Reset()
 	if err := m.Unmarshal(buf.ReadOnlyData()); err != nil {
 		return fmt.Errorf("unmarshal %T: %w", v, err)
