@@ -114,15 +114,15 @@ func field(number uint64, content []byte) []byte {
 	return append(binary.AppendUvarint(tag, uint64(len(content))), content...)
 }
 
-// startAlone starts a node that knows no other.
-func startAlone(t *testing.T) *node {
+// startAlone starts a node without membership.
+func startAlone(t *testing.T, further ...string) *node {
 	t.Helper()
 	if raceEnabled {
 		t.Skip("the race detector takes memory of its own")
 	}
 	c := newCluster(t, 1, 1)
 	n := c.nodes[0]
-	n.args = []string{"--listen", n.addr, "--log-dir", n.logDir()}
+	n.args = append([]string{"--listen", n.addr, "--log-dir", n.logDir()}, further...)
 	writeFile(t, filepath.Join(n.logDir(), "a.log"), "hello\n", 0o644)
 	n.start()
 	await(t, joinLimit, "it serves", func() error { return dialable(n.addr) })

@@ -128,6 +128,9 @@ func (c *Conn) Query(ctx context.Context, request *greppb.QueryRequest, silence 
 		reply, err = stream.Recv()
 		watchdog.Stop()
 		if err == nil {
+			err = checkReply(reply)
+		}
+		if err == nil {
 			begun = true
 			err = take(reply)
 		}

@@ -54,8 +54,16 @@ const (
 	// it would not keep.
 	RetryBytesMax = 2 << 20
 	// ReplyBytesMax bounds one step of an answer. It has to hold the longest line
-	// (search.LineBytesMax) and what is said of it.
+	// (search.LineBytesMax) and what is said of it. What is said may not take more than
+	// greppb.ReplyBytesMax.
 	ReplyBytesMax = 80 << 20
+)
+
+// What one step of an answer holds at most.
+const (
+	PlacesMax = 20_000 // with those that are forgotten in the same step
+	GroupsMax = 1_000
+	MarksMax  = 100
 )
 
 // A request at its limit can be sent again.
