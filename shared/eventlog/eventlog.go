@@ -22,6 +22,8 @@
 // another's rotation is not lost. A file that was removed, alone or with its directory, is
 // made again within a second of the next line; the lines between are counted as dropped. Where the
 // directory has become a symbolic link nothing is written any more, and each line is dropped.
+// A link in the place of a file is not followed either, and only regular files are opened: the daemon
+// may be root, and the directory somebody else's.
 //
 // A Follower reads what is written, across all this, and can say where it is.
 //
