@@ -77,6 +77,7 @@ const (
 	Notify     Event = "NOTIFY"     // a notification was sent, or not
 	Upgrade    Event = "UPGRADE"    // this daemon is replaced by a new one, or was to be
 	Mount      Event = "MOUNT"      // a mount cannot be searched any more, or was opened again
+	Dropped    Event = "DROPPED"    // packets were dropped unheard, since the last such line
 	LogLost    Event = "LOG_LOST"   // lines of this log were lost, since it was removed
 )
 
@@ -124,6 +125,8 @@ const (
 
 	KeyMount = "mount" // Mount: its name
 	KeyLines = "lines" // LogLost: how many
+
+	KeyPackets = "packets" // Dropped: how many
 
 	KeyTo        = "to"          // Notify: command or webhook
 	KeyEvents    = "events"      // Notify: of how many it tells
