@@ -41,6 +41,7 @@ type loop struct {
 	source     *rand.PCG // of the node's random numbers; nil before the first recording
 
 	dropped dropped
+	comers  newcomers
 
 	in      []byte
 	out     []byte
@@ -54,6 +55,7 @@ type counts struct {
 	packetsSent, packetsReceived     uint64
 	bytesSent, bytesReceived         uint64 // without IP and UDP headers
 	malformed, sendErrors, readError uint64
+	joinsRefused                     uint64
 }
 
 // Limits of the loop.
@@ -189,6 +191,11 @@ func (l *loop) receive(from netip.AddrPort, packet []byte) {
 	from = netip.AddrPortFrom(from.Addr().Unmap(), from.Port())
 	if err := wire.Decode(packet, &l.message); err != nil || !from.IsValid() {
 		l.counts.malformed++
+		l.dropped.packets++
+		return
+	}
+	if l.message.Kind == membership.Join && !l.comers.admit(l.node, l.message.Sender.Addr, l.clock.now().Mono) {
+		l.counts.joinsRefused++
 		l.dropped.packets++
 		return
 	}
@@ -340,7 +347,7 @@ func (l *loop) status() Status {
 		Counters: []Counter{
 			{"packets_sent", c.packetsSent}, {"packets_received", c.packetsReceived},
 			{"bytes_sent", c.bytesSent}, {"bytes_received", c.bytesReceived},
-			{"packets_malformed", c.malformed}, {"send_errors", c.sendErrors},
+			{"packets_malformed", c.malformed}, {"joins_refused", c.joinsRefused}, {"send_errors", c.sendErrors},
 			{"read_errors", c.readError}, {"list_version", l.node.Version()},
 		},
 	}

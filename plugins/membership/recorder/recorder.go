@@ -135,7 +135,7 @@ func (r *Recorder) Event(self membership.ID, e membership.Event) {
 func (r *Recorder) Dropped(self membership.ID, packets uint64) {
 	r.log.Write(slog.LevelWarn, eventlog.Dropped, r.text(self), "",
 		slog.Uint64(eventlog.KeyPackets, packets),
-		slog.String(eventlog.KeyDetail, "so many packets came that are no messages of a member, since the last line of this kind"))
+		slog.String(eventlog.KeyDetail, "so many packets came that are no messages of a member, or of more newcomers than are let in at once"))
 }
 
 // Changed takes the names of members from the view, and hands it on.
