@@ -238,6 +238,9 @@ func (n *Node) Leader() netip.AddrPort { return n.gateway.leader }
 // shared and must not be written to; the slice is the caller's.
 func (n *Node) Members() []*Member { return slices.Clone(n.list.ring.Points()) }
 
+// Lists reports whether the list has a row of an address, whatever it says.
+func (n *Node) Lists(addr netip.AddrPort) bool { return n.list.get(addr) != nil }
+
 // All yields the rows that Members returns. The node must not be called meanwhile.
 func (n *Node) All() iter.Seq[*Member] { return slices.Values(n.list.ring.Points()) }
 

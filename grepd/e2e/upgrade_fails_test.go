@@ -200,9 +200,61 @@ func killGroupOf(t *testing.T, pid int) {
 	}
 }
 
+// newHoldable is newUpgradable with a plugin that holdStart can hold.
+func newHoldable(t *testing.T) (*cluster, *node) {
+	t.Helper()
+	c := newCluster(t, 3, 1)
+	n := c.nodes[2]
+	n.upgradable()
+	plugins := filepath.Join(filepath.Dir(n.program), "plugins")
+	err := os.Remove(plugins) // a link to those that all have
+	if err == nil {
+		err = os.Mkdir(plugins, 0o755)
+	}
+	if err == nil {
+		err = buildPatient(t.TempDir(), filepath.Join(plugins, "membership"))
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	c.start(c.nodes...)
+	return c, n
+}
+
+// buildPatient builds a membership plugin that waits where the file of the last known members is a
+// named pipe, as ours does not.
+func buildPatient(dir, plugin string) error {
+	path, err := filepath.Abs("../../membership/udp/state.go")
+	if err != nil {
+		return err
+	}
+	source, err := os.ReadFile(path)
+	if err != nil {
+		return err
+	}
+	patient := string(source)
+	for old, new := range map[string]string{"|unix.O_NONBLOCK": "", "!info.Mode().IsRegular()": "info == nil"} {
+		if strings.Count(patient, old) != 1 {
+			return fmt.Errorf("%s opens the file in another way than it did: there is no %q", path, old)
+		}
+		patient = strings.ReplaceAll(patient, old, new)
+	}
+	overlay, changed := filepath.Join(dir, "overlay.json"), filepath.Join(dir, "state.go")
+	if err := os.WriteFile(changed, []byte(patient), 0o600); err != nil {
+		return err
+	}
+	if err := os.WriteFile(overlay, fmt.Appendf(nil, `{"Replace":{%q:%q}}`, path, changed), 0o600); err != nil {
+		return err
+	}
+	if out, err := exec.Command("go", "build", "-overlay", overlay, "-o", plugin, "../../plugins/membership").CombinedOutput(); err != nil {
+		return fmt.Errorf("build a patient plugin: %w\n%s", err, out)
+	}
+	return nil
+}
+
 // holdStart has the next plugin of the node hang when it is set to work, after the state
 // has been handed over: it reads the file of the last known members, and that is a pipe
-// now. held waits until it does; release lets it go on.
+// now. held waits until it does; release lets it go on. The node is from newHoldable.
 func (n *node) holdStart() (held func() (release func())) {
 	n.t.Helper()
 	pipe := filepath.Join(n.logDir(), ".members")
@@ -245,7 +297,7 @@ func (n *node) pidOfSuccessor(plugin int) int {
 // TestSuccessorKilledWithTheState kills the new daemon when the old one has frozen its
 // plugin and given the state away. The old one has to resume.
 func TestSuccessorKilledWithTheState(t *testing.T) {
-	c, n := newUpgradable(t)
+	c, n := newHoldable(t)
 	before, err := n.status()
 	if err != nil {
 		t.Fatal(err)
@@ -269,7 +321,7 @@ func TestSuccessorKilledWithTheState(t *testing.T) {
 
 // TestSuccessorWhosePluginHangsIsGivenUp lets the new daemon's plugin hang with the state.
 func TestSuccessorWhosePluginHangsIsGivenUp(t *testing.T) {
-	c, n := newUpgradable(t)
+	c, n := newHoldable(t)
 	before, err := n.status()
 	if err != nil {
 		t.Fatal(err)
@@ -323,7 +375,7 @@ func TestPredecessorKilledWithoutTheState(t *testing.T) {
 // TestPredecessorKilledWithTheStateSent kills the old daemon when its state has been handed
 // over, and the new one has not started from it. The new one has to.
 func TestPredecessorKilledWithTheStateSent(t *testing.T) {
-	c, n := newUpgradable(t)
+	c, n := newHoldable(t)
 	before, plugin := n.identity(), n.plugin().PID
 	held := n.holdStart()
 	go n.tryUpgrade() // whose daemon is killed
@@ -406,6 +458,63 @@ func TestUpgradeWithoutMembership(t *testing.T) {
 		t.Errorf("the old daemon ended with status %d", status)
 	}
 	if r := command(t, "dgrep", "--via", n.addr, "-h", "UPGRADE", "logs/grepd.log"); r.status != 0 || !strings.Contains(r.stdout, `"action":"take over"`) {
+		t.Errorf("%v", r)
+	}
+}
+
+// A daemon does not follow a link that was put in the place of a mount, or above it, while it ran. Nor does
+// the one that takes its place, which opens the mounts anew. A directory that was made anew is another matter.
+func TestAnUpgradeFollowsNoNewLinkToAMount(t *testing.T) {
+	n := &node{t: t, addr: freeAddr(t), program: "grepd", dir: t.TempDir()}
+	n.upgradable()
+	stranger, above := filepath.Join(n.dir, "stranger"), filepath.Join(n.dir, "above")
+	mount := filepath.Join(above, "mount")
+	for _, dir := range []string{stranger, filepath.Join(stranger, "mount"), mount} {
+		if err := os.MkdirAll(dir, 0o755); err != nil {
+			t.Fatal(err)
+		}
+	}
+	writeFile(t, filepath.Join(stranger, "secret"), "root:x:0:0\n", 0o644)
+	writeFile(t, filepath.Join(mount, "a"), "ours\n", 0o644)
+	n.args = []string{"--listen", n.addr, "--log-dir", n.logDir(), "--mount", "m=" + mount}
+	n.start()
+	defer func() { n.process.terminate(t) }()
+	await(t, upgradeLimit, "it serves", func() error { _, err := n.status(); return err })
+
+	swap := func(path string, to func(path string) error) {
+		t.Helper()
+		err := os.Rename(path, path+".away")
+		if err == nil {
+			err = to(path)
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	for _, linked := range []string{mount, above} {
+		swap(linked, func(path string) error { return os.Symlink(stranger, path) })
+		n.newProgram(1)
+		r := command(t, "grepd", "upgrade", "--via", n.addr)
+		if r.status != 2 || !strings.Contains(r.stderr, `mount "m" led to `+mount+` and leads to `+stranger) || strings.Count(r.stderr, "\n") != 1 {
+			t.Errorf("%v\nwant status 2 and one line that names the mount", r)
+		}
+		if r := command(t, "dgrep", "--via", n.addr, "root", "m/*"); r.status != 2 || r.stdout != "" {
+			t.Errorf("a search follows the link: %v", r)
+		}
+		if err := os.Remove(linked); err != nil {
+			t.Fatal(err)
+		}
+		if err := os.Rename(linked+".away", linked); err != nil {
+			t.Fatal(err)
+		}
+	}
+	swap(mount, func(path string) error { return os.Mkdir(path, 0o755) })
+	writeFile(t, filepath.Join(mount, "a"), "new\n", 0o644)
+	old := n.upgrade()
+	if status := old.wait(t); status != 0 {
+		t.Errorf("the old daemon ended with status %d", status)
+	}
+	if r := command(t, "dgrep", "--via", n.addr, "-h", "new", "m/*"); r.status != 0 || r.stdout != "new\n" {
 		t.Errorf("%v", r)
 	}
 }

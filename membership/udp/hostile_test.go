@@ -2,8 +2,11 @@ package udp
 
 import (
 	"net/netip"
+	"sync"
 	"testing"
+	"time"
 
+	"github.com/aksinghdce/cluster-membership-service/membership"
 	"github.com/aksinghdce/cluster-membership-service/membership/ring"
 	"github.com/aksinghdce/cluster-membership-service/shared/proto/wirepb"
 )
@@ -31,3 +34,132 @@ func TestForwardingNeverOutgrowsAPacket(t *testing.T) {
 }
 
 func addrBytes(text string) []byte { return ring.AppendAddr(nil, netip.MustParseAddrPort(text)) }
+
+// droppedPackets notes each call of Dropped, and all that is received.
+type droppedPackets struct {
+	deaf
+	mu       sync.Mutex
+	told     []uint64
+	at       []time.Time
+	received int
+}
+
+func (d *droppedPackets) Dropped(_ membership.ID, packets uint64) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	d.told, d.at = append(d.told, packets), append(d.at, time.Now())
+}
+
+func (d *droppedPackets) Received(membership.ID, netip.AddrPort, *membership.Message) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	d.received++
+}
+
+// TestAFloodOfGarbageIsToldOfRarely sends packets that are none, more than a log has room for. Each is
+// counted, and that is told at once, and then every ten seconds.
+func TestAFloodOfGarbageIsToldOfRarely(t *testing.T) {
+	conn, observer := listen(t), &droppedPackets{}
+	d, err := Start(Config{Conn: conn, Observer: observer, Node: membership.Config{
+		Addr: addrOf(conn), Gateways: []netip.AddrPort{addrOf(conn)},
+	}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer d.Close()
+	stranger := listen(t)
+	garbage := []byte("\xffgarbage")
+	sent := uint64(0)
+	for began := time.Now(); time.Since(began) < dropTellTime+dropTellTime/10; sent++ {
+		if _, err := stranger.WriteToUDPAddrPort(garbage, addrOf(conn)); err != nil {
+			t.Fatal(err)
+		}
+		if sent%100 == 0 { // what the socket has no room for is lost
+			eventually(t, "the packets are counted", func() bool { return counter(t, d, "packets_malformed") > sent })
+		}
+	}
+	eventually(t, "all are counted", func() bool { return counter(t, d, "packets_malformed") == sent })
+	observer.mu.Lock()
+	defer observer.mu.Unlock()
+	if len(observer.told) != 2 || observer.at[1].Sub(observer.at[0]) < dropTellTime-time.Second || observer.told[0]+observer.told[1] > sent {
+		t.Errorf("it was told %v at %v, of %d; want two numbers, ten seconds apart", observer.told, observer.at, sent)
+	}
+	if observer.received != 0 {
+		t.Errorf("%d packets count as received", observer.received)
+	}
+}
+
+// TestJoinsOfMadeUpMembersAreNotAllHeard sends Joins of ever new senders to a gateway. It lets no more of
+// them in than a cluster that is switched on has; and a member that is known is heard meanwhile.
+func TestJoinsOfMadeUpMembersAreNotAllHeard(t *testing.T) {
+	group := startGroup(t, 2)
+	gateway, stranger := group[0], listen(t)
+	const joins = 3 * newcomersMax
+	began := time.Now()
+	for i := range joins {
+		addr := netip.AddrPortFrom(netip.AddrFrom4([4]byte{127, 9, byte(i >> 8), byte(i)}), 9)
+		data, err := (&wirepb.Packet{
+			Join: &wirepb.Join{Seq: 1}, Sender: &wirepb.ID{Addr: ring.AppendAddr(nil, addr), Incarnation: uint64(began.UnixNano())},
+		}).Marshal()
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, err := stranger.WriteToUDPAddrPort(data, addrOf(gateway.conn)); err != nil {
+			t.Fatal(err)
+		}
+		if i%50 == 49 { // what the socket has no room for is lost
+			eventually(t, "the Joins are taken in", func() bool {
+				s := status(t, gateway.Driver)
+				return s.Alive+int(counter(t, gateway.Driver, "joins_refused")) >= i
+			})
+		}
+	}
+	most := 2 + newcomersMax + int(newcomersPerSecond*time.Since(began).Seconds()) + 1
+	alive := status(t, gateway.Driver).Alive
+	if refused := counter(t, gateway.Driver, "joins_refused"); alive > most || int(refused) < joins-most {
+		t.Errorf("%d are members and %d were refused of %d, want at most %d members", alive, refused, joins, most)
+	}
+	// A member that begins anew is not counted among the newcomers.
+	group[1].Close()
+	again, err := Start(group[1].cfg)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer again.Close()
+	eventually(t, "it is in the group again", func() bool { return status(t, again).Phase == membership.InGroup })
+}
+
+// TestNewcomersComeAtARate looks at the limit alone.
+func TestNewcomersComeAtARate(t *testing.T) {
+	node, err := membership.NewNode(membership.Config{
+		Addr: netip.MustParseAddrPort("10.0.0.1:1"), Gateways: []netip.AddrPort{netip.MustParseAddrPort("10.0.0.1:1")},
+		Rand: newRand(),
+	}, membership.Now{Wall: time.Unix(1_800_000_000, 0)})
+	if err != nil {
+		t.Fatal(err)
+	}
+	var c newcomers
+	stranger := netip.MustParseAddrPort("10.0.0.2:1")
+	admitted := func(asked int, now time.Duration) (n int) {
+		for range asked {
+			if c.admit(node, stranger, now) {
+				n++
+			}
+		}
+		return n
+	}
+	for _, step := range []struct {
+		at          time.Duration
+		asked, want int
+	}{
+		{0, 5000, newcomersMax},
+		{time.Second, 5000, newcomersPerSecond},
+		{3 * time.Second, 5000, 2 * newcomersPerSecond},
+		{time.Hour, 200, 200},
+		{time.Hour, 5000, newcomersMax - 200},
+	} {
+		if got := admitted(step.asked, step.at); got != step.want {
+			t.Errorf("after %v %d of %d are let in, want %d", step.at, got, step.asked, step.want)
+		}
+	}
+}

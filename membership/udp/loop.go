@@ -40,6 +40,9 @@ type loop struct {
 	tape       *tape     // of the recording under way; nil: there is none
 	source     *rand.PCG // of the node's random numbers; nil before the first recording
 
+	dropped dropped
+	comers  newcomers
+
 	in      []byte
 	out     []byte
 	message membership.Message // of the packet in hand
@@ -52,6 +55,7 @@ type counts struct {
 	packetsSent, packetsReceived     uint64
 	bytesSent, bytesReceived         uint64 // without IP and UDP headers
 	malformed, sendErrors, readError uint64
+	joinsRefused                     uint64
 }
 
 // Limits of the loop.
@@ -187,6 +191,12 @@ func (l *loop) receive(from netip.AddrPort, packet []byte) {
 	from = netip.AddrPortFrom(from.Addr().Unmap(), from.Port())
 	if err := wire.Decode(packet, &l.message); err != nil || !from.IsValid() {
 		l.counts.malformed++
+		l.dropped.packets++
+		return
+	}
+	if l.message.Kind == membership.Join && !l.comers.admit(l.node, l.message.Sender.Addr, l.clock.now().Mono) {
+		l.counts.joinsRefused++
+		l.dropped.packets++
 		return
 	}
 	l.observer.Received(l.node.Self(), from, &l.message)
@@ -197,10 +207,31 @@ func (l *loop) receive(from netip.AddrPort, packet []byte) {
 // method of the node that takes the time, or a recording would lack it.
 func (l *loop) give(in recording.Input) {
 	in.Now = l.clock.now()
+	l.tellDropped(in.Now.Mono)
 	in.Apply(l.node)
 	ready := l.node.Ready()
 	l.keep(&in, ready)
 	l.act(ready)
+}
+
+// dropped is what was dropped and not told yet.
+type dropped struct {
+	packets uint64
+	told    time.Duration // the Mono at which that was done last; 0: never
+}
+
+// dropTellTime is how often at the most packets are told of that were dropped, as whoever sends them
+// must not fill the log.
+const dropTellTime = 10 * time.Second
+
+// tellDropped tells the observer of the packets that were dropped since it was told last.
+func (l *loop) tellDropped(now time.Duration) {
+	d := &l.dropped
+	if d.packets == 0 || d.told != 0 && now-d.told < dropTellTime {
+		return
+	}
+	l.observer.Dropped(l.node.Self(), d.packets)
+	d.packets, d.told = 0, now
 }
 
 // act does what the node wants done.
@@ -325,7 +356,7 @@ func (l *loop) status() Status {
 		Counters: []Counter{
 			{"packets_sent", c.packetsSent}, {"packets_received", c.packetsReceived},
 			{"bytes_sent", c.bytesSent}, {"bytes_received", c.bytesReceived},
-			{"packets_malformed", c.malformed}, {"send_errors", c.sendErrors},
+			{"packets_malformed", c.malformed}, {"joins_refused", c.joinsRefused}, {"send_errors", c.sendErrors},
 			{"read_errors", c.readError}, {"list_version", l.node.Version()},
 		},
 	}
@@ -345,4 +376,5 @@ type deaf struct{}
 func (deaf) Sent(membership.ID, netip.AddrPort, *membership.Message)     {}
 func (deaf) Received(membership.ID, netip.AddrPort, *membership.Message) {}
 func (deaf) Event(membership.ID, membership.Event)                       {}
+func (deaf) Dropped(membership.ID, uint64)                               {}
 func (deaf) Changed(View)                                                {}

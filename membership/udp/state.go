@@ -8,6 +8,7 @@ import (
 	"strings"
 
 	"github.com/google/renameio/v2"
+	"golang.org/x/sys/unix"
 
 	"github.com/aksinghdce/cluster-membership-service/membership"
 )
@@ -40,14 +41,17 @@ func openState(path string) *stateFile {
 
 // readState returns what is in the file, and nothing where it cannot be read: the file helps, but
 // it must not keep a node from starting. Most nodes need it never, and a gateway that founds a
-// group for want of it is found by the old one. Only a named pipe holds the start up until
-// whoever writes to it is through.
+// group for want of it is found by the old one. A link is not followed, and what is no regular file
+// not read: it could hold the start up for ever. The first view that is written takes its place.
 func readState(path string) string {
-	file, err := os.Open(path)
+	file, err := os.OpenFile(path, os.O_RDONLY|unix.O_NOFOLLOW|unix.O_NONBLOCK, 0)
 	if err != nil {
 		return ""
 	}
 	defer file.Close()
+	if info, err := file.Stat(); err != nil || !info.Mode().IsRegular() {
+		return ""
+	}
 	content, err := io.ReadAll(io.LimitReader(file, int64(stateBytesMax)))
 	if err != nil {
 		return ""

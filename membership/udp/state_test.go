@@ -9,12 +9,14 @@ import (
 	"testing"
 	"time"
 
+	"golang.org/x/sys/unix"
+
 	"github.com/aksinghdce/cluster-membership-service/membership"
 )
 
 // TestNoStateFileKeepsANodeFromStarting: whatever lies where the file of the last known
 // members belongs, a node starts, at once, with the addresses that it finds. A directory used to
-// be refused, and an endless device to be read to its end. (A named pipe is waited for.)
+// be refused, an endless device to be read to its end, and a named pipe to be waited for.
 func TestNoStateFileKeepsANodeFromStarting(t *testing.T) {
 	write := func(content string) func(string) error {
 		return func(path string) error { return os.WriteFile(path, []byte(content), 0o600) }
@@ -23,6 +25,10 @@ func TestNoStateFileKeepsANodeFromStarting(t *testing.T) {
 		return func(path string) error { return os.Symlink(target, path) }
 	}
 	addr := netip.MustParseAddrPort("10.0.0.1:7117")
+	stranger := filepath.Join(t.TempDir(), "stranger")
+	if err := write("10.0.0.1:7117\n")(stranger); err != nil {
+		t.Fatal(err)
+	}
 	for name, c := range map[string]struct {
 		make func(path string) error
 		want []netip.AddrPort
@@ -37,6 +43,8 @@ func TestNoStateFileKeepsANodeFromStarting(t *testing.T) {
 		"a link to itself":   {link("state"), nil},
 		"a link to nothing":  {link("nothing"), nil},
 		"an endless device":  {link("/dev/zero"), nil},
+		"a link to a file":   {link(stranger), nil},
+		"a named pipe":       {func(path string) error { return unix.Mkfifo(path, 0o600) }, nil},
 	} {
 		t.Run(name, func(t *testing.T) {
 			path := filepath.Join(t.TempDir(), "state")
@@ -52,6 +60,9 @@ func TestNoStateFileKeepsANodeFromStarting(t *testing.T) {
 				}
 				s.keep(View{})
 				s.close()
+				if content, err := os.ReadFile(stranger); err != nil || string(content) != "10.0.0.1:7117\n" {
+					t.Errorf("what the link leads to is %q now, %v", content, err)
+				}
 			case <-time.After(10 * time.Second):
 				t.Fatal("the file is not open after 10 s")
 			}

@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"io"
+	"io/fs"
 	"os"
 	"path/filepath"
 	"slices"
@@ -106,7 +107,7 @@ func (a *archive) rotated() []string {
 // is on the disk before the former goes. For an instant both are; a search takes the two for one
 // because path.gz says of what size path was.
 func compress(ctx context.Context, path string) (err error) {
-	src, err := os.Open(path)
+	src, err := openRegular(path, os.O_RDONLY)
 	if err != nil {
 		return err
 	}
@@ -124,7 +125,7 @@ func compress(ctx context.Context, path string) (err error) {
 		os.Remove(tmp)
 		return err
 	}
-	if err := os.Chtimes(tmp, time.Time{}, info.ModTime()); err != nil {
+	if err := setTime(tmp, info.ModTime()); err != nil {
 		return err
 	}
 	if err := os.Rename(tmp, path+gzipSuffix); err != nil {
@@ -134,6 +135,15 @@ func compress(ctx context.Context, path string) (err error) {
 		return err
 	}
 	return os.Remove(path)
+}
+
+// setTime sets when a file was written last, and follows no link.
+func setTime(path string, t time.Time) error {
+	written, err := unix.TimeToTimespec(t)
+	if err != nil {
+		return err
+	}
+	return unix.UtimesNanoAt(unix.AT_FDCWD, path, []unix.Timespec{written, written}, unix.AT_SYMLINK_NOFOLLOW)
 }
 
 // syncDir makes sure that the names in a directory outlive a power cut.
@@ -147,7 +157,12 @@ func syncDir(path string) error {
 }
 
 func writeGzip(ctx context.Context, path string, src io.Reader) error {
-	dst, err := os.OpenFile(path, os.O_WRONLY|os.O_CREATE|os.O_TRUNC, fileMode)
+	// What was left of an earlier try goes, and so does whatever others may have put there: nothing is
+	// opened that exists.
+	if err := os.Remove(path); err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return err
+	}
+	dst, err := os.OpenFile(path, os.O_WRONLY|os.O_CREATE|os.O_EXCL, fileMode)
 	if err != nil {
 		return err
 	}

@@ -22,6 +22,8 @@
 // another's rotation is not lost. A file that was removed, alone or with its directory, is
 // made again within a second of the next line; the lines between are counted as dropped. Where the
 // directory has become a symbolic link nothing is written any more, and each line is dropped.
+// A link in the place of a file is not followed either, and only regular files are opened: the daemon
+// may be root, and the directory somebody else's.
 //
 // A Follower reads what is written, across all this, and can say where it is.
 //
@@ -75,6 +77,7 @@ const (
 	Notify     Event = "NOTIFY"     // a notification was sent, or not
 	Upgrade    Event = "UPGRADE"    // this daemon is replaced by a new one, or was to be
 	Mount      Event = "MOUNT"      // a mount cannot be searched any more, or was opened again
+	Dropped    Event = "DROPPED"    // packets were dropped unheard, since the last such line
 	LogLost    Event = "LOG_LOST"   // lines of this log were lost, since it was removed
 )
 
@@ -122,6 +125,8 @@ const (
 
 	KeyMount = "mount" // Mount: its name
 	KeyLines = "lines" // LogLost: how many
+
+	KeyPackets = "packets" // Dropped: how many
 
 	KeyTo        = "to"          // Notify: command or webhook
 	KeyEvents    = "events"      // Notify: of how many it tells

@@ -176,7 +176,7 @@ func (w *file) isRemoved() bool {
 }
 
 func isNamed(f *os.File, path string) bool {
-	named, err := os.Stat(path)
+	named, err := os.Lstat(path)
 	if err != nil {
 		return false
 	}
@@ -243,16 +243,8 @@ func (w *file) reopen() error {
 // then there is a new one of that name.
 func openLocked(path string) (*os.File, error) {
 	for range openTries {
-		f, err := os.OpenFile(path, os.O_RDWR|os.O_APPEND|os.O_CREATE, fileMode)
+		f, err := openRegular(path, os.O_RDWR|os.O_APPEND|os.O_CREATE)
 		if err != nil {
-			return nil, err
-		}
-		info, err := f.Stat()
-		if err == nil && !info.Mode().IsRegular() {
-			err = fmt.Errorf("open %s: not a regular file", path)
-		}
-		if err != nil {
-			f.Close()
 			return nil, err
 		}
 		err = unix.Flock(int(f.Fd()), unix.LOCK_SH|unix.LOCK_NB)
@@ -265,6 +257,35 @@ func openLocked(path string) (*os.File, error) {
 		}
 	}
 	return nil, fmt.Errorf("open %s: it is renamed all the time", path)
+}
+
+// openRegular opens a regular file, and nothing else. Others may write to the directory: neither a
+// link that they have put in the file's place is followed, nor does one wait for the other end of a
+// named pipe.
+func openRegular(path string, flags int) (*os.File, error) {
+	f, err := os.OpenFile(path, flags|unix.O_NOFOLLOW|unix.O_NONBLOCK, fileMode)
+	if errors.Is(err, unix.ELOOP) || errors.Is(err, unix.EMLINK) { // the latter on FreeBSD
+		return nil, fmt.Errorf("open %s: it is a symbolic link, and none is followed to a log: remove it", path)
+	}
+	if errors.Is(err, unix.ENXIO) { // a socket, or a named pipe that nobody reads
+		return nil, notRegular(path)
+	}
+	if err != nil {
+		return nil, err
+	}
+	info, err := f.Stat()
+	if err == nil && !info.Mode().IsRegular() {
+		err = notRegular(path)
+	}
+	if err != nil {
+		f.Close()
+		return nil, err
+	}
+	return f, nil
+}
+
+func notRegular(path string) error {
+	return fmt.Errorf("open %s: it is not a regular file, and a log is nothing else: remove it", path)
 }
 
 // endsTorn reports whether the file's last line is not whole, as a full disk or a power

@@ -269,7 +269,7 @@ type logFile struct {
 var errNoLine = errors.New("the file has no line with a time")
 
 func openLogFile(path string) (*logFile, error) {
-	plain, err := os.Open(path)
+	plain, err := openRegular(path, os.O_RDONLY)
 	if err != nil {
 		return nil, err
 	}

@@ -8,6 +8,14 @@
 //	grpc.NewServer(gogocodec.ServerOption())
 //	grpc.NewClient(target, gogocodec.DialOption())
 //
+// # Limits
+//
+// What comes from the network is weighed before it is decoded: two bytes can become an entry of 200,
+// so that a request of 15 MB once took 5 GB. The types of the messages say what each field makes
+// room for, so that text which only looks like a message, as a log may, is not mistaken for one.
+// gRPC bounds the text itself, by the length of the whole. A type of which some messages may be
+// longer than others says so by being [Sized].
+//
 // # Concurrency
 //
 // A Codec is immutable; any goroutine may use it.
@@ -29,6 +37,16 @@ type message interface {
 	MarshalToSizedBuffer(buf []byte) (int, error)
 	Unmarshal(data []byte) error
 }
+
+// Sized is a message that says how long it may be.
+type Sized interface {
+	// CheckSize says whether a message may be so long that begins with some bytes. It is asked
+	// before anything is copied or decoded, and only where there are more bytes than in first.
+	CheckSize(first []byte, size int) error
+}
+
+// firstBytes is how much a Sized message is shown of itself.
+const firstBytes = 64
 
 // Codec encodes with the messages' generated methods. Its zero value is ready.
 type Codec struct{}
@@ -75,11 +93,32 @@ func (Codec) Unmarshal(data mem.BufferSlice, v any) error {
 	if !ok {
 		return encoding.GetCodecV2(stock.Name).Unmarshal(data, v)
 	}
+	if err := checkSize(data, v); err != nil {
+		return fmt.Errorf("unmarshal %T: %w", v, err)
+	}
 	buf := data.MaterializeToBuffer(&pool)
 	defer buf.Free()
+	if err := checkSlots(buf.ReadOnlyData(), m); err != nil {
+		return fmt.Errorf("unmarshal %T: %w", v, err)
+	}
 	m.Reset()
 	if err := m.Unmarshal(buf.ReadOnlyData()); err != nil {
 		return fmt.Errorf("unmarshal %T: %w", v, err)
 	}
 	return nil
+}
+
+// checkSize asks a message whether it may be as long as what came of it.
+func checkSize(data mem.BufferSlice, v any) error {
+	m, ok := v.(Sized)
+	size := data.Len()
+	if !ok || size <= firstBytes {
+		return nil
+	}
+	var first [firstBytes]byte
+	n := 0
+	for _, buffer := range data {
+		n += copy(first[n:], buffer.ReadOnlyData())
+	}
+	return m.CheckSize(first[:n], size)
 }

@@ -460,6 +460,12 @@ var optionTable = []group{
 				"WHEN is 'always', 'never', or 'auto'",
 		},
 		{
+			long: "raw",
+			bind: turn(func(p *parser) *bool { return &p.raw }),
+			help: "leave the control characters of lines as they are\n" +
+				"on a terminal; else ^[ stands for an escape there",
+		},
+		{
 			short: "U", long: "binary",
 			bind: do(func(*parser) error { return nil }),
 			help: "do not strip CR characters at EOL; has no effect here",

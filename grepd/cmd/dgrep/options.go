@@ -65,6 +65,7 @@ type parser struct {
 	count, parts, quiet    bool
 	list                   greppb.Report // FILES_WITH_MATCHES, FILES_WITHOUT_MATCH; LINES: neither
 	color                  string
+	raw                    bool
 	completion             string // the shell to complete for
 	nodes                  string
 	timeout                string
@@ -294,6 +295,7 @@ func (p *parser) assemble(files []string, stdout io.Writer, getenv func(string) 
 		p.text.Colors = printer.ParseColors(getenv("GREP_COLORS"))
 	}
 
+	p.text.Visible = !p.raw && leadsToTerminal(stdout)
 	s.LineNumbers = p.text.LineNumbers || p.text.Adjacent || p.json
 	s.ByteOffsets = p.text.ByteOffsets || p.json
 	s.Spans = p.text.Colors != nil || p.json
@@ -394,6 +396,11 @@ func parseTime(text string) (time.Duration, error) {
 
 // isTerminal reports whether colours can be shown.
 func isTerminal(w io.Writer, getenv func(string) string) bool {
+	return leadsToTerminal(w) && !slices.Contains([]string{"", "dumb"}, getenv("TERM"))
+}
+
+// leadsToTerminal reports whether a terminal, of whatever kind, shows what is written.
+func leadsToTerminal(w io.Writer) bool {
 	file, ok := w.(*os.File)
-	return ok && term.IsTerminal(int(file.Fd())) && !slices.Contains([]string{"", "dumb"}, getenv("TERM"))
+	return ok && term.IsTerminal(int(file.Fd()))
 }

@@ -15,6 +15,7 @@ import (
 
 	"github.com/aksinghdce/cluster-membership-service/grepd/internal/answer"
 	"github.com/aksinghdce/cluster-membership-service/grepd/internal/client"
+	"github.com/aksinghdce/cluster-membership-service/grepd/internal/limits"
 	"github.com/aksinghdce/cluster-membership-service/grepd/internal/printer"
 	"github.com/aksinghdce/cluster-membership-service/grepd/internal/request"
 	"github.com/aksinghdce/cluster-membership-service/shared/proto/greppb"
@@ -112,6 +113,9 @@ func searchInput(ctx context.Context, o *options, stdin io.Reader, p printer.Pri
 
 // searchCluster asks grepd. One goroutine receives while this one prints.
 func searchCluster(ctx context.Context, o *options, p printer.Printer) error {
+	if o.query.Size() > limits.RequestBytesMax { // of which a grepd would read no more than that
+		return request.CheckQuery(&o.query)
+	}
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
 	steps := make(chan client.Step, repliesMax)

@@ -80,6 +80,18 @@ func TestTerminalShowsProgressAndColours(t *testing.T) {
 		return <-shown
 	}
 
+	if err := os.WriteFile(filepath.Join(dir, "a"), []byte("a FAIL\n\x1b[2JFAILURE\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	for option, want := range map[string]string{"-h": "^[[2JFAILURE\r\n", "--raw": "\x1b[2JFAILURE\r\n"} {
+		if got := show("", option, "-e", "URE", "-s"); !strings.HasSuffix(got, want) {
+			t.Errorf("%s: a line with an escape is shown as %q, want %q", option, got, want)
+		}
+	}
+	if err := os.WriteFile(filepath.Join(dir, "a"), []byte("a FAIL\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+
 	const line, coloured = "a FAIL\r\n", "a \x1b[01;31m\x1b[KFAIL\x1b[m\x1b[K\r\n"
 	coverage := fmt.Sprintf("dgrep: 1 of 2 nodes answered; %s timed out: silent for 1.2s\r\n", frozen.Addr())
 	got := show("xterm", "--color")

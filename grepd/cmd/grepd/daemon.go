@@ -27,6 +27,7 @@ import (
 	"github.com/aksinghdce/cluster-membership-service/grepd/internal/server"
 	"github.com/aksinghdce/cluster-membership-service/shared/eventlog"
 	"github.com/aksinghdce/cluster-membership-service/shared/proto/greppb"
+	"github.com/aksinghdce/cluster-membership-service/shared/proto/handoverpb"
 	"github.com/aksinghdce/cluster-membership-service/shared/proto/pluginpb"
 )
 
@@ -60,6 +61,8 @@ type daemon struct {
 	members        fanout.Members
 	server         *server.Server
 	succession     *succession
+
+	reals []handoverpb.Mount // where the mounts lead, for whoever takes over
 
 	closers []func() // what has been opened, to be undone in reverse
 }
@@ -196,7 +199,10 @@ func (d *daemon) openMounts() (err error) {
 		return err
 	}
 	d.undo(func() { d.mounts.Close() })
-	return nil
+	if d.reals, err = realMounts(pairs); err == nil && d.succession.heir != nil {
+		err = checkMounts(d.reals, d.succession.heir.Mounts)
+	}
+	return err
 }
 
 // watch looks now and then whether the directories of the mounts and of the log are still there, and what the membership

@@ -128,7 +128,7 @@ func (s *succession) replace() (handover.Successor, error) {
 	d := s.daemon
 	return handover.Give(s.ctx, handover.Config{
 		Path: s.path, Listener: d.listener, Socket: d.socket,
-		Since: s.since, Upgrades: s.upgrades(), HandOver: d.handOver,
+		Since: s.since, Upgrades: s.upgrades(), Mounts: d.reals, HandOver: d.handOver,
 	})
 }
 

@@ -39,7 +39,24 @@ func (s *followSink) End(file uint32, f search.FileStats) error {
 	}}})
 }
 
+// placesBytesMax bounds the paths of the places that are told at once, so that they fit into a
+// reply. Only very long ones come in several: in between, whoever listens knows some of them only.
+const placesBytesMax = greppb.ReplyBytesMax / 4
+
 func (s *followSink) Places(places []follow.Place, caughtUp bool) error {
+	bytes, from := 0, 0
+	for i := range places {
+		if bytes += len(places[i].Path); bytes > placesBytesMax {
+			if err := s.places(places[from:i], false); err != nil {
+				return err
+			}
+			bytes, from = len(places[i].Path), i
+		}
+	}
+	return s.places(places[from:], caughtUp)
+}
+
+func (s *followSink) places(places []follow.Place, caughtUp bool) error {
 	step := &greppb.Places{Places: make([]greppb.Place, len(places)), CaughtUp: caughtUp}
 	for i, p := range places {
 		step.Places[i] = greppb.Place{

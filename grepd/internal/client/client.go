@@ -41,6 +41,9 @@ const (
 	// windowBytes is how much of an answer may be under way to a slow reader.
 	windowBytes     = 1 << 20
 	readBufferBytes = 128 << 10
+	// headerListBytesMax bounds the headers of an answer when they are expanded: one byte can stand
+	// for thousands. A grepd's longest hold the message of an error.
+	headerListBytesMax = 16 << 10
 
 	// A grepd that does not answer pings for so long is gone.
 	keepaliveTime    = 15 * time.Second
@@ -71,6 +74,7 @@ func Dial(addr string, further ...grpc.DialOption) (*Conn, error) {
 		grpc.WithStaticStreamWindowSize(windowBytes),
 		grpc.WithStaticConnWindowSize(2 * windowBytes),
 		grpc.WithReadBufferSize(readBufferBytes),
+		grpc.WithMaxHeaderListSize(headerListBytesMax),
 		grpc.WithDefaultCallOptions(grpc.MaxCallRecvMsgSize(limits.ReplyBytesMax), grpc.MaxRetryRPCBufferSize(limits.RetryBytesMax)),
 		grpc.WithKeepaliveParams(keepalive.ClientParameters{Time: keepaliveTime, Timeout: keepaliveTimeout}),
 	}
@@ -123,6 +127,9 @@ func (c *Conn) Query(ctx context.Context, request *greppb.QueryRequest, silence 
 		watchdog.Reset(silence)
 		reply, err = stream.Recv()
 		watchdog.Stop()
+		if err == nil {
+			err = checkReply(reply)
+		}
 		if err == nil {
 			begun = true
 			err = take(reply)

@@ -113,18 +113,16 @@ func broken(err error, via string) string {
 // resume makes the next question one that goes on with this answer.
 func (s *session) resume() error {
 	s.o.query.Resume = nil
-	size := 0
 	for _, n := range s.nodes {
 		if !n.places.Any() {
 			continue
 		}
-		places := greppb.NodePlaces{Node: n.addr, Places: n.places.List()}
-		if size += places.Size(); size > limits.PlacesBytesMax {
-			return errors.New("too many files are followed to go on with them: name fewer")
-		}
-		s.o.query.Resume = append(s.o.query.Resume, places)
+		s.o.query.Resume = append(s.o.query.Resume, greppb.NodePlaces{Node: n.addr, Places: n.places.List()})
 	}
 	s.o.query.AwayNanos = int64(time.Since(s.heard))
+	if s.o.query.Size() > limits.RequestBytesMax {
+		return errors.New("too many files are followed to go on with them: name fewer")
+	}
 	return nil
 }
 

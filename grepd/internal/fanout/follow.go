@@ -196,6 +196,11 @@ func (q *query) followOnce(f *followed, incarnation uint64) error {
 	t := f.target
 	t.begun, t.ended, t.reason = false, false, ""
 	t.request = q.followRequest(f, incarnation)
+	if t.request.Size() > limits.RequestBytesMax {
+		return status.Errorf(codes.InvalidArgument,
+			"too many of its files are followed to go on with them: their %d places and the rest of the request are more than %d bytes",
+			len(t.request.Follow.From), limits.RequestBytesMax)
+	}
 	t.patience = newPatience(q.timeout, cancel)
 	f.mu.Lock()
 	f.patience = t.patience

@@ -10,6 +10,7 @@ import (
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/status"
 
+	"github.com/aksinghdce/cluster-membership-service/grepd/internal/client"
 	"github.com/aksinghdce/cluster-membership-service/grepd/internal/timeline"
 	"github.com/aksinghdce/cluster-membership-service/shared/proto/greppb"
 )
@@ -126,6 +127,9 @@ func (q *query) stream(ctx context.Context, t *target, conn *conn) error {
 	for err == nil && !t.ended {
 		var reply *greppb.SearchReply
 		if reply, err = stream.Recv(); err != nil {
+			break
+		}
+		if err = client.CheckStep(reply); err != nil {
 			break
 		}
 		err = q.hear(ctx, t, reply)

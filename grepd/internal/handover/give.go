@@ -29,6 +29,8 @@ type Config struct {
 	// over in it.
 	Since    time.Time
 	Upgrades int
+	// Mounts is where the mounts led when the first grepd of this line began.
+	Mounts []handoverpb.Mount
 	// HandOver freezes the plugins and calls give with what they know. Where give fails
 	// nobody else is at work, and they have to resume; where it returns nil another process
 	// is, and they have to end. HandOver returns give's error, or its own if it cannot
@@ -178,7 +180,7 @@ func (s *successor) await(ctx context.Context, cfg *Config) (*handoverpb.Ready, 
 	}
 	offer := &handoverpb.Offer{
 		Version: version, Pid: int64(os.Getpid()), StartTicks: ticks,
-		SinceUnixNanos: cfg.Since.UnixNano(), Upgrades: uint32(cfg.Upgrades), Socket: cfg.Socket != nil,
+		SinceUnixNanos: cfg.Since.UnixNano(), Upgrades: uint32(cfg.Upgrades), Socket: cfg.Socket != nil, Mounts: cfg.Mounts,
 	}
 	if err := s.conversation.send(&handoverpb.Message{Step: &handoverpb.Message_Offer{Offer: offer}}, sendTimeout); err != nil {
 		return nil, err

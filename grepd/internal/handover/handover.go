@@ -53,6 +53,9 @@
 // is its parent, by process id and start time. Frames carry a checksum, and a version is
 // exchanged first.
 //
+// A mount is opened anew, by its path. Where the old grepd would not follow a symbolic link that
+// somebody has put there since, the new one must not either; so the offer says where each mount led.
+//
 // # Relation to others
 //
 // nginx, HAProxy and Envoy hand listeners over in the same way. The library tableflip does

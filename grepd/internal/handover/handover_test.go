@@ -79,6 +79,10 @@ func runHeir(what string) int {
 		return 2
 	}
 	fmt.Printf("state %q, upgrade %d\n", plugins[0].State, h.Upgrades)
+	if want := (handoverpb.Mount{Name: "m", Real: "/srv/m"}); len(h.Mounts) > 0 && (len(h.Mounts) != 1 || h.Mounts[0] != want) {
+		h.Refuse(fmt.Errorf("the mounts are %+v", h.Mounts))
+		return 2
+	}
 	switch what {
 	case refusesState:
 		h.Refuse(errors.New("no mood to go on from that"))
@@ -173,6 +177,7 @@ func TestSuccessorGoesOnWithTheSocketsAndTheState(t *testing.T) {
 	var g given
 	successor, err := Give(t.Context(), Config{
 		Path: os.Args[0], Listener: listener, Socket: socket, Since: time.Now(), Upgrades: 4, HandOver: g.handOver,
+		Mounts: []handoverpb.Mount{{Name: "m", Real: "/srv/m"}},
 	})
 	if err != nil {
 		t.Fatal(err)

@@ -26,6 +26,8 @@ type Heir struct {
 	// over in it, this one included.
 	Since    time.Time
 	Upgrades int
+	// Mounts is where the mounts led then; none where the old grepd does not say.
+	Mounts []handoverpb.Mount
 
 	conversation *conversation
 	stderr       *os.File
@@ -62,7 +64,7 @@ func Inherit() (_ *Heir, err error) {
 		return nil, err
 	}
 	h.OldPID = int(offer.Pid)
-	h.Since, h.Upgrades = time.Unix(0, offer.SinceUnixNanos), int(offer.Upgrades)+1
+	h.Since, h.Upgrades, h.Mounts = time.Unix(0, offer.SinceUnixNanos), int(offer.Upgrades)+1, offer.Mounts
 	h.Presence = os.NewFile(presenceFD, "presence")
 	h.stderr = os.NewFile(stderrFD, "stderr")
 	if h.Listener, err = adoptListener(); err == nil && offer.Socket {

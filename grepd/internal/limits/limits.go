@@ -34,30 +34,36 @@ const (
 	// FollowPlacesMax bounds the places that one node is asked to go on from: a file that was
 	// rotated away has one beside that of its successor.
 	FollowPlacesMax = 2 * FollowedMax
-	// PlacesBytesMax bounds the places of all nodes that a query is asked to go on from.
-	PlacesBytesMax = 8 << 20
 )
 
 // What a query may be asked besides.
 const (
 	NodesMax       = 20_000
-	nodeBytesMax   = 64 // of host:port
 	TimeoutDefault = 10 * time.Second
 	TimeoutMax     = time.Hour
 )
 
 // How large messages become.
 const (
-	// RequestBytesMax is a request that uses every limit to the full.
-	RequestBytesMax = PatternBytesMax + PathsMax*PathBytesMax + 2*GlobBytesMax +
-		ConditionsMax*ConditionBytesMax + FieldsMax*FieldNameBytesMax + NodesMax*nodeBytesMax + PlacesBytesMax
+	// RequestBytesMax bounds a request as it travels, whatever of it is large: a daemon keeps that
+	// much for whoever begins a request. It has room for all patterns that are possible, for 20,000
+	// nodes, or for the places in some 15,000 files that are followed, but not for all of these.
+	RequestBytesMax = 3 << 19
 	// RetryBytesMax bounds the requests that gRPC keeps for as long as it may have to send them
 	// again, as when a peer is replaced by a new process and closes its connections. What is larger
 	// it would not keep.
-	RetryBytesMax = 16 << 20
+	RetryBytesMax = 2 << 20
 	// ReplyBytesMax bounds one step of an answer. It has to hold the longest line
-	// (search.LineBytesMax) and what is said of it.
+	// (search.LineBytesMax) and what is said of it. What is said may not take more than
+	// greppb.ReplyBytesMax.
 	ReplyBytesMax = 80 << 20
+)
+
+// What one step of an answer holds at most.
+const (
+	PlacesMax = 20_000 // with those that are forgotten in the same step
+	GroupsMax = 1_000
+	MarksMax  = 100
 )
 
 // A request at its limit can be sent again.

@@ -16,6 +16,7 @@ type Colors struct {
 	separator                   string // se
 	reverse                     bool   // rv: -v exchanges sl and cx
 	noErase                     bool   // ne
+	visible                     bool   // control characters of lines are shown
 }
 
 // ParseColors reads a value of GREP_COLORS over grep's defaults. As in grep, what comes after a mistake does not count,
@@ -99,24 +100,38 @@ func (c *Colors) appendText(b []byte, line *greppb.Line, lineColor, end string) 
 		if start == after {
 			continue
 		}
-		b = append(c.start(b, lineColor), text[at:start]...)
+		b = c.show(c.start(b, lineColor), text[at:start])
 		b = c.start(b, c.selectedMatch)
-		b = c.end(append(b, text[start:after]...), c.selectedMatch)
+		b = c.end(c.show(b, text[start:after]), c.selectedMatch)
 		at = after
 	}
 	rest := text[at:]
 	// A line's colour does not extend over its end.
-	body := bytes.TrimSuffix(bytes.TrimSuffix(rest, []byte(end)), []byte("\r"))
+	body := trimEnd(rest, end)
 	if lineColor != "" && len(body) > 0 {
-		b = c.end(append(c.start(b, lineColor), body...), lineColor)
-		rest = rest[len(body):]
+		b = c.end(c.show(c.start(b, lineColor), body), lineColor)
+	} else {
+		b = c.show(b, body)
 	}
-	return append(b, rest...)
+	return append(b, rest[len(body):]...)
+}
+
+// trimEnd gives a line without its end, and without a carriage return before that.
+func trimEnd(line []byte, end string) []byte {
+	return bytes.TrimSuffix(bytes.TrimSuffix(line, []byte(end)), []byte("\r"))
+}
+
+// show appends a part of a line.
+func (c *Colors) show(b, text []byte) []byte {
+	if c.visible {
+		return appendVisible(b, text)
+	}
+	return append(b, text...)
 }
 
 // appendPart appends a matched part that stands on a line of its own.
 func (c *Colors) appendPart(b, text []byte, end string) []byte {
 	part := bytes.TrimSuffix(text, []byte(end))
-	b = c.end(append(c.start(b, c.selectedMatch), part...), c.selectedMatch)
+	b = c.end(c.show(c.start(b, c.selectedMatch), part), c.selectedMatch)
 	return append(b, text[len(part):]...)
 }

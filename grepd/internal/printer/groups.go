@@ -16,7 +16,7 @@ func (t *Text) printGroups(groups *greppb.Groups) error {
 		g := &groups.Groups[i]
 		t.buf = strconv.AppendUint(t.buf, g.Count, 10)
 		for _, value := range g.Values {
-			t.buf = append(append(t.buf, '\t'), value...)
+			t.buf = append(append(t.buf, '\t'), escaped(value)...) // it may be a file's name
 		}
 		t.buf = append(t.buf, '\n')
 	}

@@ -18,25 +18,66 @@ func Message(text string) string {
 	if len(shown) > messageBytesMax {
 		shown, more = strings.ToValidUTF8(shown[:messageBytesMax], ""), "..."
 	}
-	if strings.IndexFunc(shown, hidden) < 0 {
-		return shown + more
+	return escaped(shown) + more
+}
+
+// escaped shows what cannot be seen, in a name or a value that may be a stranger's.
+func escaped(text string) string {
+	if strings.IndexFunc(text, hidden) < 0 {
+		return text
 	}
 	var b strings.Builder
-	for len(shown) > 0 {
-		r, n := utf8.DecodeRuneInString(shown)
+	for len(text) > 0 {
+		r, n := utf8.DecodeRuneInString(text)
 		switch {
 		case r == utf8.RuneError && n == 1:
-			fmt.Fprintf(&b, `\x%02x`, shown[0])
+			fmt.Fprintf(&b, `\x%02x`, text[0])
 		case hidden(r):
 			quoted := fmt.Sprintf("%+q", r)
 			b.WriteString(quoted[1 : len(quoted)-1])
 		default:
-			b.WriteString(shown[:n])
+			b.WriteString(text[:n])
 		}
-		shown = shown[n:]
+		text = text[n:]
 	}
-	return b.String() + more
+	return b.String()
 }
 
 // hidden tells whether a character is not seen as itself.
 func hidden(r rune) bool { return r == utf8.RuneError || !unicode.IsPrint(r) }
+
+// appendVisible appends a part of a line as it may be shown on a terminal, as "cat -v" does: ^[ for an
+// escape, ^J for a newline within a line of -z, M-^[ for a control character beyond ASCII. What else is
+// UTF-8 stays as it is, and so do tabs.
+func appendVisible(b, text []byte) []byte {
+	for len(text) > 0 {
+		r, n := rune(text[0]), 1
+		if r >= utf8.RuneSelf {
+			r, n = utf8.DecodeRune(text)
+		}
+		switch {
+		case r == utf8.RuneError && n == 1:
+			b = appendMeta(b, text[0])
+		case r >= utf8.RuneSelf && unicode.IsControl(r):
+			b = appendMeta(b, byte(r))
+		case r != '\t' && unicode.IsControl(r):
+			b = appendControl(b, byte(r))
+		default:
+			b = append(b, text[:n]...)
+		}
+		text = text[n:]
+	}
+	return b
+}
+
+// appendMeta appends a byte beyond ASCII.
+func appendMeta(b []byte, c byte) []byte {
+	b = append(b, "M-"...)
+	if c &= 0x7f; c < ' ' || c == 0x7f {
+		return appendControl(b, c)
+	}
+	return append(b, c)
+}
+
+// appendControl appends a control character of ASCII: ^@ to ^_, or ^?.
+func appendControl(b []byte, c byte) []byte { return append(b, '^', c^0x40) }

@@ -54,3 +54,69 @@ func TestANodeCannotLackWithoutEnd(t *testing.T) {
 		t.Errorf("%d paths are kept, exit status %d", n, outcome.ExitStatus(false))
 	}
 }
+
+// A directory can be named so that what is in it looks like a line of another node.
+func TestNamesLookLikeNothingElse(t *testing.T) {
+	const evil = "logs/x\n10.0.0.9:7117:logs/a\x1b[2J"
+	for _, test := range []struct {
+		options printer.TextOptions
+		want    string
+	}{
+		{printer.TextOptions{}, `n1:logs/x\n10.0.0.9:7117:logs/a\x1b[2J:x` + "\n"},
+		{printer.TextOptions{Visible: true}, `n1:logs/x\n10.0.0.9:7117:logs/a\x1b[2J:x` + "\n"},
+		{printer.TextOptions{Null: true}, "n1:" + evil + "\x00x\n"},
+		{printer.TextOptions{Report: greppb.Report_COUNT}, `n1:logs/x\n10.0.0.9:7117:logs/a\x1b[2J:1` + "\n"},
+		{printer.TextOptions{Report: greppb.Report_FILES_WITH_MATCHES}, `n1:logs/x\n10.0.0.9:7117:logs/a\x1b[2J` + "\n"},
+		{printer.TextOptions{Report: greppb.Report_FILES_WITH_MATCHES, Null: true}, "n1:" + evil + "\x00"},
+	} {
+		replies := []*greppb.QueryReply{begin("n1", "n2"), file(0, evil)}
+		if test.options.Report == greppb.Report_LINES {
+			replies = append(replies, chunk(0, lines("x")))
+		}
+		got, _ := printText(t, test.options, append(replies, fileEnd(0, 1, false))...)
+		if got != test.want {
+			t.Errorf("%+v: printed %q, want %q", test.options, got, test.want)
+		}
+	}
+	groups := &greppb.Groups{Groups: []greppb.Group{{Values: []string{evil, "y"}, Count: 1}}}
+	got, _ := printText(t, printer.TextOptions{}, begin("n1"), &greppb.QueryReply{Step: &greppb.QueryReply_Groups{Groups: groups}})
+	if want := "1\t" + `logs/x\n10.0.0.9:7117:logs/a\x1b[2J` + "\ty\n"; got != want {
+		t.Errorf("counts are printed as %q, want %q", got, want)
+	}
+}
+
+func TestATerminalIsShownControlCharacters(t *testing.T) {
+	for line, want := range map[string]string{
+		"a\tb é 日 \u00a0":      "a\tb é 日 \u00a0",
+		"\x1b[31mred\x1b[m":    "^[[31mred^[[m",
+		"over\rwritten":        "over^Mwritten",
+		"dos\r":                "dos\r",
+		"\x00\x01\x1f\x7f":     "^@^A^_^?",
+		"\u009b2J":             "M-^[2J",
+		"\x9b2J \xe9 \xff\xc3": "M-^[2J M-i M-^?M-C",
+		"cut \xe6\x97":         "cut M-fM-^W",
+	} {
+		got, _ := printText(t, printer.TextOptions{Names: printer.NamesNever, Visible: true}, begin("n1"), file(0, "m/f"), chunk(0, lines(line)))
+		if got != want+"\n" {
+			t.Errorf("%q is shown as %q, want %q", line, got, want)
+		}
+		colored, _ := printText(t, printer.TextOptions{Names: printer.NamesNever, Visible: true, Colors: printer.ParseColors("sl=1:ne")},
+			begin("n1"), file(0, "m/f"), chunk(0, lines(line)))
+		body := strings.TrimSuffix(want, "\r")
+		if colored != "\x1b[1m"+body+"\x1b[m"+want[len(body):]+"\n" {
+			t.Errorf("%q is shown in colour as %q", line, colored)
+		}
+		if raw, _ := printText(t, printer.TextOptions{Names: printer.NamesNever}, begin("n1"), file(0, "m/f"), chunk(0, lines(line))); raw != line+"\n" {
+			t.Errorf("%q is printed as %q elsewhere", line, raw)
+		}
+	}
+	zero := greppb.Chunk{Data: []byte("a\nb\x00"), Lengths: []uint32{4}, Spans: []uint32{1, 0, 3}}
+	if got, _ := printText(t, printer.TextOptions{Names: printer.NamesNever, Visible: true, NullData: true}, begin("n1"), file(0, "m/f"), chunk(0, zero)); got != "a^Jb\x00" {
+		t.Errorf("a line of -z is shown as %q", got)
+	}
+	part := greppb.Chunk{Data: []byte("\x1bc\n"), Lengths: []uint32{3}}
+	options := printer.TextOptions{Names: printer.NamesNever, Visible: true, Report: greppb.Report_PARTS, Colors: printer.ParseColors("ne")}
+	if got, _ := printText(t, options, begin("n1"), file(0, "m/f"), chunk(0, part)); got != "\x1b[01;31m^[c\x1b[m\n" {
+		t.Errorf("a part is shown as %q", got)
+	}
+}

@@ -25,8 +25,11 @@
 // from a single target it is told at once. In JSON each node's error is a line of its own,
 // in its place.
 //
-// A message shows what cannot be seen, as control characters in the name of a file, in the form \x1b: see [Message]. Lines, and
-// the names before them, are printed as they are, as grep does; --json is for whoever has to tell them apart.
+// # What cannot be seen
+//
+// A message, and a name wherever it stands, shows what cannot be seen, as control characters in the name of
+// a file, in the form \x1b: see [Message]. Only where names end in a zero byte they are printed as they are. Lines are printed
+// as they are too, as grep does, unless TextOptions.Visible says that a terminal would obey them.
 //
 // # Concurrency
 //

@@ -41,6 +41,8 @@ type TextOptions struct {
 	Follow, Grows bool
 	Stats         bool    // --stats, of which with Follow the clocks are told
 	Colors        *Colors // nil: none
+	// Visible shows control characters of lines as "cat -v" does, for a terminal, which would obey them.
+	Visible bool
 }
 
 // Text prints an answer as grep would.
@@ -72,6 +74,11 @@ type textFile struct {
 // NewText returns a printer that writes lines to w and messages, such as
 // that a file cannot be read, to messages.
 func NewText(w, messages io.Writer, options TextOptions) *Text {
+	if options.Colors != nil && options.Visible {
+		colors := *options.Colors
+		colors.visible = true
+		options.Colors = &colors
+	}
 	return &Text{output: output{w: w}, messages: messages, options: options}
 }
 
@@ -244,9 +251,9 @@ func (t *Text) newFile(addr string, begin *greppb.FileBegin) *textFile {
 		}
 	}
 	path := begin.Path
-	f := &textFile{path: path, name: path, digits: len(strconv.FormatUint(size, 10))}
+	f := &textFile{path: path, name: t.shownName(path), digits: len(strconv.FormatUint(size, 10))}
 	if t.named {
-		f.name = nameOf(addr, path)
+		f.name = t.shownName(nameOf(addr, path))
 		f.selected = t.appendSeparator(t.appendName(nil, f.name), ':')
 		f.context = t.appendSeparator(t.appendName(nil, f.name), '-')
 		if t.options.Null {
@@ -255,6 +262,15 @@ func (t *Text) newFile(addr string, begin *greppb.FileBegin) *textFile {
 		}
 	}
 	return f
+}
+
+// shownName is a name as it stands before lines, or alone. Anybody who may write to a directory can
+// name a file so that it looks like a line of another node; only -Z tells names from lines whatever they are.
+func (t *Text) shownName(name string) string {
+	if t.options.Null {
+		return name
+	}
+	return escaped(name)
 }
 
 func (t *Text) appendName(b []byte, name string) []byte {
@@ -301,7 +317,7 @@ func (t *Text) printChunk(target int, chunk *greppb.Chunk) error {
 // bare reports whether lines are printed as they come.
 func (t *Text) bare() bool {
 	o := &t.options
-	return !t.named && !o.LineNumbers && !o.ByteOffsets && !o.Groups && o.Colors == nil
+	return !t.named && !o.LineNumbers && !o.ByteOffsets && !o.Groups && o.Colors == nil && !o.Visible
 }
 
 // malformed says that a target's answer makes no sense.
@@ -331,6 +347,9 @@ func (t *Text) appendLine(file *textFile, line *greppb.Line) {
 		t.buf = append(t.buf, '\t')
 	}
 	switch c := t.options.Colors; {
+	case c == nil && t.options.Visible:
+		body := trimEnd(line.Text, t.lineEnd())
+		t.buf = append(appendVisible(t.buf, body), line.Text[len(body):]...)
 	case c == nil:
 		t.buf = append(t.buf, line.Text...)
 	case t.options.Report == greppb.Report_PARTS:

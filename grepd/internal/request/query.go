@@ -25,6 +25,9 @@ func CheckQuery(request *greppb.QueryRequest) error {
 	if err := Check(&request.Search); err != nil {
 		return err
 	}
+	if size := request.Size(); size > limits.RequestBytesMax {
+		return fmt.Errorf("a request of %d bytes, at most %d are possible: name fewer patterns, files or nodes", size, limits.RequestBytesMax)
+	}
 	if request.Search.Follow != nil {
 		if err := CheckFollow(&request.Search); err != nil {
 			return err

@@ -4,17 +4,28 @@ import (
 	"context"
 	"net"
 	"sync"
-	"time"
+)
+
+const (
+	// connsMax bounds the connections that are open at the same time, and connsOfAddressMax those
+	// from one address. A daemon has one to each other daemon that it asks, and dgrep has one.
+	connsMax          = 1024
+	connsOfAddressMax = 64
 )
 
 // gate is a listener that can be shut before gRPC is stopped. At its stop gRPC closes
 // connections that it has accepted and not looked at yet, and the client gets a reset in
 // place of an answer. Nobody would mind at the end of a daemon; but when another process
 // goes on with the socket, a client that connects at that moment must not notice.
+//
+// It lets connsMax connections in, and connsOfAddressMax from each address. More are closed at once.
 type gate struct {
 	net.Listener
+	arrivals *arrivals
 
 	mu      sync.Mutex
+	open    map[string]int // connections by address; none is 0
+	sum     int            // of open
 	shut    bool
 	fresh   int           // connections that gRPC has not looked at
 	changed chan struct{} // closed at each change of fresh and parked
@@ -26,16 +37,22 @@ type gate struct {
 
 var _ net.Listener = (*gate)(nil)
 
-func newGate(listener net.Listener) *gate {
-	return &gate{Listener: listener, changed: make(chan struct{}), closed: make(chan struct{})}
+func newGate(listener net.Listener, a *arrivals) *gate {
+	return &gate{
+		Listener: listener, arrivals: a, open: make(map[string]int),
+		changed: make(chan struct{}), closed: make(chan struct{}),
+	}
 }
 
 // Accept gives no connection once the gate is shut, and returns when it is closed.
 func (g *gate) Accept() (net.Conn, error) {
 	conn, err := g.Listener.Accept()
-	if err == nil {
-		g.update(func() { g.fresh++ })
-		return &freshConn{Conn: conn, seen: sync.OnceFunc(func() { g.update(func() { g.fresh-- }) })}, nil
+	for err == nil {
+		if c := g.admit(conn); c != nil {
+			return c, nil
+		}
+		conn.Close() // before it has cost anything
+		conn, err = g.Listener.Accept()
 	}
 	shut := false
 	g.update(func() { shut, g.parked = g.shut, g.shut })
@@ -43,6 +60,35 @@ func (g *gate) Accept() (net.Conn, error) {
 		<-g.closed
 	}
 	return nil, err
+}
+
+// admit counts a connection; nil: there are too many.
+func (g *gate) admit(conn net.Conn) *clientConn {
+	host := hostOf(conn.RemoteAddr())
+	admitted := false
+	g.update(func() {
+		if admitted = g.sum < connsMax && g.open[host] < connsOfAddressMax; admitted {
+			g.sum++
+			g.open[host]++
+			g.fresh++
+		}
+	})
+	if !admitted {
+		return nil
+	}
+	return &clientConn{
+		Conn: conn, host: host, arrivals: g.arrivals,
+		seen: sync.OnceFunc(func() { g.update(func() { g.fresh-- }) }),
+		left: sync.OnceFunc(func() { g.update(func() { g.leave(host) }) }),
+	}
+}
+
+// leave gives back what a connection was counted for. g.mu is held.
+func (g *gate) leave(host string) {
+	g.sum--
+	if g.open[host]--; g.open[host] == 0 {
+		delete(g.open, host)
+	}
 }
 
 func (g *gate) update(f func()) {
@@ -77,26 +123,4 @@ func (g *gate) Shut(ctx context.Context) {
 func (g *gate) Close() error {
 	g.closeOnce.Do(func() { close(g.closed) })
 	return g.Listener.Close()
-}
-
-// freshConn notices when somebody looks at it: the first thing that gRPC does is to set a
-// deadline.
-type freshConn struct {
-	net.Conn
-	seen func()
-}
-
-func (c *freshConn) SetDeadline(t time.Time) error {
-	c.seen()
-	return c.Conn.SetDeadline(t)
-}
-
-func (c *freshConn) Read(b []byte) (int, error) {
-	c.seen()
-	return c.Conn.Read(b)
-}
-
-func (c *freshConn) Close() error {
-	c.seen()
-	return c.Conn.Close()
 }

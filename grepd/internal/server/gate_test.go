@@ -26,7 +26,7 @@ func TestShutGateWaitsForConnectionsThatNobodyHasLookedAt(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	g := newGate(listener)
+	g := newGate(listener, newArrivals())
 	accepted := make(chan net.Conn)
 	go func() {
 		defer close(accepted)

@@ -62,9 +62,14 @@ func clientOf(ctx context.Context) string {
 	if !ok {
 		return ""
 	}
-	host, _, err := net.SplitHostPort(p.Addr.String())
+	return hostOf(p.Addr)
+}
+
+// hostOf gives an address without the port.
+func hostOf(addr net.Addr) string {
+	host, _, err := net.SplitHostPort(addr.String())
 	if err != nil {
-		return p.Addr.String()
+		return addr.String()
 	}
 	return host
 }

@@ -87,11 +87,12 @@ func (e *endless) Query(_ *greppb.QueryRequest, stream greppb.Grep_QueryServer) 
 func TestTheQueryOfAClientThatDiedEnds(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		service := &endless{}
-		server := grpc.NewServer(grpcOptions()...)
+		arrivals := newArrivals()
+		server := grpc.NewServer(grpcOptions(arrivals)...)
 		greppb.RegisterGrepServer(server, service)
 		listener := bufconn.Listen(64 << 10)
 		served := make(chan error, 1)
-		go func() { served <- server.Serve(listener) }()
+		go func() { served <- server.Serve(newGate(listener, arrivals)) }()
 		dead := make(chan struct{})
 		client, err := grpc.NewClient("passthrough:///x", gogocodec.DialOption(), grpc.WithTransportCredentials(insecure.NewCredentials()),
 			grpc.WithStaticStreamWindowSize(64<<10), grpc.WithContextDialer(func(ctx context.Context, _ string) (net.Conn, error) {

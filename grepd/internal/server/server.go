@@ -19,6 +19,11 @@
 // A client may leave an answer unread for hours, as dgrep does behind a pager, and keeps its place among the queries for so long. It
 // loses it when it does not answer pings any more, within 30 s; and the clients at one address never have all places.
 //
+// What has not become a request yet is limited as well, since anybody can begin one: connections, calls
+// on each, headers, the length of a request and what it would take when it is decoded. It has 10 s to arrive. All that have
+// begun and not arrived take 32 MiB together; beyond that the connection which takes most is closed, of
+// the address that takes most.
+//
 // Follows are counted apart from queries and searches, since they last for hours. Stop ends them at once: whoever listens
 // goes on with another daemon, where it was.
 //
@@ -36,6 +41,7 @@ import (
 
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/credentials/insecure"
 	"google.golang.org/grpc/keepalive"
 	"google.golang.org/grpc/status"
 
@@ -64,6 +70,12 @@ const (
 	helloTimeout = 5 * time.Second
 	// gateTimeout bounds the wait for gRPC to look at new connections; it does so at once.
 	gateTimeout = time.Second
+	// streamsMax bounds the calls on a connection. A daemon may ask another one for all its queries
+	// and follows at once.
+	streamsMax = QueriesMaxDefault + FollowsMaxDefault
+	// headerListBytesMax bounds the headers of a call when they are expanded: one byte can stand for
+	// thousands. gRPC's own limit is 16 MB.
+	headerListBytesMax = 16 << 10
 	// A connection without calls is closed after idleTime.
 	idleTime = 15 * time.Minute
 	// writeBufferBytes is what is gathered for one write to a connection.
@@ -91,6 +103,8 @@ type Server struct {
 	queries *room // for queries that end
 	follows *room // for queries that follow
 	gate    atomic.Pointer[gate]
+
+	arrivals *arrivals
 }
 
 // New returns a server that is ready to Serve.
@@ -103,8 +117,9 @@ func New(c Config) (*Server, error) {
 	}
 	follows := orDefault(c.FollowsMax, FollowsMaxDefault)
 	searches := newLocal(c.Mounts, orDefault(c.SearchesMax, SearchesMaxDefault), follows, c.ExpandBytesMax)
+	a := newArrivals()
 	s := &Server{
-		grpc:    grpc.NewServer(grpcOptions()...),
+		grpc: grpc.NewServer(grpcOptions(a)...), arrivals: a,
 		local:   searches,
 		fanout:  fanout.New(c.Members, searches),
 		queries: newRoom("queries", orDefault(c.QueriesMax, QueriesMaxDefault)),
@@ -116,10 +131,16 @@ func New(c Config) (*Server, error) {
 }
 
 // grpcOptions are what every client is served by.
-func grpcOptions() []grpc.ServerOption {
+func grpcOptions(a *arrivals) []grpc.ServerOption {
 	return []grpc.ServerOption{
 		gogocodec.ServerOption(),
 		grpc.MaxRecvMsgSize(limits.RequestBytesMax),
+		grpc.MaxHeaderListSize(headerListBytesMax),
+		grpc.MaxConcurrentStreams(streamsMax),
+		grpc.Creds(plain{insecure.NewCredentials()}),
+		grpc.InTapHandle(a.tap),
+		grpc.UnaryInterceptor(serveUnary),
+		grpc.StreamInterceptor(serveStream),
 		grpc.WriteBufferSize(writeBufferBytes),
 		grpc.ConnectionTimeout(helloTimeout),
 		grpc.KeepaliveParams(keepalive.ServerParameters{
@@ -140,7 +161,7 @@ func orDefault(n, byDefault int) int {
 
 // Serve answers calls on the listener until Stop, and returns nil then.
 func (s *Server) Serve(listener net.Listener) error {
-	g := newGate(listener)
+	g := newGate(listener, s.arrivals)
 	s.gate.Store(g)
 	return s.grpc.Serve(g)
 }

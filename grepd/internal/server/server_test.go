@@ -122,8 +122,8 @@ func TestLimits(t *testing.T) {
 		spoil func(*greppb.QueryRequest)
 		want  string
 	}{
-		{func(q *greppb.QueryRequest) { q.Search.Pattern.Patterns = many(limits.PatternBytesMax/2+1, "x") },
-			"patterns of 1048578 bytes, at most 1048576 are possible"},
+		{func(q *greppb.QueryRequest) { q.Search.Pattern.Patterns = many(limits.PatternBytesMax/8+1, "xxxxxxx") },
+			"patterns of 1048584 bytes, at most 1048576 are possible"},
 		{func(q *greppb.QueryRequest) { q.Search.Where = many(10, "a~"+strings.Repeat("x{1000}", 580)) },
 			"patterns and conditions that may take 4966 MB of memory, at most 256 are possible"},
 		{func(q *greppb.QueryRequest) { q.Search.Paths = nil }, "no file named"},

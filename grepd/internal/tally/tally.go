@@ -9,7 +9,8 @@
 //
 // # Memory
 //
-// A Tally holds [GroupsMax] different groups of values, and [BytesMax] of their text. What is counted
+// A Tally holds [GroupsMax] different groups of values, and [BytesMax] of their text, of which one may
+// have half a megabyte. What is counted
 // beyond that, in groups that are not there yet, is one number: Other. The counts of groups are exact in
 // the tally of a node. In a sum they may be too low where Other is not 0, as another node may have counted
 // the same values among its others.
@@ -24,6 +25,7 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/aksinghdce/cluster-membership-service/grepd/internal/limits"
 	"github.com/aksinghdce/cluster-membership-service/shared/proto/greppb"
 )
 
@@ -44,8 +46,10 @@ const (
 	// BytesMax bounds the text of their values.
 	BytesMax = 8 << 20
 	// stepGroupsMax and stepBytesMax bound what is sent at once.
-	stepGroupsMax = 1_000
+	stepGroupsMax = limits.GroupsMax
 	stepBytesMax  = 1 << 20
+	// groupBytesMax bounds the text of one group. What is longer is counted among the others.
+	groupBytesMax = stepBytesMax / 2
 )
 
 // Tally is counts by groups of values. The zero value is empty.
@@ -63,7 +67,7 @@ func (t *Tally) Add(values []string, n uint64) {
 	key := strings.Join(values, separator)
 	count, known := t.counts[key]
 	if !known {
-		if len(t.counts) == GroupsMax || t.bytes+len(key) > BytesMax {
+		if len(t.counts) == GroupsMax || t.bytes+len(key) > BytesMax || len(key) > groupBytesMax {
 			t.Other += n
 			return
 		}

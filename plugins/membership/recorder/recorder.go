@@ -130,6 +130,14 @@ func (r *Recorder) Event(self membership.ID, e membership.Event) {
 	r.log.Write(level, line.event, r.text(self), r.text(e.Peer), attrs...)
 }
 
+// Dropped writes a line for all packets that were dropped lately: one for each would let anybody
+// fill the disk.
+func (r *Recorder) Dropped(self membership.ID, packets uint64) {
+	r.log.Write(slog.LevelWarn, eventlog.Dropped, r.text(self), "",
+		slog.Uint64(eventlog.KeyPackets, packets),
+		slog.String(eventlog.KeyDetail, "so many packets came that are no messages of a member, or of more newcomers than are let in at once"))
+}
+
 // Changed takes the names of members from the view, and hands it on.
 func (r *Recorder) Changed(view udp.View) {
 	r.rows = view.Rows

@@ -146,6 +146,8 @@ func (o observer) Event(_ membership.ID, e membership.Event) {
 	}
 }
 
+func (observer) Dropped(membership.ID, uint64) {}
+
 func (o observer) Changed(v udp.View) {
 	o.member.digest.Store(v.Digest)
 	o.member.inList.Store(v.Phase == membership.InGroup)
