@@ -29,6 +29,7 @@ const (
 
 // mayBeLarge has the packages over packageLinesMax, each with the reason.
 var mayBeLarge = map[string]string{
+	"grepd/e2e":  "it is tests alone, each in a file with its like",
 	"membership": "it is one state machine, whose parts share the state of a node; each has a file",
 }
 
