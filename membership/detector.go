@@ -265,6 +265,7 @@ func (n *Node) tickHeartbeat() {
 		return
 	}
 	n.callSuccessors()
+	n.meetMore()
 	next := &d.successors[0]
 	for i := range d.successors {
 		if d.successors[i].last < next.last {

@@ -57,6 +57,9 @@ const (
 	questionsMax = 512
 	// knownMax is how many members are kept that have answered, the last ones.
 	knownMax = 32
+	// knownWanted is how many a node should know, so that enough of them are left to judge its
+	// hearing by where as many are left out as may be dead.
+	knownWanted = 12
 	// answerWithin is when a question without an answer counts as unanswered.
 	answerWithin = 250 * time.Millisecond
 	// hearingNow is how far back a node looks to know how well it hears just now.
@@ -134,6 +137,29 @@ func (h *hearing) meet(addr netip.AddrPort) {
 		h.known = slices.Delete(h.known, 0, 1)
 	}
 	h.known = append(h.known, addr)
+}
+
+// meetMore asks a member that this node does not know, if it knows too few that are alive: one in
+// each turn of its heartbeats, in its first seconds and after others have gone.
+func (n *Node) meetMore() {
+	known := n.hearing.known
+	wanted := min(knownWanted, n.list.ring.Live()-1)
+	for _, addr := range known {
+		if m := n.list.get(addr); m != nil && m.Live() {
+			wanted--
+		}
+	}
+	if wanted <= 0 {
+		return
+	}
+	points := n.list.ring.Points()
+	for range 16 { // tries; where hardly anyone is live, there is time
+		m := points[n.cfg.Rand.IntN(len(points))]
+		if m.Live() && m.position != n.position && !slices.Contains(known, m.Addr) {
+			n.ping(m)
+			return
+		}
+	}
 }
 
 // forget drops the questions to a member that has left or failed: that it did not answer says

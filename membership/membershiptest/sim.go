@@ -136,8 +136,8 @@ func (s *Sim) Start(n int) int {
 	return first
 }
 
-// Form adds n hosts that are a group already, and have been for long: with lists that are
-// equal, but nothing heard of each other. It must come first.
+// Form adds n hosts that are a group already, and have been for long: with lists that are equal,
+// each with a few others that it knows, but nothing heard of each other lately. It must come first.
 func (s *Sim) Form(n int) {
 	entries := make([]membership.Entry, n)
 	for i := range entries {
@@ -153,6 +153,8 @@ func (s *Sim) Form(n int) {
 			Epoch: h.clock.now(s.now).Mono,
 			Beat:  h.clock.now(s.now).Mono + uniform(s.rand, 0, formBeatMax),
 			Rows:  append(make([]*membership.Member, 0, n+formRoom), rows...),
+
+			Tallies: knownSinceLong(h, rows),
 		})
 	}
 	for _, h := range s.hosts {
@@ -160,6 +162,22 @@ func (s *Sim) Form(n int) {
 	}
 	s.note("form %v", names(0, n))
 }
+
+// knownSinceLong has members, spread over the ring, answer a host's questions so long ago that only
+// the acquaintance counts.
+func knownSinceLong(h *host, rows []*membership.Member) (tallies []membership.Tally) {
+	since := h.clock.now(0).Mono - 25*detectWithin/2
+	for i := range min(formKnown, len(rows)) {
+		row := rows[(h.index+i*(len(rows)/formKnown+1))%len(rows)]
+		if row.Addr != h.addr {
+			tallies = append(tallies, membership.Tally{To: row.Position(), Since: since, Asked: 1, Answered: 1})
+		}
+	}
+	return tallies
+}
+
+// formKnown is how many others a member knows that Form makes.
+const formKnown = 13
 
 // formRoom is how many newcomers each of the lists that Form makes has room for. Where there
 // are 10,000 lists of 10,000, it is dear to move them.
