@@ -199,7 +199,7 @@ func (c *cluster) awaitAgreement(within time.Duration) {
 	for _, n := range c.running() {
 		want[n.addr] = true
 	}
-	await(c.t, within, fmt.Sprintf("%d lists agree", len(want)), func() error {
+	awaitWatched(c.t, c.watch, within, fmt.Sprintf("%d lists agree", len(want)), func() error {
 		digests := map[string]bool{}
 		for _, n := range c.running() {
 			list, err := n.members()

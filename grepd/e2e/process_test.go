@@ -12,6 +12,8 @@ import (
 	"syscall"
 	"testing"
 	"time"
+
+	"github.com/aksinghdce/cluster-membership-service/shared/timetest"
 )
 
 const (
@@ -198,14 +200,27 @@ func freeAddr(t *testing.T) string {
 // await polls a condition, which returns what is still missing, until it holds.
 func await(t *testing.T, within time.Duration, what string, condition func() error) {
 	t.Helper()
+	if err := poll(within, condition); err != nil {
+		t.Fatalf("not within %v: %s: %v", within, what, err)
+	}
+}
+
+// awaitWatched is await for what happens only where no process is kept waiting for long, such
+// as that members hear of each other.
+func awaitWatched(t *testing.T, watch *timetest.Watch, within time.Duration, what string, condition func() error) {
+	t.Helper()
+	if err := poll(within, condition); err != nil {
+		watch.Fatalf(t, "not within %v: %s: %v", within, what, err)
+	}
+}
+
+// poll looks at the condition until it holds or it is too late, and returns why it does not.
+func poll(within time.Duration, condition func() error) error {
 	began := time.Now()
 	for {
 		err := condition()
-		if err == nil {
-			return
-		}
-		if time.Since(began) > within {
-			t.Fatalf("not within %v: %s: %v", within, what, err)
+		if err == nil || time.Since(began) > within {
+			return err
 		}
 		time.Sleep(pollInterval)
 	}

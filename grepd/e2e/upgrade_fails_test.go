@@ -312,7 +312,7 @@ func TestSuccessorKilledWithTheState(t *testing.T) {
 		t.Fatal(err)
 	}
 	if r := <-outcome; r.status != 2 || !strings.Contains(r.stderr, "signal: killed") {
-		t.Errorf("the upgrade: %v", r)
+		c.watch.Errorf(t, "the upgrade: %v", r) // the successor gives up after half a second
 	} else {
 		t.Log(r.stderr)
 	}
@@ -333,7 +333,7 @@ func TestSuccessorWhosePluginHangsIsGivenUp(t *testing.T) {
 	release := held()
 	defer release()
 	if r := <-outcome; r.status != 2 || !strings.Contains(r.stderr, "no answer in time") {
-		t.Errorf("the upgrade: %v", r)
+		c.watch.Fatalf(t, "the upgrade: %v", r) // the plugin was held too late
 	} else {
 		t.Log(r.stderr)
 	}
@@ -384,7 +384,7 @@ func TestPredecessorKilledWithTheStateSent(t *testing.T) {
 	n.process.kill()
 	release()
 	n.adoptSuccessor(successor)
-	await(t, upgradeLimit, "the new daemon serves", func() error {
+	awaitWatched(t, c.watch, upgradeLimit, "the new daemon serves", func() error {
 		s, err := n.status()
 		if err == nil && s.PID != successor {
 			err = fmt.Errorf("process %d serves, want %d", s.PID, successor)
