@@ -267,7 +267,7 @@ func (n *node) holdStart() (held func() (release func())) {
 	return func() func() {
 		n.t.Helper()
 		fd := -1
-		await(n.t, upgradeLimit, "the new plugin starts", func() (err error) {
+		awaitWatched(n.t, n.watch, upgradeLimit, "the new plugin starts", func() (err error) {
 			fd, err = syscall.Open(pipe, syscall.O_WRONLY|syscall.O_NONBLOCK|syscall.O_CLOEXEC, 0)
 			return err // ENXIO as long as nobody reads
 		})
@@ -282,7 +282,7 @@ func (n *node) holdStart() (held func() (release func())) {
 func (n *node) pidOfSuccessor(plugin int) int {
 	n.t.Helper()
 	found := 0
-	await(n.t, upgradeLimit, "there is a successor", func() error {
+	awaitWatched(n.t, n.watch, upgradeLimit, "there is a successor", func() error {
 		for _, pid := range children(n.t, n.process.pid()) {
 			if pid != plugin {
 				found = pid
