@@ -106,7 +106,7 @@ func cmdUntil(ts *testscript.TestScript, neg bool, args []string) {
 	}
 	want := regexp.MustCompile("(?ms)" + args[0])
 	var last string
-	for deadline := time.Now().Add(30 * time.Second); time.Now().Before(deadline); time.Sleep(20 * time.Millisecond) {
+	for deadline := time.Now().Add(2 * time.Minute); time.Now().Before(deadline); time.Sleep(20 * time.Millisecond) {
 		command := exec.Command(lookPath(ts, args[1]), args[2:]...) // ts.Exec would log each try
 		command.Dir = ts.Getenv("WORK")
 		out, err := command.CombinedOutput()
@@ -114,7 +114,7 @@ func cmdUntil(ts *testscript.TestScript, neg bool, args []string) {
 			return
 		}
 	}
-	ts.Fatalf("not within 30 s; the last output was\n%s", last)
+	ts.Fatalf("not within 2 minutes; the last output was\n%s", last)
 }
 
 func lookPath(ts *testscript.TestScript, name string) string {

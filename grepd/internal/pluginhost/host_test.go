@@ -35,6 +35,7 @@ var quick = Timing{
 	Launch: time.Minute, Call: 5 * time.Second, Grace: 5 * time.Second,
 	PingEvery: 20 * time.Millisecond, Ping: 5 * time.Second, SnapshotEvery: 20 * time.Millisecond,
 	RestartFirst: 10 * time.Millisecond, RestartMax: 50 * time.Millisecond, Settle: 30 * time.Millisecond,
+	Stable: time.Hour,
 }
 
 // hostMode in the environment makes the test's program a host, to be killed by a test;

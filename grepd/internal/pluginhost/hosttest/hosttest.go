@@ -133,13 +133,16 @@ func (d *Dir) Install(what string) {
 	}
 }
 
+// eventuallyLimit is when a test gives up; no machine is too slow for it.
+const eventuallyLimit = 2 * time.Minute
+
 // Eventually polls until the condition holds. If it does not, the test fails with what
 // describe says.
 func Eventually(t *testing.T, what string, condition func() bool, describe func() string) {
 	t.Helper()
-	for deadline := time.Now().Add(30 * time.Second); !condition(); {
+	for deadline := time.Now().Add(eventuallyLimit); !condition(); {
 		if time.Now().After(deadline) {
-			t.Fatalf("not within 30 s: %s\n%s", what, describe())
+			t.Fatalf("not within %v: %s\n%s", eventuallyLimit, what, describe())
 		}
 		time.Sleep(2 * time.Millisecond)
 	}
