@@ -25,8 +25,8 @@ const (
 	freezeGrace = 400 * time.Millisecond
 )
 
-// notifier reads the logs and notifies, from a Start to the next Freeze. Its goroutine owns it; the
-// methods with a context send it requests.
+// notifier reads the logs and notifies, from a Start to the next Freeze. Its goroutine owns it;
+// the methods with a context send it requests.
 type notifier struct {
 	cfg     config
 	log     *eventlog.Log
