@@ -29,8 +29,8 @@ const (
 	matchesNot     operator = "!~"
 )
 
-// operators are all there are, and what people write for them who know other languages; one that another
-// begins with comes after it.
+// operators are all there are, and what people write for them who know other languages; one that
+// another begins with comes after it.
 var operators = []struct {
 	text string
 	operator
@@ -127,8 +127,8 @@ func (n number) compare(other number) int {
 	return cmp.Compare(n.float, other.float)
 }
 
-// steps tells how many instructions a regular expression has, roughly. It reckons as package regexp does where it refuses what is
-// too large.
+// steps tells how many instructions a regular expression has, roughly. It reckons as package regexp
+// does where it refuses what is too large.
 func steps(re *syntax.Regexp) int {
 	sum := 0
 	for _, sub := range re.Sub {
@@ -147,7 +147,8 @@ func steps(re *syntax.Regexp) int {
 	return 1 + sum + len(re.Sub)
 }
 
-// holds tells whether the condition holds of a value. Once e says to stop, the answer means nothing.
+// holds tells whether the condition holds of a value. Once e says to stop, the answer means
+// nothing.
 func (c *Condition) holds(v Value, e *effort) bool {
 	switch c.operator {
 	case matches:

@@ -14,8 +14,8 @@
 // # Conditions
 //
 // A condition is NAME OPERATOR VALUE: NAME ends at the first of = ! < > ~, and all after the
-// operator is VALUE; spaces around them do not count. OPERATOR is = (or ==), !=, <, <=, >, >=, ~ (or
-// =~) or !~. The field's kind decides how it is compared:
+// operator is VALUE; spaces around them do not count. OPERATOR is = (or ==), !=, <, <=, >, >=, ~
+// (or =~) or !~. The field's kind decides how it is compared:
 //
 //	number   with VALUE as a number: exactly where both are whole and have 64 bits, else as
 //	         floating point numbers
@@ -27,9 +27,9 @@
 // ~ searches a string, or the JSON text of a number, boolean or null, for a regular expression in
 // RE2's syntax; !~ is its negation.
 //
-// What cannot be compared is not equal: != and !~ hold, and no other operator does. That goes
-// for a field which is missing too, as it is null in jq, but unlike there < does not
-// hold, and = null only of a null that is written. No condition holds of a line that is not a JSON object.
+// What cannot be compared is not equal: != and !~ hold, and no other operator does. That goes for a
+// field which is missing too, as it is null in jq, but unlike there < does not hold, and = null
+// only of a null that is written. No condition holds of a line that is not a JSON object.
 //
 // # The decoder
 //

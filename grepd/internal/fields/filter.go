@@ -39,8 +39,8 @@ func NewFilter(texts []string) (*Filter, error) {
 	return f, err
 }
 
-// What regular expressions take at most: each of them, each byte, of which none is more than two instructions, and each
-// class, which has up to 700 ranges.
+// What regular expressions take at most: each of them, each byte, of which none is more than two
+// instructions, and each class, which has up to 700 ranges.
 const (
 	conditionFootprint     = 4 << 10
 	conditionByteFootprint = 256
@@ -49,8 +49,9 @@ const (
 	intervalMax = 1000
 )
 
-// Footprint estimates how many bytes a Filter of conditions keeps at most. Those without a regular expression count for nothing, and
-// so do those that NewFilter refuses. It does not read them, which may take megabytes, too.
+// Footprint estimates how many bytes a Filter of conditions keeps at most. Those without a regular
+// expression count for nothing, and so do those that NewFilter refuses. It does not read them,
+// which may take megabytes, too.
 func Footprint(texts []string) int64 {
 	if len(texts) > limits.ConditionsMax {
 		return 0
@@ -107,10 +108,12 @@ type Scanner struct {
 	effort    effort
 }
 
-// effortUnchecked is how many instructions of regular expressions may be tried, some 10 ms, between two looks at whether to go on.
+// effortUnchecked is how many instructions of regular expressions may be tried, some 10 ms, between
+// two looks at whether to go on.
 const effortUnchecked = 1 << 20
 
-// effort counts what regular expressions take: one may have a million instructions, each of which is tried at each byte.
+// effort counts what regular expressions take: one may have a million instructions, each of which
+// is tried at each byte.
 type effort struct {
 	done    <-chan struct{} // ends the work
 	work    *atomic.Uint64  // counts on while it goes on; nil: nobody looks

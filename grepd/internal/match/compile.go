@@ -15,7 +15,8 @@ type Matcher struct {
 	program  *program
 	// retried are the programs of those patterns that need grep's way of looking for words.
 	retried []*program
-	// backward gives the program that reads from a match's end to its start, or nil where that would be too big.
+	// backward gives the program that reads from a match's end to its start, or nil where that
+	// would be too big.
 	backward func() *program
 	// prefilter finds the lines that can be selected, where there is such a thing.
 	prefilter prefilter
@@ -111,15 +112,17 @@ func patternLines(patterns []string) ([]string, error) {
 }
 
 const (
-	// patternByteFootprint is more than a matcher keeps for each byte of its patterns: 107 for (.*a)(.*a)..., 24 for words.
+	// patternByteFootprint is more than a matcher keeps for each byte of its patterns: 107 for
+	// (.*a)(.*a)..., 24 for words.
 	patternByteFootprint = 128
-	// bracketFootprint is that of a bracket expression with 1,300 ranges, and setsFootprintMax that of all of them.
+	// bracketFootprint is that of a bracket expression with 1,300 ranges, and setsFootprintMax that
+	// of all of them.
 	bracketFootprint = 10 << 10
 	setsFootprintMax = 4 * setSymbolsMax
 )
 
-// Footprint estimates from patterns how many bytes a Matcher of them keeps at most. What intervals add, some 2 MB at the most, is
-// not in it.
+// Footprint estimates from patterns how many bytes a Matcher of them keeps at most. What intervals
+// add, some 2 MB at the most, is not in it.
 func Footprint(patterns []string, syntax Syntax) int64 {
 	size, brackets := 0, 0
 	for _, p := range patterns {

@@ -3,8 +3,8 @@ package match
 // countedMax bounds the literals whose lines are counted as fast whether they are few or many.
 const countedMax = 32
 
-// counted counts the lines that hold a literal 64 bytes at a time, with no step for each line but, where the literal has more than
-// two bytes, a look at the first place that has two of them.
+// counted counts the lines that hold a literal 64 bytes at a time, with no step for each line but,
+// where the literal has more than two bytes, a look at the first place that has two of them.
 type counted struct {
 	pair       pair
 	text, mask [countedMax]byte // the literal, and 0x20 where either case will do

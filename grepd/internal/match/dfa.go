@@ -7,8 +7,8 @@ import (
 )
 
 const (
-	// dfaStatesMax and dfaItemsMax bound the cache of a dfa: states of 1 KiB each, and steps in all of
-	// them together. A full cache is emptied.
+	// dfaStatesMax and dfaItemsMax bound the cache of a dfa: states of 1 KiB each, and steps in all
+	// of them together. A full cache is emptied.
 	dfaStatesMax = 2048
 	dfaItemsMax  = 1 << 20
 	// dfaWideMax bounds the cached transitions on symbols beyond ASCII that are not in the table.
@@ -28,17 +28,19 @@ const (
 	dead    = special | 3 // the line cannot match any more
 )
 
-// endsBefore is added to an entry in the table of a dfa with bounds where a match ends before the symbol.
+// endsBefore is added to an entry in the table of a dfa with bounds where a match ends before the
+// symbol.
 const endsBefore = 1 << 30
 
 // dfa runs a program as a deterministic automaton whose states, sets of steps, are made as they are
-// reached and kept in a bounded cache. It finds whether and where a line matches first, not where a match
-// starts. It serves one goroutine.
+// reached and kept in a bounded cache. It finds whether and where a line matches first, not where a
+// match starts. It serves one goroutine.
 //
 // A state holds the steps that may read the next symbol, and the assertions that wait for that
 // symbol to be decided.
 //
-// With bounds it does not stop at a match, but tells of all the places where one ends; see partFinder.
+// With bounds it does not stop at a match, but tells of all the places where one ends; see
+// partFinder.
 type dfa struct {
 	program  *program
 	bounds   bool
@@ -114,8 +116,8 @@ func (d *dfa) begin() {
 	d.steps = d.steps[:0]
 }
 
-// close adds the steps that are reached from i without reading, up to assertions. It tells whether one of them
-// is a match; with bounds, that is a step like any other.
+// close adds the steps that are reached from i without reading, up to assertions. It tells whether
+// one of them is a match; with bounds, that is a step like any other.
 func (d *dfa) close(i int32, before symbol) bool {
 	d.stack = append(d.stack[:0], i)
 	for len(d.stack) > 0 {
@@ -193,8 +195,8 @@ func (d *dfa) kindOf(r symbol) symbol {
 	return ' '
 }
 
-// next gives the state after reading r, which may be endOfLine, in state s. The cache may be emptied, by which
-// all states but the given one become void.
+// next gives the state after reading r, which may be endOfLine, in state s. The cache may be
+// emptied, by which all states but the given one become void.
 func (d *dfa) next(s uint32, r symbol) uint32 {
 	from := &d.states[s/256]
 	steps, before := from.steps, uint32(0)
@@ -225,7 +227,8 @@ func (d *dfa) read(steps []int32, r symbol) uint32 {
 			return matched
 		}
 	}
-	// A match may begin after any symbol. Its steps are added even where a dead end is all they lead to.
+	// A match may begin after any symbol. Its steps are added even where a dead end is all they
+	// lead to.
 	if !d.anchored && d.close(d.program.start, before) {
 		return matched
 	}
@@ -297,8 +300,8 @@ func (d *dfa) step(s uint32, b []byte, i int) (uint32, int) {
 	return x, i + 1
 }
 
-// find looks for the first line of b, which starts with a line, that matches. It gives an index in that
-// line, its newline included, or the length of b, where the end decides; or -1. Once it is
+// find looks for the first line of b, which starts with a line, that matches. It gives an index in
+// that line, its newline included, or the length of b, where the end decides; or -1. Once it is
 // thrashing, it may give a line that does not match.
 func (d *dfa) find(b []byte) int {
 	s := d.start
@@ -343,7 +346,8 @@ func (d *dfa) find(b []byte) int {
 	}
 }
 
-// matches tells whether a line, given without its newline, matches. Once d is thrashing, it may be wrong.
+// matches tells whether a line, given without its newline, matches. Once d is thrashing, it may be
+// wrong.
 func (d *dfa) matches(line []byte) bool {
 	if len(line) == 0 {
 		return d.start == matched || d.start != dead && d.next(d.start, endOfLine) == matched

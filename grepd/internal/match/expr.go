@@ -20,7 +20,8 @@ const (
 	exprAssert             // matches the empty string where assert holds
 )
 
-// expr is a parsed pattern, whatever its syntax. It does not change once it is made, and may be part of several others.
+// expr is a parsed pattern, whatever its syntax. It does not change once it is made, and may be
+// part of several others.
 type expr struct {
 	kind        kind
 	set         set
@@ -76,8 +77,8 @@ func (a assertion) holds(before, after symbol, asciiWords bool) bool {
 	}
 }
 
-// What symbolExpr and foldedExpr give for ASCII, which all patterns share. They are made at their first
-// use, since many a program that links this package compiles no pattern.
+// What symbolExpr and foldedExpr give for ASCII, which all patterns share. They are made at their
+// first use, since many a program that links this package compiles no pattern.
 var (
 	asciiExprs = sync.OnceValue(func() *[utf8.RuneSelf]expr {
 		texts, exprs := new([utf8.RuneSelf]symbol), new([utf8.RuneSelf]expr)

@@ -46,8 +46,9 @@ func (l *lanes) finish(b []byte, k, at int, start uint32) {
 }
 
 // streams finds all matching lines of b, which starts with a line, in up to four parts at once: a
-// processor that must wait for the table's entry of one part can load those of the others. Lines are
-// appended, moved by offset, unless lines is nil. It gives up where the cache is emptied on the way.
+// processor that must wait for the table's entry of one part can load those of the others. Lines
+// are appended, moved by offset, unless lines is nil. It gives up where the cache is emptied on the
+// way.
 func (d *dfa) streams(b []byte, l *lanes, offset int, lines *[]Range) (count int, ok bool) {
 	l.listed = lines != nil
 	l.begin(b, d.start)
@@ -126,8 +127,8 @@ func (d *dfa) single(b []byte, l *lanes, k int) {
 	}
 }
 
-// lockstepPortable is lockstepLoop in Go. It has no bounds checks: a state is the index of a row of 256 entries in
-// the table, and from each position on the text has n bytes.
+// lockstepPortable is lockstepLoop in Go. It has no bounds checks: a state is the index of a row of
+// 256 entries in the table, and from each position on the text has n bytes.
 func lockstepPortable(table *uint32, text *byte, pos *[4]int, states, met *[4]uint32, n int) int {
 	entry := func(state uint32, at int) uint32 {
 		c := *(*byte)(unsafe.Add(unsafe.Pointer(text), at))

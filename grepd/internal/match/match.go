@@ -32,9 +32,9 @@
 //
 // # How it works
 //
-// A pattern becomes a small tree, whatever its syntax, and that an automaton over symbols: characters, or
-// single bytes that are not UTF-8. Lines are found in whole blocks by the cheapest means that
-// the pattern allows:
+// A pattern becomes a small tree, whatever its syntax, and that an automaton over symbols:
+// characters, or single bytes that are not UTF-8. Lines are found in whole blocks by the cheapest
+// means that the pattern allows:
 //
 //   - Literals that each selected line must hold: one by its two rarest bytes (pair.go), up to eight by two bytes of each
 //     (pairs.go), up to 64 by the nibble tables of
@@ -46,21 +46,22 @@
 //     byte too (multibyte.go), and takes four parts of the block in lock-step (lanes.go).
 //   - Where that cache does not pay, a Pike machine (vm.go).
 //
-// prefilter.go chooses among the first two, scanner.go when to go on to the others. The loops over bytes are in
-// assembly where there is AVX2; their portable equals are tested beside them.
+// prefilter.go chooses among the first two, scanner.go when to go on to the others. The loops over
+// bytes are in assembly where there is AVX2; their portable equals are tested beside them.
 //
-// Where in a line the matches are is known from the literals if the pattern is nothing else. Otherwise a DFA that
-// reads the line backwards finds where matches start, and from there another finds where the longest ends, as in
-// RE2. What Perl prefers to the longest only the Pike machine can tell, which is also asked where a cache does
-// not pay.
+// Where in a line the matches are is known from the literals if the pattern is nothing else.
+// Otherwise a DFA that reads the line backwards finds where matches start, and from there another
+// finds where the longest ends, as in RE2. What Perl prefers to the longest only the Pike machine
+// can tell, which is also asked where a cache does not pay.
 //
 // # Memory
 //
-// Patterns of a megabyte, the most there may be, take 20 to 220 MB while they are compiled, whatever they say, and a matcher keeps
-// some of that: 100,000 words of 8 letters take 60 MB and keep 19, with -i 130 and 22; what is no words keeps up to 110. [Footprint]
-// says beforehand what it can come to. What is written alike is kept once, and
-// bracket expressions that differ have a limit, since a short one such as [[:alpha:]] is 1,300 ranges. A Scanner takes 4 bytes more
-// for each step of the automaton.
+// Patterns of a megabyte, the most there may be, take 20 to 220 MB while they are compiled,
+// whatever they say, and a matcher keeps some of that: 100,000 words of 8 letters take 60 MB and
+// keep 19, with -i 130 and 22; what is no words keeps up to 110. [Footprint] says beforehand what
+// it can come to. What is written alike is kept once, and bracket expressions that differ have a
+// limit, since a short one such as [[:alpha:]] is 1,300 ranges. A Scanner takes 4 bytes more for
+// each step of the automaton.
 //
 // # Concurrency
 //

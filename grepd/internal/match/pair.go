@@ -39,16 +39,16 @@ func (p *pair) tuned(sample []byte) prefilter {
 	return &t
 }
 
-// tune chooses the bytes that find the fewest places of a sample: the rarest one, and the one that most rarely
-// stands beside it.
+// tune chooses the bytes that find the fewest places of a sample: the rarest one, and the one that
+// most rarely stands beside it.
 func (p *pair) tune(sample []byte) {
 	first, beside := p.places(sample)
 	p.first, p.second = first, max(0, least(beside, first))
 	p.setBytes()
 }
 
-// places finds the byte of the literal that is rarest in a sample, and how many of its places have each other byte of the
-// literal beside it.
+// places finds the byte of the literal that is rarest in a sample, and how many of its places have
+// each other byte of the literal beside it.
 func (p *pair) places(sample []byte) (rarest int, beside []int) {
 	var counts [256]int
 	for _, c := range sample {

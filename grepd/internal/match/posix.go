@@ -335,7 +335,8 @@ func (p *posix) intervalBody() (least, most int, closed, valid bool) {
 	return least, most, true, true
 }
 
-// number reads decimal digits; without any it is -1. Large numbers are cut to something above repeatMax.
+// number reads decimal digits; without any it is -1. Large numbers are cut to something above
+// repeatMax.
 func (p *posix) number() int {
 	n := -1
 	for c := p.peek(0); '0' <= c && c <= '9'; c = p.peek(0) {

@@ -154,7 +154,8 @@ var folding = sync.OnceValue(func() []symbol {
 	return rs
 })
 
-// foldedOneByOne is how many members of a set may be looked at each; to look at all characters that have another case is slower.
+// foldedOneByOne is how many members of a set may be looked at each; to look at all characters that
+// have another case is slower.
 const foldedOneByOne = 256
 
 // fold adds the other cases of all members.

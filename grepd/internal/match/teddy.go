@@ -2,11 +2,13 @@ package match
 
 import "slices"
 
-// teddyMax bounds the literals of a teddy: with more of them, too many places have the bytes of some bucket.
+// teddyMax bounds the literals of a teddy: with more of them, too many places have the bytes of
+// some bucket.
 const teddyMax = 64
 
-// teddy finds several literals by tables of the nibbles of their first three bytes, after the algorithm of
-// that name in Intel's Hyperscan. A literal belongs to one of eight buckets, which are the bits in the tables.
+// teddy finds several literals by tables of the nibbles of their first three bytes, after the
+// algorithm of that name in Intel's Hyperscan. A literal belongs to one of eight buckets, which are
+// the bits in the tables.
 type teddy struct {
 	literals [][]byte
 	fold     bool

@@ -9,11 +9,10 @@
 //
 // # Memory
 //
-// A Tally holds [GroupsMax] different groups of values, and [BytesMax] of their text, of which one may
-// have half a megabyte. What is counted
-// beyond that, in groups that are not there yet, is one number: Other. The counts of groups are exact in
-// the tally of a node. In a sum they may be too low where Other is not 0, as another node may have counted
-// the same values among its others.
+// A Tally holds [GroupsMax] different groups of values, and [BytesMax] of their text, of which one
+// may have half a megabyte. What is counted beyond that, in groups that are not there yet, is one
+// number: Other. The counts of groups are exact in the tally of a node. In a sum they may be too
+// low where Other is not 0, as another node may have counted the same values among its others.
 //
 // # Concurrency
 //

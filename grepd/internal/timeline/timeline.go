@@ -10,15 +10,15 @@
 //
 // # Order
 //
-// Lines of a stream stay in its order. Where each stream is in the order of times, so is the whole, and lines
-// with the same time come in the order of the streams' numbers. A line that is earlier than one of its
-// stream before it comes as soon as it can. A group of lines with context is
-// as one line, with the time of its first one.
+// Lines of a stream stay in its order. Where each stream is in the order of times, so is the whole,
+// and lines with the same time come in the order of the streams' numbers. A line that is earlier
+// than one of its stream before it comes as soon as it can. A group of lines with context is as one
+// line, with the time of its first one.
 //
 // # Memory and waiting
 //
-// A Merge keeps nothing but a time for each stream: a stream waits in Chunk until its lines are due. All wait
-// until the last one has said its next line, or that it has ended.
+// A Merge keeps nothing but a time for each stream: a stream waits in Chunk until its lines are
+// due. All wait until the last one has said its next line, or that it has ended.
 //
 // # Concurrency
 //
@@ -40,8 +40,8 @@ import (
 type Merge struct {
 	mu      sync.Mutex
 	waiting waiters
-	// busy is how many streams have neither said what their next line is, nor that they ended. The one that
-	// may speak is among them.
+	// busy is how many streams have neither said what their next line is, nor that they ended. The
+	// one that may speak is among them.
 	busy int
 }
 
@@ -82,8 +82,8 @@ func (s *Stream) End() {
 	s.merge.next()
 }
 
-// Await returns when no other stream has a line before this time. Until the next call of the stream's methods
-// no other stream may speak.
+// Await returns when no other stream has a line before this time. Until the next call of the
+// stream's methods no other stream may speak.
 func (s *Stream) Await(ctx context.Context, at int64) error {
 	m := s.merge
 	w := &waiter{stream: s.number, at: at, due: s.due}
@@ -127,8 +127,8 @@ func before(at int64, stream int, w *waiter) bool {
 	return cmp.Or(cmp.Compare(at, w.at), cmp.Compare(stream, w.stream)) < 0
 }
 
-// Chunk hands the lines of a chunk to send when they are due, in as many pieces as needed. What a malformed chunk holds
-// is handed on as it is. The error is that of send, or why ctx ended.
+// Chunk hands the lines of a chunk to send when they are due, in as many pieces as needed. What a
+// malformed chunk holds is handed on as it is. The error is that of send, or why ctx ended.
 func (s *Stream) Chunk(ctx context.Context, c *greppb.Chunk, send func(*greppb.Chunk) error) error {
 	if c.Validate() != nil || len(c.Times) != len(c.Lengths) {
 		if err := s.Await(ctx, math.MinInt64); err != nil {
