@@ -71,7 +71,8 @@ func Footprint(texts []string) int64 {
 	return int64(size)
 }
 
-// repeated tells how often the intervals of an expression, such as {1,3}, repeat anything at most.
+// repeated gives how often the intervals of an expression, such as {1,3}, repeat anything at most.
+// Intervals within each other multiply, so all are taken as if they were nested.
 func repeated(expression string) int {
 	times := 1
 	for _, interval := range strings.Split(expression, "{")[1:] {
@@ -82,8 +83,8 @@ func repeated(expression string) int {
 	return times
 }
 
-// prefilter looks for the literal that is likely the rarest: a value rather than a name, and
-// of those the longest. A character may be written as \u and its number instead.
+// prefilter looks for the literal that is likely the rarest: a value rather than a name, and of
+// those the longest. JSON may write any character as \u and its number, so lines with \u pass too.
 func prefilter(conditions []Condition) (*match.Matcher, error) {
 	best, bestIsValue := "", false
 	for i := range conditions {
@@ -108,8 +109,8 @@ type Scanner struct {
 	effort    effort
 }
 
-// effortUnchecked is how many instructions of regular expressions may be tried, some 10 ms, between
-// two looks at whether to go on.
+// effortUnchecked is how many instructions of regular expressions may be tried between two looks at
+// whether to go on. They take some 10 ms, which nobody who waits for an answer notices.
 const effortUnchecked = 1 << 20
 
 // effort counts what regular expressions take: one may have a million instructions, each of which
@@ -121,7 +122,7 @@ type effort struct {
 	stopped bool
 }
 
-// spend counts so many instructions, and tells whether the work is to end.
+// spend counts so many instructions, and reports whether the work is to end.
 func (e *effort) spend(steps int) bool {
 	if e.left -= steps; e.left > 0 {
 		return e.stopped
@@ -187,7 +188,7 @@ func (s *Scanner) Lines(block []byte, lines []match.Range) []match.Range {
 	return kept
 }
 
-// Match tells whether the conditions hold of a line, which may end in a newline.
+// Match reports whether the conditions hold of a line, which may end in a newline.
 func (s *Scanner) Match(line []byte) bool {
 	if s.prefilter != nil && !s.prefilter.Match(bytes.TrimSuffix(line, []byte{'\n'})) {
 		return false
