@@ -47,10 +47,10 @@ type Merge struct {
 
 // waiter is a stream that waits until its next line is the earliest.
 type waiter struct {
-	stream int
-	at     int64 // Unix nanoseconds
-	due    chan struct{}
-	index  int // in the heap; below 0 once it is not there any more
+	stream int           // its number, by which equal times are put in order
+	at     int64         // Unix nanoseconds
+	due    chan struct{} // capacity 1, so that whoever gives the word does not wait
+	index  int           // in the heap; below 0 once it is not there any more
 }
 
 // New returns a Merge of so many streams.
@@ -116,7 +116,8 @@ func (m *Merge) next() {
 	}
 }
 
-// mayGoOn tells whether a line of the stream that has the word is the earliest too.
+// mayGoOn reports whether the stream that has the word may send a line of this time too: no other
+// stream has an earlier one.
 func (s *Stream) mayGoOn(at int64) bool {
 	s.merge.mu.Lock()
 	defer s.merge.mu.Unlock()
