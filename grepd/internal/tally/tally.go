@@ -47,15 +47,16 @@ const (
 	// stepGroupsMax and stepBytesMax bound what is sent at once.
 	stepGroupsMax = limits.GroupsMax
 	stepBytesMax  = 1 << 20
-	// groupBytesMax bounds the text of one group. What is longer is counted among the others.
+	// groupBytesMax bounds the text of one group, so that each fits into a message. What is longer
+	// is counted among the others.
 	groupBytesMax = stepBytesMax / 2
 )
 
 // Tally is counts by groups of values. The zero value is empty.
 type Tally struct {
 	counts map[string]uint64 // by the values, separated by zero bytes
-	bytes  int
-	Other  uint64 // what was counted beyond the bounds
+	bytes  int               // of the keys of counts
+	Other  uint64            // what was counted beyond the bounds
 }
 
 // separator stands between values. In a value it is escaped, as all control characters are.
