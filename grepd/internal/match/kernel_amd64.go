@@ -2,6 +2,9 @@ package match
 
 import "golang.org/x/sys/cpu"
 
+// hasAVX2 says that the functions below may be called. They are in kernel_amd64.s, take pointers
+// without lengths, and check nothing: each says what the caller has to make sure of. lockstepLoop
+// alone needs no AVX2.
 var hasAVX2 = cpu.X86.HasAVX2
 
 // pairIndex gives the first i below n with b[i+first]|maskA == a and b[i+second]|maskB == c, or n.
@@ -42,9 +45,9 @@ func lastNewlineIndex(b *byte, n int) int
 //go:noescape
 func lockstepLoop(table *uint32, text *byte, pos *[4]int, states, met *[4]uint32, n int) int
 
-// countVectors counts the lines of n bytes in which the literal of c begins, and tells whether the
-// last of them is open: none of its places was found, or it begins after n bytes. n is a multiple
-// of 64 above 0, and b has countedMax bytes more.
+// countVectors counts the lines of n bytes in which the literal of c begins, and reports whether
+// the last of them is open: none of its places was found, or it begins after n bytes. n is a
+// multiple of 64 above 0, and b has countedMax bytes more.
 //
 //go:noescape
 func countVectors(b *byte, n int, c *counted) (count int, open bool)

@@ -41,7 +41,7 @@ func literalsOf(e *expr, fold bool) literals {
 		common: len(best.strings) <= literalsMax && score(best.strings) < scoreMin}
 }
 
-// cut leaves of each literal only what is looked for, and tells whether one had more.
+// cut leaves of each literal only what is looked for, and reports whether one had more.
 func (l *literals) cut() bool {
 	long := func(s string) bool { return len(s) > literalLookedMax }
 	if !slices.ContainsFunc(l.strings, long) {

@@ -82,7 +82,7 @@ func (d *dfa) symbolAt(s uint32, i int) (origin uint32, begin int) {
 	return s, i
 }
 
-// within tells whether s, which is a state, is one within a symbol.
+// within reports whether s, which is a state, is one within a symbol.
 func (d *dfa) within(s uint32) bool { return d.states[s/256].node.count > 0 }
 
 // cutShort is stepWide where the text ends within a symbol, so that the bytes of it are none.

@@ -85,7 +85,7 @@ func least(counts []int, but int) int {
 	return best
 }
 
-// holds tells whether the literal's byte j is at b[j].
+// holds reports whether the literal's byte j is at b[j].
 func (p *pair) holds(b []byte, j int) bool {
 	c := p.literal[j]
 	return b[j] == c || p.fold && b[j]|caseMask(c) == c
@@ -143,7 +143,7 @@ func (p *pair) portable(b []byte, from int) int {
 	return -1
 }
 
-// at tells whether the literal is at b[i].
+// at reports whether the literal is at b[i].
 func (p *pair) at(b []byte, i int) bool { return literalAt(b[i:], p.literal, p.fold) }
 
 func literalAt(b, literal []byte, fold bool) bool {

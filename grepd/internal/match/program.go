@@ -33,7 +33,7 @@ const (
 	stepNever         // goes nowhere
 )
 
-// reads tells whether a step reads r and goes on.
+// reads reports whether a step reads r and goes on.
 func (p *program) reads(s *step, r symbol) bool {
 	switch s.op {
 	case stepSymbol:
@@ -53,7 +53,7 @@ type program struct {
 	copied     int  // how many of the steps intervals have added
 }
 
-// assertsFirst tells whether a match depends on what is before it, or what comes first in it.
+// assertsFirst reports whether a match depends on what is before it, or what comes first in it.
 func (p *program) assertsFirst() bool {
 	seen, todo := make([]bool, len(p.steps)), []int32{p.start}
 	for len(todo) > 0 {

@@ -105,7 +105,7 @@ func (s *Scanner) scan(block []byte, max int, lines *[]Range) int {
 	return n
 }
 
-// matchesAt tells whether a line of block is selected in which the prefilter has found something
+// matchesAt reports whether a line of block is selected in which the prefilter has found something
 // first at the index at.
 func (s *Scanner) matchesAt(block []byte, line Range, at int) bool {
 	if s.m.lead && !s.dfa().thrashing {
@@ -145,7 +145,7 @@ func (s *Scanner) scanAll(block []byte, pos, max int, lines *[]Range) int {
 	return n
 }
 
-// streamable tells whether the automaton alone finds the lines of block, and in several parts.
+// streamable reports whether the automaton alone finds the lines of block, and in several parts.
 func (s *Scanner) streamable(block []byte) bool {
 	return len(s.retried) == 0 && len(block) >= streamsBytesMin && s.dfa().start < special && !s.dfa().thrashing
 }
@@ -173,7 +173,7 @@ func lastNewline(b []byte) int {
 
 func trimNewline(line []byte) []byte { return bytes.TrimSuffix(line, []byte{'\n'}) }
 
-// Match tells whether line, without its newline, is selected.
+// Match reports whether line, without its newline, is selected.
 func (s *Scanner) Match(line []byte) bool {
 	matches := s.dfa().matches(line)
 	if s.dfa().thrashing {

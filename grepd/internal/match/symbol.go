@@ -76,7 +76,7 @@ func (s set) size() int {
 	return n
 }
 
-// single tells whether the set is one symbol.
+// single reports whether the set is one symbol.
 func (s set) single() (symbol, bool) {
 	if len(s) == 2 && s[0] == s[1] {
 		return s[0], true

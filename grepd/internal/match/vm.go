@@ -24,7 +24,7 @@ type vm struct {
 // the program is long.
 const turnsUnchecked = 1 << 7
 
-// stop tells whether the work is to end. It looks from time to time only.
+// stop reports whether the work is to end. It looks from time to time only.
 func (v *vm) stop() bool {
 	if v.turns++; v.turns%turnsUnchecked == 0 {
 		return v.look()
@@ -32,7 +32,7 @@ func (v *vm) stop() bool {
 	return v.stopped
 }
 
-// look tells whether the work is to end, and others that it goes on.
+// look reports whether the work is to end, and others that it goes on.
 func (v *vm) look() bool {
 	if v.work != nil {
 		v.work.Add(1)

@@ -176,7 +176,7 @@ func newWindow(classes []class) *window {
 	return w
 }
 
-// at tells whether the window is at the start of b.
+// at reports whether the window is at the start of b.
 func (w *window) at(b []byte) bool {
 	if len(b) < w.size {
 		return false
