@@ -29,8 +29,8 @@ const (
 	matchesNot     operator = "!~"
 )
 
-// operators are all there are, and what people write for them who know other languages; one that another
-// begins with comes after it.
+// operators are all spellings of the operators, those of other languages included. ParseCondition
+// takes the first that fits, so a longer one stands before the one that it begins with.
 var operators = []struct {
 	text string
 	operator
@@ -40,6 +40,9 @@ var operators = []struct {
 }
 
 // Condition is what a field has to be like.
+//
+// The value is read once, when the condition is parsed, in every way in which it can be read. Which
+// of them counts is decided by the kind of the field, which may differ from line to line.
 type Condition struct {
 	name     string
 	operator operator
@@ -50,8 +53,8 @@ type Condition struct {
 	number   number
 	isTime   bool // at is the value as a time
 	at       time.Time
-	compiled *regexp.Regexp
-	steps    int // of compiled, roughly
+	compiled *regexp.Regexp // of ~ and !~; nil with the other operators
+	steps    int            // of compiled, roughly: what one byte of a field may cost
 }
 
 // ParseCondition reads NAME OPERATOR VALUE, as event=FAIL. The error says what is wrong.
@@ -102,7 +105,8 @@ func (c *Condition) parseValue() error {
 	return nil
 }
 
-// number is a JSON number.
+// number is a JSON number. A float64 has no room for all whole numbers of 64 bits, such as
+// identifiers and nanoseconds, so those are kept beside it and compared exactly.
 type number struct {
 	whole   int64
 	isWhole bool
@@ -127,8 +131,8 @@ func (n number) compare(other number) int {
 	return cmp.Compare(n.float, other.float)
 }
 
-// steps tells how many instructions a regular expression has, roughly. It reckons as package regexp does where it refuses what is
-// too large.
+// steps gives roughly how many instructions a regular expression has. It reckons as package regexp
+// does when that refuses what is too large.
 func steps(re *syntax.Regexp) int {
 	sum := 0
 	for _, sub := range re.Sub {
@@ -147,7 +151,8 @@ func steps(re *syntax.Regexp) int {
 	return 1 + sum + len(re.Sub)
 }
 
-// holds tells whether the condition holds of a value. Once e says to stop, the answer means nothing.
+// holds reports whether the condition holds of a value. Once e says to stop, the answer means
+// nothing.
 func (c *Condition) holds(v Value, e *effort) bool {
 	switch c.operator {
 	case matches:
@@ -174,7 +179,10 @@ func (c *Condition) holds(v Value, e *effort) bool {
 	return order >= 0
 }
 
-// matches tells whether the regular expression is found in a value.
+// matches reports whether the regular expression is found in a value.
+//
+// Package regexp cannot be interrupted. So the work of a short value is counted before it is done,
+// and a long value is read rune by rune, where runes can end it.
 func (c *Condition) matches(v Value, e *effort) bool {
 	if v.Kind == Missing || v.Kind == Composite {
 		return false
@@ -225,8 +233,9 @@ func (c *Condition) compare(v Value) (order int, comparable bool) {
 	return 0, false
 }
 
-// literal is a text that each line holds of which the condition holds, unless it is written
-// with escapes; "" if there is none.
+// literal is a text that stands in each line of which the condition holds, unless the line writes
+// it with escapes. "" means that there is none. A number has none, since 10 may be written 1e1, and
+// a time neither, since it may be in another zone: then only the field's name is sure to be there.
 func (c *Condition) literal() string {
 	last := c.name[strings.LastIndexByte(c.name, '.')+1:]
 	switch {

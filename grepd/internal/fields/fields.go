@@ -1,5 +1,5 @@
 // Package fields looks at the fields of JSON lines: it takes values out of them, shows them
-// as columns, and tells whether conditions on them hold.
+// as columns, and checks conditions on them.
 //
 //	condition, err := fields.ParseCondition("silent_ms>1800")
 //	filter, err := fields.NewFilter([]string{"event=FAIL", "silent_ms>1800"})
@@ -14,8 +14,8 @@
 // # Conditions
 //
 // A condition is NAME OPERATOR VALUE: NAME ends at the first of = ! < > ~, and all after the
-// operator is VALUE; spaces around them do not count. OPERATOR is = (or ==), !=, <, <=, >, >=, ~ (or
-// =~) or !~. The field's kind decides how it is compared:
+// operator is VALUE; spaces around them do not count. OPERATOR is = (or ==), !=, <, <=, >, >=, ~
+// (or =~) or !~. The field's kind decides how it is compared:
 //
 //	number   with VALUE as a number: exactly where both are whole and have 64 bits, else as
 //	         floating point numbers
@@ -27,9 +27,9 @@
 // ~ searches a string, or the JSON text of a number, boolean or null, for a regular expression in
 // RE2's syntax; !~ is its negation.
 //
-// What cannot be compared is not equal: != and !~ hold, and no other operator does. That goes
-// for a field which is missing too, as it is null in jq, but unlike there < does not
-// hold, and = null only of a null that is written. No condition holds of a line that is not a JSON object.
+// What cannot be compared is not equal: != and !~ hold, and no other operator does. That goes for a
+// field which is missing too, as it is null in jq, but unlike there < does not hold, and = null
+// only of a null that is written. No condition holds of a line that is not a JSON object.
 //
 // # The decoder
 //
@@ -58,7 +58,7 @@ import (
 	"github.com/aksinghdce/cluster-membership-service/grepd/internal/limits"
 )
 
-// levelsMax bounds how many objects a name may lead into.
+// levelsMax bounds how many objects a name may lead into. An Extractor has a decoder for each.
 const levelsMax = 16
 
 // CheckName says what is wrong with the name of a field.
@@ -78,7 +78,7 @@ func CheckName(name string) error {
 type Kind uint8
 
 const (
-	Missing Kind = iota
+	Missing Kind = iota // no such field, or a line that is no JSON object
 	Null
 	Bool
 	Number
@@ -94,7 +94,8 @@ type Value struct {
 	Text []byte
 }
 
-// Extractor takes the values of some fields out of lines.
+// Extractor takes the values of some fields out of lines. It reads a line once, however many fields
+// are wanted, and uses its memory again for the next line.
 type Extractor struct {
 	names  []string
 	values []Value
@@ -110,6 +111,7 @@ type level struct {
 	name    []byte   // of a member, where it has escapes
 }
 
+// decoderOptions take objects with a name twice, as encoding/json does: the last one counts.
 var decoderOptions = jsontext.AllowDuplicateNames(true)
 
 // NewExtractor makes an extractor of these fields, whose names CheckName has seen.
@@ -168,6 +170,9 @@ func (x *Extractor) object(text []byte, depth int) bool {
 }
 
 // member reads a name and its value.
+//
+// A name that occurs again replaces all that the first one gave, also what was found inside it.
+// So the values are cleared before the new one is read.
 func (x *Extractor) member(l *level, depth int) bool {
 	quoted, err := l.decoder.ReadValue()
 	if err != nil {
@@ -249,6 +254,8 @@ func (x *Extractor) AppendColumns(b []byte) []byte {
 	return b
 }
 
+// appendEscaped keeps a value on one line and in one column: no tab, newline or terminal escape of
+// a log gets into the output as such.
 func appendEscaped(b, text []byte) []byte {
 	for len(text) > 0 {
 		r, n := utf8.DecodeRune(text)

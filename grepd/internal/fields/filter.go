@@ -39,8 +39,8 @@ func NewFilter(texts []string) (*Filter, error) {
 	return f, err
 }
 
-// What regular expressions take at most: each of them, each byte, of which none is more than two instructions, and each
-// class, which has up to 700 ranges.
+// What regular expressions take at most: each of them, each byte, of which none is more than two
+// instructions, and each class, which has up to 700 ranges.
 const (
 	conditionFootprint     = 4 << 10
 	conditionByteFootprint = 256
@@ -49,8 +49,9 @@ const (
 	intervalMax = 1000
 )
 
-// Footprint estimates how many bytes a Filter of conditions keeps at most. Those without a regular expression count for nothing, and
-// so do those that NewFilter refuses. It does not read them, which may take megabytes, too.
+// Footprint estimates how many bytes a Filter of conditions keeps at most. Those without a regular
+// expression count for nothing, and so do those that NewFilter refuses. It does not read them,
+// which may take megabytes, too.
 func Footprint(texts []string) int64 {
 	if len(texts) > limits.ConditionsMax {
 		return 0
@@ -70,7 +71,8 @@ func Footprint(texts []string) int64 {
 	return int64(size)
 }
 
-// repeated tells how often the intervals of an expression, such as {1,3}, repeat anything at most.
+// repeated gives how often the intervals of an expression, such as {1,3}, repeat anything at most.
+// Intervals within each other multiply, so all are taken as if they were nested.
 func repeated(expression string) int {
 	times := 1
 	for _, interval := range strings.Split(expression, "{")[1:] {
@@ -81,8 +83,8 @@ func repeated(expression string) int {
 	return times
 }
 
-// prefilter looks for the literal that is likely the rarest: a value rather than a name, and
-// of those the longest. A character may be written as \u and its number instead.
+// prefilter looks for the literal that is likely the rarest: a value rather than a name, and of
+// those the longest. JSON may write any character as \u and its number, so lines with \u pass too.
 func prefilter(conditions []Condition) (*match.Matcher, error) {
 	best, bestIsValue := "", false
 	for i := range conditions {
@@ -107,10 +109,12 @@ type Scanner struct {
 	effort    effort
 }
 
-// effortUnchecked is how many instructions of regular expressions may be tried, some 10 ms, between two looks at whether to go on.
+// effortUnchecked is how many instructions of regular expressions may be tried between two looks at
+// whether to go on. They take some 10 ms, which nobody who waits for an answer notices.
 const effortUnchecked = 1 << 20
 
-// effort counts what regular expressions take: one may have a million instructions, each of which is tried at each byte.
+// effort counts what regular expressions take: one may have a million instructions, each of which
+// is tried at each byte.
 type effort struct {
 	done    <-chan struct{} // ends the work
 	work    *atomic.Uint64  // counts on while it goes on; nil: nobody looks
@@ -118,7 +122,7 @@ type effort struct {
 	stopped bool
 }
 
-// spend counts so many instructions, and tells whether the work is to end.
+// spend counts so many instructions, and reports whether the work is to end.
 func (e *effort) spend(steps int) bool {
 	if e.left -= steps; e.left > 0 {
 		return e.stopped
@@ -184,7 +188,7 @@ func (s *Scanner) Lines(block []byte, lines []match.Range) []match.Range {
 	return kept
 }
 
-// Match tells whether the conditions hold of a line, which may end in a newline.
+// Match reports whether the conditions hold of a line, which may end in a newline.
 func (s *Scanner) Match(line []byte) bool {
 	if s.prefilter != nil && !s.prefilter.Match(bytes.TrimSuffix(line, []byte{'\n'})) {
 		return false

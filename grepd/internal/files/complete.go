@@ -11,17 +11,19 @@ import (
 )
 
 const (
-	// completionsMax bounds the paths that a prefix is completed to.
+	// completionsMax bounds the paths that a prefix is completed to: nobody reads through more.
 	completionsMax = 1000
-	// completeReadsMax bounds the names of a directory that are looked at for that.
+	// completeReadsMax bounds the names of a directory that are looked at for that. Somebody waits
+	// at a prompt, and ReadDir gives names in no order, so there is no shorter way.
 	completeReadsMax = 100_000
-	// completeBatch is how many of them are read at once.
+	// completeBatch is how many of them are read at once. Between two batches ctx may end it.
 	completeBatch = 256
 )
 
 // Complete lists the paths that begin with prefix, up to the next slash: mounts, and the names in
-// one directory, sorted. Directories and mounts end in a slash. What cannot be read has no paths.
-// truncated says that there may be more. The error is that of ctx.
+// one directory, sorted. Directories and mounts end in a slash. What cannot be read has no paths:
+// an error in the middle of a command line helps nobody. truncated says that there may be more. The
+// error is that of ctx.
 func (m *Mounts) Complete(ctx context.Context, prefix string) (paths []string, truncated bool, err error) {
 	first, rest, inside := strings.Cut(prefix, "/")
 	if !inside {

@@ -38,13 +38,14 @@ func (d Dir) Path() string { return path.Join(d.mount.name, d.name) }
 // Real is the directory's path on this machine.
 func (d Dir) Real() string { return filepath.Join(d.mount.dir, filepath.FromSlash(d.name)) }
 
-// Exists reports whether the directory is there, inside its mount.
+// Exists reports whether the directory is there, inside its mount. It may have been removed since
+// the Dir was made.
 func (d Dir) Exists() bool {
 	info, err := d.mount.root.Stat(d.name)
 	return err == nil && info.IsDir()
 }
 
-// Entries gives what is in the directory, sorted by name.
+// Entries gives what is in the directory, sorted by name. On an error it gives what was read.
 func (d Dir) Entries() ([]fs.DirEntry, error) { return readDir(d.mount.root, d.name) }
 
 // Has reports whether a name is in the directory.
@@ -58,8 +59,8 @@ func (d Dir) Open(name string) (*os.File, error) {
 	return openFile(d.mount.root, path.Join(d.name, name))
 }
 
-// openFile opens whatever has a name. Without O_NONBLOCK, opening a named pipe would wait for its
-// writer.
+// openFile opens whatever has a name; os.Root keeps it inside the mount. Without O_NONBLOCK,
+// opening a named pipe would wait for its writer.
 func openFile(root *os.Root, name string) (*os.File, error) {
 	return root.OpenFile(name, os.O_RDONLY|syscall.O_NONBLOCK, 0)
 }
@@ -69,7 +70,8 @@ func openDir(root *os.Root, name string) (*os.File, error) {
 	return root.OpenFile(name, os.O_RDONLY|syscall.O_DIRECTORY|syscall.O_NONBLOCK, 0)
 }
 
-// readDir gives what is in a directory, sorted by name.
+// readDir gives what is in a directory, sorted by name: a walk is to come to files in the same
+// order on every node, and each time.
 func readDir(root *os.Root, name string) ([]fs.DirEntry, error) {
 	dir, err := openDir(root, name)
 	if err != nil {

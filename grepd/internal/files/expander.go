@@ -18,10 +18,11 @@ import (
 )
 
 const (
-	// ExpandBytesMaxDefault bounds by default what a compressed file may expand to.
+	// ExpandBytesMaxDefault bounds by default what a compressed file may expand to: a small
+	// file can expand to thousands of times its size.
 	ExpandBytesMaxDefault = 10 << 30
-	// zstdWindowMax bounds the memory that a .zst file makes its reader take. zstd's levels up to
-	// 19 need 8 MiB.
+	// zstdWindowMax bounds the memory that a .zst file makes its reader take: the file itself says
+	// how much, so a stranger's could ask for gigabytes. zstd's levels up to 19 need 8 MiB.
 	zstdWindowMax = 32 << 20
 	// compressedBuffer is how much of a compressed file is read at once.
 	compressedBuffer = 128 << 10
@@ -40,7 +41,7 @@ const (
 var suffixes = map[Compression]string{Gzip: ".gz", Zstandard: ".zst"}
 
 // withoutSuffix gives the name that a compressed file had, and how its name says that it was
-// compressed.
+// compressed. A file that is called .gz and nothing else had no name before.
 func withoutSuffix(name string) (string, Compression) {
 	for c, suffix := range suffixes {
 		if plain, ok := strings.CutSuffix(name, suffix); ok && plain != "" {
@@ -51,7 +52,8 @@ func withoutSuffix(name string) (string, Compression) {
 }
 
 // CompressionOf says how a file is compressed: its name has to say so, and its first bytes to
-// agree.
+// agree. A name alone may lie, and then the file is searched as it is; and a log that happens to
+// begin with these bytes is not expanded.
 func CompressionOf(f io.ReaderAt, name string) Compression {
 	_, c := withoutSuffix(name)
 	var magic [4]byte
@@ -69,10 +71,12 @@ func CompressionOf(f io.ReaderAt, name string) Compression {
 }
 
 // ExpandedSize gives how many bytes a compressed file says that it expands to, modulo a power of 2:
-// gzip keeps no more of it. -1 if it does not say.
+// gzip keeps no more of it. -1 if it does not say. That is a hint only: a file of several members
+// says the size of one.
 func ExpandedSize(f io.ReaderAt, size int64, c Compression) (expands, modulus int64) {
 	switch c {
 	case Gzip:
+		// The last four bytes of a member are its size (RFC 1952).
 		var trailer [4]byte
 		if _, err := f.ReadAt(trailer[:], max(size-4, 0)); err == nil {
 			return int64(binary.LittleEndian.Uint32(trailer[:])), 1 << 32
@@ -88,14 +92,16 @@ func ExpandedSize(f io.ReaderAt, size int64, c Compression) (expands, modulus in
 	return -1, 1
 }
 
-// Expander decompresses one file after the other. It serves one goroutine.
+// Expander decompresses one file after the other. It serves one goroutine. Its decompressors are
+// made at their first use and kept for the next file, since each takes memory that is worth
+// keeping.
 type Expander struct {
-	ctx      context.Context
+	ctx      context.Context // whose end ends a read
 	progress *Progress
-	bytesMax int64
-	in       *bufio.Reader
-	gzip     *gzip.Reader
-	zstd     *zstd.Decoder
+	bytesMax int64         // what a file may expand to
+	in       *bufio.Reader // nil until the first file
+	gzip     *gzip.Reader  // nil until the first file of its kind
+	zstd     *zstd.Decoder // nil until the first file of its kind
 }
 
 // NewExpander makes one that reads until ctx ends, and refuses files that expand to more than
@@ -110,6 +116,7 @@ func (x *Expander) Open(f *os.File, size int64, c Compression) (io.Reader, error
 	if x.in == nil {
 		x.in = bufio.NewReaderSize(nil, compressedBuffer)
 	}
+	// The size is the one of when the file was opened: what is appended meanwhile is not searched.
 	x.in.Reset(&packedReader{io.NewSectionReader(f, 0, size), x})
 	expanded := &expanded{left: x.bytesMax, max: x.bytesMax, size: size}
 	var err error
@@ -140,9 +147,9 @@ func (x *Expander) Close() {
 	}
 }
 
-// packedReader reads what is expanded. A file of any size may expand to nothing, such as one of
-// empty members or of frames to be skipped, so that what comes out tells neither that the search
-// gets on, nor when to end.
+// packedReader reads the compressed bytes. It counts the progress and looks at ctx here, not where
+// the text comes out: a file of empty members, or of frames to be skipped, expands to nothing
+// however large it is.
 type packedReader struct {
 	r io.Reader
 	x *Expander
@@ -159,7 +166,7 @@ func (r *packedReader) Read(p []byte) (int, error) {
 // expanded is a file as it was before it was compressed, up to a limit.
 type expanded struct {
 	r         io.Reader
-	left, max int64
+	left, max int64 // bytes that may still come, and may come in all
 	size      int64 // of the compressed file
 }
 
@@ -176,7 +183,8 @@ func (e *expanded) Read(p []byte) (int, error) {
 	return n, err
 }
 
-// damage words what is wrong with a compressed file.
+// damage words what is wrong with a compressed file. An error of the disk stays what it is: the
+// file may be whole.
 func damage(err error) error {
 	var pathErr *fs.PathError
 	switch {

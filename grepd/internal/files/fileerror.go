@@ -11,11 +11,12 @@ import (
 	"github.com/aksinghdce/cluster-membership-service/shared/proto/greppb"
 )
 
-// FileError is a path that could not be searched, or not to its end; or of which a warning is to be
-// given. Its message is in grep's words, without the path.
+// FileError says that a path could not be searched, or not to its end, or it is a warning. Its
+// message is in grep's words, without the path. Programs go by its reason, people by its message.
 type FileError = greppb.FileError
 
-// reasoned is an error of the search's own, with the reason that a FileError gives for it.
+// reasoned is an error of the search's own, with the reason that a FileError gives for it. Errors
+// of the system carry theirs already, see ReasonOf.
 type reasoned struct {
 	error
 	reason greppb.FileError_Reason
@@ -42,7 +43,8 @@ func NewError(shown string, err error) FileError {
 	}
 }
 
-// ReasonOf gives the reason of an error.
+// ReasonOf gives the reason of an error; UNKNOWN for one that nobody gave a reason. ENOTDIR is "not
+// found" too: a path that leads through a file names nothing.
 func ReasonOf(err error) greppb.FileError_Reason {
 	var own *reasoned
 	switch {

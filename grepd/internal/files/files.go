@@ -14,6 +14,14 @@
 // What the lines of a file say is for package search, which builds on this one, and what becomes of
 // a file later is for package follow: this package knows neither.
 //
+// # Files of the package
+//
+// mounts.go has the mounts, mountpoint.go what becomes of one whose directory is replaced. paths.go
+// walks; glob.go expands the globs of paths, globlist.go has --include and --exclude. listing.go
+// knows which compressed files double others, and expander.go expands them. complete.go completes a
+// path in the shell. dir.go is for package follow, which looks beside files. mark_linux.go gives
+// files the numbers by which two nodes notice that they have the same one.
+//
 // # Walks
 //
 // Only regular files are opened for a [Visitor]. They come in the order of the paths, those of a

@@ -17,12 +17,13 @@ const (
 	// globAlternativesMax bounds the words that the braces of a glob stand for: they
 	// multiply, and each is tried.
 	globAlternativesMax = 1000
-	// globNamesMax bounds the names that one glob may give.
+	// globNamesMax bounds the names that one glob may give. They are all in memory, to be sorted.
 	globNamesMax = 1 << 20
 	// globReadsMax bounds the directories and names that one glob may look at. With several
 	// ** in it a glob comes to the same directory in many ways.
 	globReadsMax = 1 << 20
-	globMeta     = `*?[{\`
+	// globMeta are the characters that make a path a glob, unless it exists as it is written.
+	globMeta = `*?[{\`
 )
 
 // CheckGlob says why a glob is refused, if it is: it would take too long to try.
@@ -59,7 +60,8 @@ func alternatives(glob string) int {
 	return words
 }
 
-// shortened is enough of a text to know it by.
+// shortened is enough of a text to know it by. What is refused for its length is not repeated whole
+// in the error.
 func shortened(text string) string {
 	const most = 40
 	if len(text) <= most {
@@ -68,7 +70,8 @@ func shortened(text string) string {
 	return text[:most] + "..."
 }
 
-// glob gives the names in m that match, sorted.
+// glob gives the names in m that match, sorted. As in a shell, * matches no name with a leading
+// dot.
 func (f *finder) glob(ctx context.Context, m *mount, pattern string) ([]string, error) {
 	var names []string
 	collect := func(name string, _ fs.DirEntry) error {
@@ -87,15 +90,16 @@ func (f *finder) glob(ctx context.Context, m *mount, pattern string) ([]string, 
 	return slices.Compact(names), err // a name may be found in several ways through braces
 }
 
-// globFS is a file system that ends a walk when nobody waits for it any more, or it has
-// looked at too much: from then on nothing is there. It serves one goroutine.
+// globFS is the file system that doublestar walks. Package doublestar takes no context and has no
+// limits, so globFS ends a walk for it when nobody waits any more, or when it has looked at too
+// much: from then on nothing is there. It serves one goroutine.
 type globFS struct {
 	root    *os.Root
 	ctx     context.Context
-	steps   *atomic.Uint64 // counts the looks
-	looked  func(dir string)
-	reads   int
-	refusal error
+	steps   *atomic.Uint64   // counts the looks
+	looked  func(dir string) // is told of each directory that is read
+	reads   int              // looks so far, at most globReadsMax
+	refusal error            // why nothing more is looked at; nil: the walk goes on
 }
 
 var (
@@ -103,7 +107,8 @@ var (
 	_ fs.StatFS    = (*globFS)(nil)
 )
 
-// admit says why the next look at a directory or name is refused, if it is.
+// admit says why the next look at a directory or name is refused, if it is. Once it has refused, it
+// refuses all others.
 func (g *globFS) admit() error {
 	g.steps.Add(1)
 	if g.refusal == nil {

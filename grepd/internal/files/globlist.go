@@ -22,7 +22,8 @@ type GlobList struct {
 	include  bool // the first glob is one to include
 }
 
-// globSegment is globs that follow each other in the list and say the same.
+// globSegment is globs that follow each other in the list and say the same. One matcher does for
+// all of them, since among them order does not matter.
 type globSegment struct {
 	include bool
 	matcher *match.Matcher
@@ -81,6 +82,7 @@ func (s *globScanner) excludes(name string, given bool) bool {
 	if s == nil {
 		return false
 	}
+	// From the end, since the last glob that matches decides.
 	for i := len(s.scanners) - 1; i >= 0; i-- {
 		if s.matches(i, name, given) {
 			return !s.list.segments[i].include
@@ -89,6 +91,8 @@ func (s *globScanner) excludes(name string, given bool) bool {
 	return s.list.include
 }
 
+// matches reports whether a segment matches a name or, if it was given by the user, the rest of the
+// name after any of its slashes.
 func (s *globScanner) matches(segment int, name string, given bool) bool {
 	for {
 		text := []byte(name)
@@ -104,7 +108,9 @@ func (s *globScanner) matches(segment int, name string, given bool) bool {
 	}
 }
 
-// globToBasic translates a glob to a basic regular expression for the whole of a name.
+// globToBasic translates a glob to a basic regular expression for the whole of a name. Package
+// match then finds any number of globs in time that is linear in the name, whatever a stranger asks
+// for.
 func globToBasic(glob string) string {
 	var b strings.Builder
 	for i := 0; i < len(glob); i++ {
@@ -136,7 +142,8 @@ func globToBasic(glob string) string {
 }
 
 // bracketToBasic translates the bracket expression that a glob begins with, and gives how long that
-// is; 0 if it is not closed, so that the bracket stands for itself.
+// is; 0 if it is not closed, so that the bracket stands for itself. The two languages differ in how
+// they negate, and in the backslash, which a basic expression's bracket takes for itself.
 func bracketToBasic(glob string) (expression string, size int) {
 	var b strings.Builder
 	b.WriteByte('[')

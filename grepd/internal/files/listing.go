@@ -5,8 +5,9 @@ import (
 	"os"
 )
 
-// listing is the names that one glob or directory has, each with the size of the file where that
-// was opened.
+// listing is the names that one glob or directory has, each with the size that its file had when it
+// was opened. A walk keeps it so as not to search a log and its compressed copy both; nil knows of
+// no other name.
 type listing map[string]int64
 
 // notOpened is the size of a file that was not, or not yet, opened.

@@ -12,6 +12,7 @@ import (
 )
 
 // networkTypes are file systems that several machines can have mounted, as statfs(2) numbers them.
+// Package unix has no names for the last three.
 var networkTypes = map[int64]bool{
 	unix.NFS_SUPER_MAGIC: true, unix.SMB_SUPER_MAGIC: true, unix.CIFS_SUPER_MAGIC: true, unix.SMB2_SUPER_MAGIC: true,
 	unix.CEPH_SUPER_MAGIC: true, unix.FUSE_SUPER_MAGIC: true, unix.V9FS_MAGIC: true, unix.AFS_SUPER_MAGIC: true,

@@ -4,6 +4,5 @@ package files
 
 import "os"
 
-// Mark gives a number that no other file of the cluster has, which is known how to do on Linux
-// only.
+// Mark gives 0, which says that the file has no mark: how to make one is known on Linux only.
 func Mark(*os.File) uint64 { return 0 }

@@ -18,17 +18,18 @@ import (
 // reached through other symbolic links than the first was: whoever may write beside a mount could
 // otherwise have any directory searched.
 type mountPoint struct {
-	name, dir string // as they were given
-	path      string // dir from the root
-	real      string // ... without its links, when it was opened first
-	now       atomic.Pointer[mount]
-	changed   *atomic.Pointer[func(MountChange)]
+	name, dir string                             // as they were given
+	path      string                             // dir from the root
+	real      string                             // ... without its links, when it was opened first
+	now       atomic.Pointer[mount]              // what is open; never nil
+	changed   *atomic.Pointer[func(MountChange)] // of the Mounts; is told what is new
 
 	looking sync.Mutex             // held while somebody looks, and replaces what is open
 	trouble atomic.Pointer[string] // why nothing is searched here; nil or "": all is well
 }
 
-// mount is a directory that is open. It does not change.
+// mount is a directory that is open. It does not change: a walk keeps the one that it began with,
+// whatever is mounted meanwhile.
 type mount struct {
 	name, dir string
 	root      *os.Root
@@ -72,7 +73,8 @@ func openMount(name, dir string) (*mount, error) {
 	return &mount{name: name, dir: dir, root: root, info: info}, nil
 }
 
-// current gives the directory that is at the path now. The error is for people.
+// current gives the directory that is at the path now. The error is for people. It may wait as long
+// as a disk that hangs, and for whoever looks already.
 func (p *mountPoint) current() (*mount, error) {
 	p.looking.Lock()
 	defer p.looking.Unlock()

@@ -25,6 +25,7 @@ func OpenMounts(pairs []string) (*Mounts, error) {
 			return nil, fmt.Errorf("mount %q: %w", pair, err)
 		}
 	}
+	// Sorted, so that a glob for the mount comes to them in the same order each time.
 	sort.Slice(m.mounts, func(i, j int) bool { return m.mounts[i].name < m.mounts[j].name })
 	return m, nil
 }
@@ -47,6 +48,7 @@ func (m *Mounts) open(pair string) error {
 	return nil
 }
 
+// find gives the mount of a name, or nil. There are a few, so a list does.
 func (m *Mounts) find(name string) *mountPoint {
 	for _, p := range m.mounts {
 		if p.name == name {
@@ -77,7 +79,7 @@ func (m *Mounts) Troubles() (troubles []string) {
 	return troubles
 }
 
-// Pairs are the mounts as name=dir, sorted by name.
+// Pairs are the mounts as name=dir, sorted by name, as OpenMounts takes them.
 func (m *Mounts) Pairs() []string {
 	pairs := make([]string, len(m.mounts))
 	for i, mt := range m.mounts {

@@ -20,7 +20,7 @@ import (
 // ones in a number of ways that grows with its factorial.
 const looksMax = 1 << 20
 
-// Directories is what is done with a directory.
+// Directories is what is done with a directory. Its values are those of the wire.
 type Directories uint8
 
 const (
@@ -56,13 +56,14 @@ type Visitor struct {
 }
 
 // Walk opens the files that paths name, as the user wrote them: mount/name, where both may be
-// globs. Each name that is looked at counts as a step of progress. The error is the visitor's, or
-// that of ctx.
+// globs. A file that several paths name is opened for each, as grep does. Each name that is looked
+// at counts as a step of progress. The error is the visitor's, or that of ctx.
 func (m *Mounts) Walk(ctx context.Context, paths []string, s Selection, progress *Progress, v Visitor) error {
 	f := finder{
 		mounts: m, Selection: s, Visitor: v, progress: progress,
 		files: s.Files.scanner(), excludeDirs: s.ExcludeDirs.scanner(),
 	}
+	// A visitor that does not tell the two apart need not say so twice.
 	if f.Unreadable == nil {
 		f.Unreadable = f.Fail
 	}
@@ -74,17 +75,18 @@ func (m *Mounts) Walk(ctx context.Context, paths []string, s Selection, progress
 	return nil
 }
 
-// finder is a walk under way.
+// finder is a walk under way. It serves the goroutine of Walk.
 type finder struct {
 	Selection
 	Visitor
 	mounts             *Mounts
 	progress           *Progress
 	files, excludeDirs *globScanner
-	looks              int // at names below directories, with Dereference
+	looks              int // at names below directories; with Dereference at most looksMax
 }
 
-// find goes through one path.
+// find goes through one path. Anything that is wrong with it goes to Fail, so that the paths after
+// it are still searched.
 func (f *finder) find(ctx context.Context, p string) error {
 	clean := plain(p)
 	switch {
@@ -98,6 +100,7 @@ func (f *finder) find(ctx context.Context, p string) error {
 			Message: "outside the mounts: a path is mount/name, " + f.have(),
 		})
 	}
+	// The mount may be a glob too, so all that match are gone through, sorted by name.
 	first, rest, _ := strings.Cut(clean, "/")
 	found := false
 	for _, point := range f.mounts.mounts {
@@ -138,7 +141,7 @@ func plain(p string) string {
 	return strings.Join(parts[:1+len(named)], "/")
 }
 
-// have says what mounts there are.
+// have says what mounts there are, for whoever has named another one.
 func (f *finder) have() string {
 	if len(f.mounts.mounts) == 0 {
 		return "and nothing is mounted"
@@ -150,7 +153,8 @@ func (f *finder) have() string {
 	return "and the mounts are " + strings.Join(names, ", ")
 }
 
-// inMount goes through what rest names in one mount. A name that exists is no glob.
+// inMount goes through what rest names in one mount. A name that exists is no glob: a file may be
+// called a[1].log, and who names it wants that file.
 func (f *finder) inMount(ctx context.Context, m *mount, asked, rest string) error {
 	from := origin{given: true, directory: strings.HasSuffix(asked, "/")}
 	if rest == "" {
@@ -168,6 +172,8 @@ func (f *finder) inMount(ctx context.Context, m *mount, asked, rest string) erro
 		return f.Fail(FileError{Path: asked, Reason: greppb.FileError_BAD_PATH, Message: "not a valid glob"})
 	}
 	names, err := f.glob(ctx, m, rest)
+	// With a slash at its end a glob asks for directories. Files that match are no mistake then, as
+	// they would be if they were named in full.
 	if from.directory {
 		names = slices.DeleteFunc(names, func(name string) bool {
 			info, err := m.root.Stat(name)
@@ -191,6 +197,7 @@ func (f *finder) inMount(ctx context.Context, m *mount, asked, rest string) erro
 	return nil
 }
 
+// look tells the visitor that names were looked for in a directory. A follow watches those.
 func (f *finder) look(m *mount, dir string) {
 	if f.Looked != nil {
 		f.Looked(Dir{m, dir})
@@ -205,7 +212,9 @@ type origin struct {
 	directory bool
 }
 
-// visit opens one name in a mount, found below the directories above it.
+// visit opens one name in a mount, found below the directories above it. It opens the file before
+// it looks what it is, so that nothing can take its place in between. A file that is gone may have
+// been compressed since the names were read; its successor is then visited in its place.
 func (f *finder) visit(ctx context.Context, m *mount, name string, from origin, above []fs.FileInfo) error {
 	if err := ctx.Err(); err != nil {
 		return err
@@ -247,8 +256,8 @@ func (f *finder) visit(ctx context.Context, m *mount, name string, from origin, 
 	return err
 }
 
-// directory visits the files below one, in the order of their names. It is the last of above, those
-// that it was come to through.
+// directory visits the files below a directory, in the order of their names. above are the
+// directories that lead to it, and the last of them is itself: one that is there twice is a loop.
 func (f *finder) directory(ctx context.Context, m *mount, name, shown string, given bool, above []fs.FileInfo) error {
 	switch self := len(above) - 1; {
 	case f.Directories == DirectoriesSkip || f.excludeDirs.excludes(lastElement(shown, given), given):
@@ -290,7 +299,8 @@ func (f *finder) directory(ctx context.Context, m *mount, name, shown string, gi
 	return nil
 }
 
-// lastElement is what globs are to match of a path that was not given by the user.
+// lastElement is what globs are to match of a path: all of it if the user gave it, and otherwise
+// its last element, as in grep.
 func lastElement(shown string, given bool) string {
 	if given {
 		return shown

@@ -64,7 +64,7 @@ type Format struct {
 // Elastic's, zap, bunyan's short form.
 var jsonKeys = []string{"time", "timestamp", "@timestamp", "ts", "t"}
 
-// headLinesMax is how many lines Detect looks at.
+// headLinesMax is how many lines Detect looks at. It tries every format on each of them.
 const headLinesMax = 200
 
 // Detect gives the format that most lines of head have that have any. The last line may be

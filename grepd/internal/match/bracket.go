@@ -5,19 +5,23 @@ import (
 	"strings"
 )
 
+// unmatchedBracket is grep's own message, which people look up.
 const unmatchedBracket = "Unmatched [, [^, [:, [., or [="
 
 // element is one element of a bracket expression.
 type element struct {
-	pos    int
-	symbol symbol
+	pos    int    // of its first byte in the pattern, for errors
+	symbol symbol // unless it is a class
 	class  string // the name of a class
 	equals bool   // an equivalence class, which cannot end a range either
 }
 
+// ranges reports whether the element can begin or end a range: a class is no single symbol.
 func (e element) ranges() bool { return e.class == "" && !e.equals }
 
-// bracket parses a bracket expression of which the [ was read.
+// bracket parses a bracket expression of which the [ was read. One that is written like an earlier
+// one is the same expr: a list of a thousand patterns often has the same bracket in each, and the
+// sets of classes are large.
 func (p *posix) bracket() (*expr, error) {
 	open := p.pos - 1
 	negated := p.peek(0) == '^'
@@ -59,6 +63,7 @@ func (p *posix) bracket() (*expr, error) {
 			members = append(members, from.symbol, from.symbol)
 		}
 	}
+	// As grep does, refuse [:space:]: whoever writes it means [[:space:]], and would not notice.
 	if text := p.pattern[body:p.pos]; !named && len(text) > 2 && text[0] == ':' && text[len(text)-1] == ':' {
 		return nil, p.fail(open, "character class syntax is [[:space:]], not [:space:]")
 	}

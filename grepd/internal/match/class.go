@@ -37,7 +37,8 @@ var classes = sync.OnceValue(func() map[string]set {
 	}
 })
 
-// wordSet is what \w matches: [_[:alnum:]].
+// wordSet is what \w matches: [_[:alnum:]]. It is made at its first use, as the classes are: most
+// patterns need neither, and the tables take a while.
 var wordSet = sync.OnceValue(func() set {
 	return union(append(slices.Clone(classes()["alnum"]), '_', '_'))
 })
@@ -53,6 +54,7 @@ func cased(other func(rune) rune) set {
 	return union(s)
 }
 
+// without gives s but for some symbols.
 func without(s set, rs ...symbol) set {
 	for _, r := range rs {
 		s = s.without(r)
@@ -76,7 +78,7 @@ func intersect(a, b set) set {
 	return s
 }
 
-// isWord tells whether r is a word character: by Unicode's tables, or among ASCII only.
+// isWord reports whether r is a word character: by Unicode's tables, or among ASCII only.
 func isWord(r symbol, ascii bool) bool {
 	if r < utf8.RuneSelf {
 		return r == '_' || '0' <= r && r <= '9' || 'a' <= r|0x20 && r|0x20 <= 'z'

@@ -9,13 +9,19 @@ import (
 )
 
 // Matcher selects lines. See the package comment for what it matches.
+//
+// All patterns together are one program, but for those in retried. A prefilter only ever saves
+// work: without it the program finds the same lines.
 type Matcher struct {
 	warnings []string
 	longest  bool // leftmost-longest, else leftmost-first
 	program  *program
-	// retried are the programs of those patterns that need grep's way of looking for words.
+	// retried are the programs of those patterns that need grep's way of looking for words: with
+	// -w, those that match the empty string. An automaton cannot say of these where the next
+	// shorter match ends, which grep tries; see findWord.
 	retried []*program
-	// backward gives the program that reads from a match's end to its start, or nil where that would be too big.
+	// backward gives the program that reads from a match's end to its start, or nil where that
+	// would be too big. It is compiled at its first use, since only Parts needs it.
 	backward func() *program
 	// prefilter finds the lines that can be selected, where there is such a thing.
 	prefilter prefilter
@@ -37,6 +43,8 @@ func Compile(patterns []string, o Options) (*Matcher, error) {
 	asciiWords := o.Syntax == Perl
 	subs := make([]*expr, 0, len(lines))
 	sets, liner := newSets(), newLiner(o.NullData)
+	// Each of the retried programs has its own limit of steps, so that a thousand of them need
+	// another one together.
 	copied := 0 // steps, in programs of their own
 	for _, line := range lines {
 		e, warnings, err := parse(line, o, sets)
@@ -88,7 +96,8 @@ func Compile(patterns []string, o Options) (*Matcher, error) {
 // Warnings are what grep says of dubious patterns that it accepts, such as "stray \ before d".
 func (m *Matcher) Warnings() []string { return m.warnings }
 
-// patternLines splits patterns at newlines and drops duplicates.
+// patternLines splits patterns at newlines and drops duplicates, which lists of patterns often
+// have. The size is looked at first: nothing is made of patterns that are refused.
 func patternLines(patterns []string) ([]string, error) {
 	size, number := 0, 0
 	for _, p := range patterns {
@@ -111,15 +120,23 @@ func patternLines(patterns []string) ([]string, error) {
 }
 
 const (
-	// patternByteFootprint is more than a matcher keeps for each byte of its patterns: 107 for (.*a)(.*a)..., 24 for words.
+	// patternByteFootprint is more than a matcher keeps for each byte of its patterns: 107 for
+	// (.*a)(.*a)..., the worst that is known, and 24 for words.
 	patternByteFootprint = 128
-	// bracketFootprint is that of a bracket expression with 1,300 ranges, and setsFootprintMax that of all of them.
+	// bracketFootprint is that of a bracket expression with 1,300 ranges, and setsFootprintMax that
+	// of all of them.
 	bracketFootprint = 10 << 10
 	setsFootprintMax = 4 * setSymbolsMax
 )
 
-// Footprint estimates from patterns how many bytes a Matcher of them keeps at most. What intervals add, some 2 MB at the most, is
-// not in it.
+// Footprint estimates from patterns how many bytes a Matcher of them keeps at most. What intervals
+// add, some 2 MB at the most, is not in it. It only counts characters, so that a server can refuse
+// a query before it has spent memory on it.
+//
+// Patterns of a megabyte, the most there may be, take 20 to 220 MB while they are compiled, and a
+// Matcher keeps some of that: up to 22 MB of words, up to 110 MB of anything else. What is written
+// alike is kept once, and bracket expressions that differ have a limit, since a short one such as
+// [[:alpha:]] is 1,300 ranges. A Scanner takes 4 bytes more for each step of the automaton.
 func Footprint(patterns []string, syntax Syntax) int64 {
 	size, brackets := 0, 0
 	for _, p := range patterns {
@@ -134,6 +151,7 @@ func Footprint(patterns []string, syntax Syntax) int64 {
 	return int64(size*patternByteFootprint + min(brackets*bracketFootprint, setsFootprintMax))
 }
 
+// parse reads one pattern without newlines. Only POSIX syntaxes have warnings, as in grep.
 func parse(line string, o Options, sets *sets) (e *expr, warnings []string, err error) {
 	switch o.Syntax {
 	case Basic, Extended:
@@ -147,7 +165,8 @@ func parse(line string, o Options, sets *sets) (e *expr, warnings []string, err 
 	return nil, nil, &Error{Pattern: line, Message: "unknown " + o.Syntax.String()}
 }
 
-// fixed gives the expr of a string.
+// fixed gives the expr of a string. With fold each symbol is a set, so that the text is no
+// exprText.
 func fixed(s string, fold bool) *expr {
 	if s == "" {
 		return emptyExpr

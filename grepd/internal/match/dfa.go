@@ -7,8 +7,9 @@ import (
 )
 
 const (
-	// dfaStatesMax and dfaItemsMax bound the cache of a dfa: states of 1 KiB each, and steps in all of
-	// them together. A full cache is emptied.
+	// dfaStatesMax and dfaItemsMax bound the cache of a dfa: states of 1 KiB each, and steps in all
+	// of them together. A full cache is emptied. Without these bounds a pattern could have as many
+	// states as there are sets of its steps.
 	dfaStatesMax = 2048
 	dfaItemsMax  = 1 << 20
 	// dfaWideMax bounds the cached transitions on symbols beyond ASCII that are not in the table.
@@ -19,7 +20,8 @@ const (
 	dfaPoorMax  = 4
 )
 
-// Values in the table of a dfa that are not states.
+// Values in the table of a dfa that are not states. All have the highest bit, so that the loops
+// over bytes need one comparison to see that something is to be done.
 const (
 	special = 1 << 31
 	unknown = special     // not computed yet
@@ -28,17 +30,23 @@ const (
 	dead    = special | 3 // the line cannot match any more
 )
 
-// endsBefore is added to an entry in the table of a dfa with bounds where a match ends before the symbol.
+// endsBefore is added to an entry in the table of a dfa with bounds where a match ends before the
+// symbol. States are far below it, since dfaStatesMax and nodesMax bound them.
 const endsBefore = 1 << 30
 
 // dfa runs a program as a deterministic automaton whose states, sets of steps, are made as they are
-// reached and kept in a bounded cache. It finds whether and where a line matches first, not where a match
-// starts. It serves one goroutine.
+// reached and kept in a bounded cache. It finds whether and where a line matches first, not where a
+// match starts. It serves one goroutine.
 //
 // A state holds the steps that may read the next symbol, and the assertions that wait for that
-// symbol to be decided.
+// symbol to be decided. Assertions look at the symbols on both sides of a place, so they can be
+// decided only when the second one is there. What the first one was is part of the state then.
 //
-// With bounds it does not stop at a match, but tells of all the places where one ends; see partFinder.
+// Whatever computes a new state may empty the cache, which makes all states void. Callers compare
+// generation before and after, and enter nothing into the table if it has changed.
+//
+// With bounds it does not stop at a match, but tells of all the places where one ends; see
+// partFinder.
 type dfa struct {
 	program  *program
 	bounds   bool
@@ -46,17 +54,19 @@ type dfa struct {
 	starts   [3]uint32 // with bounds: the states to begin in after each kind of symbol
 	table    []uint32  // by state + byte, where a state is 256 times its number
 	states   []dfaState
-	ids      map[string]uint32
-	wides    map[wideKey]uint32
-	nodes    map[node]uint32
-	items    int
-	start    uint32 // the state in which a line begins, or matched, or dead
+	ids      map[string]uint32  // states by their key, see state
+	wides    map[wideKey]uint32 // entries for symbols that are not in the table
+	nodes    map[node]uint32    // states within a symbol of several bytes
+	items    int                // steps in all states, at most dfaItemsMax
+	start    uint32             // the state in which a line begins, or matched, or dead
 
 	generation uint32 // counts how often the cache was emptied
 	served     int    // bytes since then, roughly
-	poor       int
-	thrashing  bool // the cache does not pay for this program on this text
+	poor       int    // how many caches in a row did not pay
+	thrashing  bool   // the cache does not pay for this program on this text
 
+	// Working memory, used again for each state. A step is marked where mark has the round, so that
+	// nothing needs to be cleared for the next one.
 	mark    []uint32
 	round   uint32
 	stack   []int32
@@ -65,6 +75,7 @@ type dfa struct {
 	settled []int32
 }
 
+// dfaState is what a state stands for: a sorted set of steps, or a node.
 type dfaState struct {
 	steps   []int32
 	before  symbol // one of its kind, where an assertion is among the steps
@@ -72,6 +83,7 @@ type dfaState struct {
 	node    node   // where count is above 0 there are no steps
 }
 
+// wideKey is a transition that is not in the table, which has room for single bytes only.
 type wideKey struct {
 	state  uint32
 	symbol symbol
@@ -87,7 +99,7 @@ func newDFAWith(d dfa) *dfa {
 	return &d
 }
 
-// reset empties the cache, all but the start.
+// reset empties the cache, all but the start. Its memory stays.
 func (d *dfa) reset() {
 	d.generation++
 	d.table, d.states, d.items, d.served = d.table[:0], d.states[:0], 0, 0
@@ -114,8 +126,8 @@ func (d *dfa) begin() {
 	d.steps = d.steps[:0]
 }
 
-// close adds the steps that are reached from i without reading, up to assertions. It tells whether one of them
-// is a match; with bounds, that is a step like any other.
+// close adds the steps that are reached from i without reading, up to assertions. It reports
+// whether one of them is a match; with bounds, that is a step like any other.
 func (d *dfa) close(i int32, before symbol) bool {
 	d.stack = append(d.stack[:0], i)
 	for len(d.stack) > 0 {
@@ -144,7 +156,9 @@ func (d *dfa) close(i int32, before symbol) bool {
 	return false
 }
 
-// state gives the state of the collected steps, after a symbol of the kind of before.
+// state gives the state of the collected steps, after a symbol of the kind of before. The kind is
+// part of the state's key only where assertions will ask for it: otherwise each state would be
+// there three times.
 func (d *dfa) state(before symbol) uint32 {
 	if len(d.steps) == 0 {
 		return dead
@@ -185,7 +199,8 @@ func (d *dfa) addState(s dfaState) uint32 {
 	return id
 }
 
-// kindOf gives a symbol that stands for all that are like r before an assertion.
+// kindOf gives a symbol that stands for all that are like r before an assertion: assertions ask
+// only whether a symbol is of a word. endOfLine is not given here; it is a third kind.
 func (d *dfa) kindOf(r symbol) symbol {
 	if isWord(r, d.program.asciiWords) {
 		return 'a'
@@ -193,8 +208,8 @@ func (d *dfa) kindOf(r symbol) symbol {
 	return ' '
 }
 
-// next gives the state after reading r, which may be endOfLine, in state s. The cache may be emptied, by which
-// all states but the given one become void.
+// next gives the state after reading r, which may be endOfLine, in state s. The cache may be
+// emptied, by which all states but the given one become void.
 func (d *dfa) next(s uint32, r symbol) uint32 {
 	from := &d.states[s/256]
 	steps, before := from.steps, uint32(0)
@@ -225,7 +240,8 @@ func (d *dfa) read(steps []int32, r symbol) uint32 {
 			return matched
 		}
 	}
-	// A match may begin after any symbol. Its steps are added even where a dead end is all they lead to.
+	// A match may begin after any symbol. Its steps are added even where a dead end is all they
+	// lead to.
 	if !d.anchored && d.close(d.program.start, before) {
 		return matched
 	}
@@ -236,7 +252,7 @@ func (d *dfa) read(steps []int32, r symbol) uint32 {
 }
 
 // settle decides the assertions among the steps of a state, now that the symbol after them is
-// known. It gives the steps that can read that symbol, and tells whether a match ends before it.
+// known. It gives the steps that can read that symbol, and reports whether a match ends before it.
 func (d *dfa) settle(from *dfaState, after symbol) (steps []int32, match bool) {
 	d.begin()
 	d.settled = d.settled[:0]
@@ -266,7 +282,9 @@ func (d *dfa) settle(from *dfaState, after symbol) (steps []int32, match bool) {
 	return d.settled, match
 }
 
-// flush empties the full cache, but for the steps that are being collected.
+// flush empties the full cache, but for the steps that are being collected. One that has served few
+// bytes cost more than it brought. After several of them in a row the dfa is given up for good: the
+// text that is to come will be no better.
 func (d *dfa) flush() {
 	if d.poor++; d.served >= dfaPayBytes*len(d.states) {
 		d.poor = 0
@@ -278,7 +296,7 @@ func (d *dfa) flush() {
 }
 
 // step gives the state after the symbol at b[i] in state s, and the index after it. A newline is
-// the end of a line.
+// the end of a line. It is called where the fast loops have met an entry that is no state.
 func (d *dfa) step(s uint32, b []byte, i int) (uint32, int) {
 	c := b[i]
 	x := d.table[s+uint32(c)]
@@ -297,8 +315,8 @@ func (d *dfa) step(s uint32, b []byte, i int) (uint32, int) {
 	return x, i + 1
 }
 
-// find looks for the first line of b, which starts with a line, that matches. It gives an index in that
-// line, its newline included, or the length of b, where the end decides; or -1. Once it is
+// find looks for the first line of b, which starts with a line, that matches. It gives an index in
+// that line, its newline included, or the length of b, where the end decides; or -1. Once it is
 // thrashing, it may give a line that does not match.
 func (d *dfa) find(b []byte) int {
 	s := d.start
@@ -306,7 +324,7 @@ func (d *dfa) find(b []byte) int {
 		switch s {
 		case matched:
 			return i
-		case dead:
+		case dead: // the rest of the line need not be read
 			n := bytes.IndexByte(b[i:], '\n')
 			if n < 0 {
 				return -1
@@ -316,6 +334,7 @@ func (d *dfa) find(b []byte) int {
 			}
 			continue
 		}
+		// The loop that all the rest is for: one load and one comparison for each byte.
 		from, t := i, d.table
 		for i < len(b) {
 			x := t[s+uint32(b[i])]
@@ -343,7 +362,8 @@ func (d *dfa) find(b []byte) int {
 	}
 }
 
-// matches tells whether a line, given without its newline, matches. Once d is thrashing, it may be wrong.
+// matches reports whether a line, given without its newline, matches. Once d is thrashing, it may
+// be wrong.
 func (d *dfa) matches(line []byte) bool {
 	if len(line) == 0 {
 		return d.start == matched || d.start != dead && d.next(d.start, endOfLine) == matched

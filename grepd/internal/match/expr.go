@@ -20,7 +20,9 @@ const (
 	exprAssert             // matches the empty string where assert holds
 )
 
-// expr is a parsed pattern, whatever its syntax. It does not change once it is made, and may be part of several others.
+// expr is a parsed pattern, whatever its syntax. It does not change once it is made, and may be
+// part of several others: whoever needs another one makes a copy. Which fields count depends on its
+// kind.
 type expr struct {
 	kind        kind
 	set         set
@@ -31,7 +33,8 @@ type expr struct {
 	assert      assertion
 }
 
-// assertion is a condition on the symbols before and after a position.
+// assertion is a condition on the symbols before and after a position. -w is two of them, so that
+// the automaton needs no special case for it.
 type assertion uint8
 
 const (
@@ -51,7 +54,7 @@ func (a assertion) mirrored() assertion {
 		wordEdge: wordEdge, notWordEdge: notWordEdge, noWordBefore: noWordAfter, noWordAfter: noWordBefore}[a]
 }
 
-// holds tells whether a holds between before and after, of which either may be endOfLine.
+// holds reports whether a holds between before and after, of which either may be endOfLine.
 func (a assertion) holds(before, after symbol, asciiWords bool) bool {
 	switch a {
 	case lineStart:
@@ -76,8 +79,8 @@ func (a assertion) holds(before, after symbol, asciiWords bool) bool {
 	}
 }
 
-// What symbolExpr and foldedExpr give for ASCII, which all patterns share. They are made at their first
-// use, since many a program that links this package compiles no pattern.
+// What symbolExpr and foldedExpr give for ASCII, which all patterns share. They are made at their
+// first use, since many a program that links this package compiles no pattern.
 var (
 	asciiExprs = sync.OnceValue(func() *[utf8.RuneSelf]expr {
 		texts, exprs := new([utf8.RuneSelf]symbol), new([utf8.RuneSelf]expr)
@@ -95,6 +98,7 @@ var (
 	})
 )
 
+// symbolExpr matches r alone.
 func symbolExpr(r symbol) *expr {
 	if r < utf8.RuneSelf {
 		return &asciiExprs()[r]
@@ -112,6 +116,8 @@ func foldedExpr(r symbol) *expr {
 
 func newSymbolExpr(r symbol) *expr { return &expr{kind: exprText, text: []symbol{r}} }
 
+// newFoldedExpr makes a text of a symbol that has no other case: neighbouring texts become one, and
+// literals are found in them.
 func newFoldedExpr(r symbol) *expr {
 	s := (set{r, r}).fold()
 	if _, single := s.single(); single {
@@ -161,6 +167,7 @@ func concat(subs ...*expr) *expr {
 	return &expr{kind: exprConcat, subs: flat}
 }
 
+// either matches any of subs; without any, nothing.
 func either(subs []*expr) *expr {
 	switch len(subs) {
 	case 0:
@@ -171,6 +178,8 @@ func either(subs []*expr) *expr {
 	return &expr{kind: exprEither, subs: subs}
 }
 
+// repeat matches e from least to most times, most below 0: without limit. It simplifies what it
+// can: a pattern of a megabyte may be a million stars behind one letter.
 func repeat(e *expr, least, most int, lazy bool) *expr {
 	switch {
 	case most == 0 || e.kind == exprEmpty:
@@ -188,10 +197,11 @@ func repeat(e *expr, least, most int, lazy bool) *expr {
 	return &expr{kind: exprRepeat, subs: []*expr{e}, least: least, most: most, lazy: lazy}
 }
 
-// simpleRepeat tells whether a repetition is one of ? * +.
+// simpleRepeat reports whether a repetition is one of ? * +.
 func simpleRepeat(least, most int) bool { return least <= 1 && (most < 0 || most == 1) }
 
-// size is how many steps e needs, roughly, not counting what intervals repeat.
+// size is how many steps e needs, roughly, not counting what intervals repeat. It is the guess that
+// memory is taken for at first, so it need not be right.
 func (e *expr) size() int {
 	n := len(e.text) + len(e.subs) + 1
 	for _, s := range e.subs {
@@ -200,7 +210,8 @@ func (e *expr) size() int {
 	return n
 }
 
-// nullable tells whether e can match the empty string somewhere.
+// nullable reports whether e can match the empty string somewhere. An assertion counts as if it
+// held.
 func (e *expr) nullable() bool {
 	switch e.kind {
 	case exprEmpty, exprAssert:

@@ -2,6 +2,8 @@
 
 package match
 
+// hasAVX2 is false, so that all callers take their portable ways. The functions below are there for
+// the compiler's sake and are never called, but for lockstepLoop.
 var hasAVX2 = false
 
 func pairIndex(b *byte, n, first, second int, a, c, maskA, maskB byte) int {

@@ -5,9 +5,11 @@ import "unsafe"
 // streamsBytesMin is the size below which a text is not worth splitting.
 const streamsBytesMin = 4 << 10
 
-// lanes are the parts of a text that streams steps through at once, and how far it is in each.
+// lanes are the parts of a text that streams steps through at once, and how far it is in each. Each
+// part begins and ends with a line, so that none needs to know of the others. A Scanner keeps its
+// lanes, and so the memory of found, from block to block.
 type lanes struct {
-	pos, end [4]int
+	pos, end [4]int // of the next byte, and of the part's end
 	line     [4]int // no match ends before it in its line; a line starts there
 	state    [4]uint32
 	met      [4]uint32  // the table's entry at which lockstep ended; below special, the lane was not the reason
@@ -16,7 +18,7 @@ type lanes struct {
 	count    int // of matching lines
 }
 
-// begin cuts b, which starts with a line, between lines.
+// begin cuts b, which starts with a line, between lines. A part may be empty: b may be one line.
 func (l *lanes) begin(b []byte, start uint32) {
 	end := 0
 	for k := range l.pos {
@@ -46,8 +48,9 @@ func (l *lanes) finish(b []byte, k, at int, start uint32) {
 }
 
 // streams finds all matching lines of b, which starts with a line, in up to four parts at once: a
-// processor that must wait for the table's entry of one part can load those of the others. Lines are
-// appended, moved by offset, unless lines is nil. It gives up where the cache is emptied on the way.
+// processor that must wait for the table's entry of one part can load those of the others. Lines
+// are appended, moved by offset, unless lines is nil. It gives up where the cache is emptied on the
+// way.
 func (d *dfa) streams(b []byte, l *lanes, offset int, lines *[]Range) (count int, ok bool) {
 	l.listed = lines != nil
 	l.begin(b, d.start)
@@ -81,7 +84,8 @@ func (d *dfa) streams(b []byte, l *lanes, offset int, lines *[]Range) (count int
 	return l.count, true
 }
 
-// rest takes lane k to its end, and tells whether the cache was kept on the way.
+// rest takes lane k to its end, and reports whether the cache was kept on the way. If not, the
+// states of the other lanes are void, and what was found is given up.
 func (d *dfa) rest(b []byte, l *lanes, k int) bool {
 	generation := d.generation
 	for l.pos[k] < l.end[k] || d.within(l.state[k]) {
@@ -109,7 +113,8 @@ func (d *dfa) rest(b []byte, l *lanes, k int) bool {
 	return true
 }
 
-// single takes lane k one step on, or to its next line where that decides this one.
+// single takes lane k one step on, or to its next line where that decides this one. It is for the
+// steps that the loops cannot take, and may empty the cache.
 func (d *dfa) single(b []byte, l *lanes, k int) {
 	at := l.pos[k]
 	if at == l.end[k] {
@@ -126,8 +131,8 @@ func (d *dfa) single(b []byte, l *lanes, k int) {
 	}
 }
 
-// lockstepPortable is lockstepLoop in Go. It has no bounds checks: a state is the index of a row of 256 entries in
-// the table, and from each position on the text has n bytes.
+// lockstepPortable is lockstepLoop in Go. It has no bounds checks: a state is the index of a row of
+// 256 entries in the table, and from each position on the text has n bytes.
 func lockstepPortable(table *uint32, text *byte, pos *[4]int, states, met *[4]uint32, n int) int {
 	entry := func(state uint32, at int) uint32 {
 		c := *(*byte)(unsafe.Add(unsafe.Pointer(text), at))

@@ -12,8 +12,8 @@ const (
 	literalsMax = 64
 	// literalBytesMax bounds what is made of several literals that follow each other.
 	literalBytesMax = 64
-	// literalLookedMax bounds the part of each literal that is looked for: at each byte of a text it may have to be compared. What
-	// follows it is left to the automaton.
+	// literalLookedMax bounds the part of each literal that is looked for: at each byte of a text
+	// it may have to be compared. What follows it is left to the automaton.
 	literalLookedMax = 256
 	// wordsMax bounds the literals that are looked at; a pattern that needs more has none.
 	wordsMax = 1 << 18
@@ -41,7 +41,7 @@ func literalsOf(e *expr, fold bool) literals {
 		common: len(best.strings) <= literalsMax && score(best.strings) < scoreMin}
 }
 
-// cut leaves of each literal only what is looked for, and tells whether one had more.
+// cut leaves of each literal only what is looked for, and reports whether one had more.
 func (l *literals) cut() bool {
 	long := func(s string) bool { return len(s) > literalLookedMax }
 	if !slices.ContainsFunc(l.strings, long) {
@@ -61,8 +61,8 @@ type literalFinder struct {
 	inexact bool // a whole stands for less or more than the expr matches
 }
 
-// foundLiterals are what is known of an expr: whole is all that it matches, part is strings of which one is in all
-// that it matches. Either may be nil.
+// foundLiterals are what is known of an expr: whole is all that it matches, part is strings of
+// which one is in all that it matches. Either may be nil.
 type foundLiterals struct {
 	whole []string
 	part  []string
@@ -215,7 +215,8 @@ func unique(strs []string) []string {
 	return slices.Compact(strs)
 }
 
-// score rates how few lines hold one of strs: roughly the negative logarithm of how often one begins at a byte.
+// score rates how few lines hold one of strs: roughly the negative logarithm of how often one
+// begins at a byte.
 func score(strs []string) float64 {
 	if len(strs) == 0 {
 		return math.Inf(-1)
@@ -231,8 +232,8 @@ func score(strs []string) float64 {
 	return -math.Log(sum)
 }
 
-// frequency is roughly how often each byte occurs in logs. Upper and lower case count alike, since folded
-// literals are lower case.
+// frequency is roughly how often each byte occurs in logs. Upper and lower case count alike, since
+// folded literals are lower case.
 var frequency = sync.OnceValue(func() *[256]float64 {
 	f := new([256]float64)
 	for b := range f {

@@ -4,63 +4,34 @@
 // finds the lines of a block that a pattern selects, and the parts of a line that match.
 // A block is any number of whole lines; only its last line may lack its newline.
 //
-// # Semantics
-//
-// They are those of GNU grep 3.8 in a UTF-8 locale. A pattern never matches a newline,
-// and ^ and $ stand for the start and end of each line. Basic, Extended and Fixed
-// match leftmost-longest, Perl (RE2's syntax) leftmost-first. Deviations from
-// GNU grep, each with its reason:
-//
-//   - Back-references are refused: no automaton of bounded size matches them, and a daemon
-//     must not be made to backtrack by a stranger's pattern.
-//   - Perl is RE2's syntax: no look-around, no possessive quantifiers, same reason.
-//   - Collating elements are single characters, and ranges go by code point.
-//   - Case folds by Unicode's simple folding, either way. Grep asks the C library for the other case, which has
-//     none for a few letters (as ß, the dotless i, and the signs for kelvin and ångström).
-//   - A repetition of nothing, as in (*a), and one after an anchor, as in ^*, are read one way only; the two
-//     engines inside grep disagree on them.
-//   - With -w and -o, words are found that grep passes over when it looks on after a word it had to refuse.
-//   - With -w an empty match lies between two characters; grep finds it within one of several bytes, too.
-//   - With -w an empty match of one of several patterns counts, as if that was the only one; grep refuses it where a longer
-//     match of another begins, that is no word.
-//   - A byte of a pattern that is not UTF-8 matches such a byte alone; grep finds it within characters too, but not
-//     with -i.
-//   - In Basic a $ before a | is a dollar sign; grep has a$|b match nothing.
-//   - In Extended a ) that closes nothing is itself with -w and -x too; grep, which puts parentheses around the pattern
-//     then, finds other lines.
-//   - A pattern that needs more than [StepsMax] automaton steps is refused.
+// They are those of GNU grep 3.8 in a UTF-8 locale; [Syntax] lists where they differ, and why. A
+// pattern never matches a newline, and ^ and $ stand for the start and end of each line.
 //
 // # How it works
 //
-// A pattern becomes a small tree, whatever its syntax, and that an automaton over symbols: characters, or
-// single bytes that are not UTF-8. Lines are found in whole blocks by the cheapest means that
-// the pattern allows:
+// A pattern of any syntax becomes a small tree (posix.go, perl.go, expr.go), and the tree becomes
+// an automaton over symbols (program.go). A symbol is a character, or a single byte that is not
+// UTF-8 (symbol.go). Lines are found in whole blocks, by the cheapest means that the pattern
+// allows:
 //
-//   - Literals that each selected line must hold: one by its two rarest bytes (pair.go), up to eight by two bytes of each
-//     (pairs.go), up to 64 by the nibble tables of
-//     Hyperscan's Teddy (teddy.go), any number by the automaton of Aho and Corasick (words.go). If the pattern is nothing
-//     else they decide; otherwise the automaton looks at their lines. Where many lines hold a literal and are only counted,
-//     that is done for 64 bytes at once (counted.go).
-//   - A window: up to four neighbouring bytes of known classes, as in [0-9a-f]{8}-, where a sample of the text has few (window.go).
-//   - A DFA made as it is needed in a bounded cache (dfa.go), which reads characters of several bytes byte by
-//     byte too (multibyte.go), and takes four parts of the block in lock-step (lanes.go).
+//   - Literals that each selected line must hold (literal.go): one by its two rarest bytes (pair.go),
+//     up to eight by two bytes of each (pairs.go), up to 64 by Hyperscan's Teddy (teddy.go), any
+//     number by the automaton of Aho and Corasick (words.go). If the pattern is nothing else, they
+//     decide; otherwise the automaton looks at their lines. Where many lines hold a literal and are
+//     only counted, that is done for 64 bytes at once (counted.go).
+//   - A window: up to four neighbouring bytes of known classes, as in [0-9a-f]{8}-, where a sample of
+//     the text has few (window.go).
+//   - A DFA that is made as it is needed, in a bounded cache (dfa.go). It reads characters of several
+//     bytes byte by byte too (multibyte.go), and takes four parts of the block at once (lanes.go).
 //   - Where that cache does not pay, a Pike machine (vm.go).
 //
-// prefilter.go chooses among the first two, scanner.go when to go on to the others. The loops over bytes are in
-// assembly where there is AVX2; their portable equals are tested beside them.
+// prefilter.go chooses among the first two, scanner.go when to go on to the others. The loops over
+// bytes are in assembly where there is AVX2; their portable equals are tested beside them.
 //
-// Where in a line the matches are is known from the literals if the pattern is nothing else. Otherwise a DFA that
-// reads the line backwards finds where matches start, and from there another finds where the longest ends, as in
-// RE2. What Perl prefers to the longest only the Pike machine can tell, which is also asked where a cache does
-// not pay.
-//
-// # Memory
-//
-// Patterns of a megabyte, the most there may be, take 20 to 220 MB while they are compiled, whatever they say, and a matcher keeps
-// some of that: 100,000 words of 8 letters take 60 MB and keep 19, with -i 130 and 22; what is no words keeps up to 110. [Footprint]
-// says beforehand what it can come to. What is written alike is kept once, and
-// bracket expressions that differ have a limit, since a short one such as [[:alpha:]] is 1,300 ranges. A Scanner takes 4 bytes more
-// for each step of the automaton.
+// Where in a line the matches are is known from the literals, if the pattern is nothing else.
+// Otherwise a DFA that reads the line backwards finds where matches start, and from there another
+// finds where the longest ends, as in RE2 (parts.go). What Perl prefers to the longest only the
+// Pike machine can tell. It is also asked where a cache does not pay.
 //
 // # Concurrency
 //
@@ -72,6 +43,30 @@ import "fmt"
 
 // Syntax is the language that patterns are written in. Package request holds the values to those of
 // greppb.Syntax.
+//
+// Basic, Extended and Fixed match leftmost-longest, Perl (RE2's syntax) leftmost-first. Deviations
+// from GNU grep, each with its reason:
+//
+//   - Back-references are refused: no automaton of bounded size matches them, and a daemon must not
+//     be made to backtrack by a stranger's pattern.
+//   - Perl is RE2's syntax: no look-around, no possessive quantifiers, same reason.
+//   - Collating elements are single characters, and ranges go by code point.
+//   - Case folds by Unicode's simple folding, either way. Grep asks the C library for the other case,
+//     which has none for a few letters (as ß, the dotless i, and the signs for kelvin and ångström).
+//   - A repetition of nothing, as in (*a), and one after an anchor, as in ^*, are read one way only;
+//     the two engines inside grep disagree on them.
+//   - With -w and -o, words are found that grep passes over when it looks on after a word it had to
+//     refuse.
+//   - With -w an empty match lies between two characters; grep finds it within one of several bytes,
+//     too.
+//   - With -w an empty match of one of several patterns counts, as if that was the only one. Grep
+//     refuses it where a longer match of another pattern begins that is no word.
+//   - A byte of a pattern that is not UTF-8 matches such a byte alone; grep finds it within
+//     characters too, but not with -i.
+//   - In Basic a $ before a | is a dollar sign; grep has a$|b match nothing.
+//   - In Extended a ) that closes nothing is itself with -w and -x too. Grep puts parentheses around
+//     the pattern then, and finds other lines.
+//   - A pattern that needs more than [StepsMax] automaton steps is refused.
 type Syntax uint8
 
 const (
@@ -83,6 +78,7 @@ const (
 
 var syntaxNames = [...]string{Basic: "basic", Extended: "extended", Fixed: "fixed", Perl: "perl"}
 
+// String names the syntax as errors do.
 func (s Syntax) String() string {
 	if int(s) < len(syntaxNames) {
 		return syntaxNames[s]
@@ -90,7 +86,8 @@ func (s Syntax) String() string {
 	return fmt.Sprintf("syntax(%d)", uint8(s))
 }
 
-// Options say how patterns are read and what they have to match.
+// Options say how patterns are read and what they have to match. The zero value is grep without
+// options.
 type Options struct {
 	Syntax     Syntax
 	IgnoreCase bool // -i: upper and lower case are one
@@ -101,7 +98,8 @@ type Options struct {
 	NullData bool
 }
 
-// Error says what is wrong with a pattern.
+// Error says what is wrong with a pattern. A query may have thousands of patterns, so it names the
+// one, and the place in it.
 type Error struct {
 	Pattern string // the one pattern (one line) that is wrong
 	Offset  int    // of the byte in Pattern at which it is

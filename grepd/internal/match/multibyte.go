@@ -2,13 +2,13 @@ package match
 
 import "unicode/utf8"
 
-// A symbol of several bytes is read byte by byte too: the bytes that have been read of one make a state of their own, a
-// node, which knows the state before them. The last byte leads to the state after the symbol. So a text
-// in any language passes through the table alone. Where the bytes turn out to be no symbol, the first of
-// them is one, and those after it are read again.
+// A symbol of several bytes is read byte by byte too: the bytes that have been read of one make a
+// state of their own, a node, which knows the state before them. The last byte leads to the state
+// after the symbol. So a text in any language passes through the table alone. Where the bytes turn
+// out to be no symbol, the first of them is one, and those after it are read again.
 
-// nodesMax bounds the nodes in the cache of a dfa, which are states of 1 KiB. Symbols for which there is no room go
-// through the map.
+// nodesMax bounds the nodes in the cache of a dfa, which are states of 1 KiB. Symbols for which
+// there is no room go through the map.
 const nodesMax = 1024
 
 // node is the bytes of a symbol that have been read in a state.
@@ -18,7 +18,8 @@ type node struct {
 	count  uint8
 }
 
-// nodeAfter gives the state for the bytes, up to three, that have been read of a symbol since origin.
+// nodeAfter gives the state for the bytes, up to three, that have been read of a symbol since
+// origin.
 func (d *dfa) nodeAfter(origin uint32, read []byte) (id uint32, ok bool) {
 	n := node{origin: origin, count: uint8(len(read))}
 	copy(n.bytes[:], read)
@@ -37,7 +38,8 @@ func (d *dfa) nodeAfter(origin uint32, read []byte) (id uint32, ok bool) {
 	return id, true
 }
 
-// entryFor gives the entry for a symbol of several bytes, or one that is not UTF-8, in a state that is no node.
+// entryFor gives the entry for a symbol of several bytes, or one that is not UTF-8, in a state that
+// is no node.
 func (d *dfa) entryFor(s uint32, r symbol) uint32 {
 	key := wideKey{s, r}
 	x, ok := d.wides[key]
@@ -50,8 +52,8 @@ func (d *dfa) entryFor(s uint32, r symbol) uint32 {
 	return x
 }
 
-// stepWide reads b[i] in state s, where either is part of a symbol of several bytes. It gives the entry for it, and
-// the index after what was read for good.
+// stepWide reads b[i] in state s, where either is part of a symbol of several bytes. It gives the
+// entry for it, and the index after what was read for good.
 func (d *dfa) stepWide(s uint32, b []byte, i int) (uint32, int) {
 	origin, begin := d.symbolAt(s, i)
 	read := b[begin : i+1]
@@ -71,7 +73,8 @@ func (d *dfa) stepWide(s uint32, b []byte, i int) (uint32, int) {
 	return x, begin + n
 }
 
-// symbolAt gives the state before the symbol that is being read in state s at index i, and where it begins.
+// symbolAt gives the state before the symbol that is being read in state s at index i, and where it
+// begins.
 func (d *dfa) symbolAt(s uint32, i int) (origin uint32, begin int) {
 	if n := &d.states[s/256].node; n.count > 0 {
 		return n.origin, i - int(n.count)
@@ -79,7 +82,7 @@ func (d *dfa) symbolAt(s uint32, i int) (origin uint32, begin int) {
 	return s, i
 }
 
-// within tells whether s, which is a state, is one within a symbol.
+// within reports whether s, which is a state, is one within a symbol.
 func (d *dfa) within(s uint32) bool { return d.states[s/256].node.count > 0 }
 
 // cutShort is stepWide where the text ends within a symbol, so that the bytes of it are none.

@@ -39,16 +39,16 @@ func (p *pair) tuned(sample []byte) prefilter {
 	return &t
 }
 
-// tune chooses the bytes that find the fewest places of a sample: the rarest one, and the one that most rarely
-// stands beside it.
+// tune chooses the bytes that find the fewest places of a sample: the rarest one, and the one that
+// most rarely stands beside it.
 func (p *pair) tune(sample []byte) {
 	first, beside := p.places(sample)
 	p.first, p.second = first, max(0, least(beside, first))
 	p.setBytes()
 }
 
-// places finds the byte of the literal that is rarest in a sample, and how many of its places have each other byte of the
-// literal beside it.
+// places finds the byte of the literal that is rarest in a sample, and how many of its places have
+// each other byte of the literal beside it.
 func (p *pair) places(sample []byte) (rarest int, beside []int) {
 	var counts [256]int
 	for _, c := range sample {
@@ -85,7 +85,7 @@ func least(counts []int, but int) int {
 	return best
 }
 
-// holds tells whether the literal's byte j is at b[j].
+// holds reports whether the literal's byte j is at b[j].
 func (p *pair) holds(b []byte, j int) bool {
 	c := p.literal[j]
 	return b[j] == c || p.fold && b[j]|caseMask(c) == c
@@ -143,7 +143,7 @@ func (p *pair) portable(b []byte, from int) int {
 	return -1
 }
 
-// at tells whether the literal is at b[i].
+// at reports whether the literal is at b[i].
 func (p *pair) at(b []byte, i int) bool { return literalAt(b[i:], p.literal, p.fold) }
 
 func literalAt(b, literal []byte, fold bool) bool {

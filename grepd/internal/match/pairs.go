@@ -15,8 +15,9 @@ const (
 	pairsGapMin = 128
 )
 
-// pairs finds a few ASCII literals by two bytes of each, which have the same distance in all of them: those that are rarest
-// together. A teddy takes 1.6 times as long for it (BenchmarkCount/literals, at 934dbc1 and with this).
+// pairs finds a few ASCII literals by two bytes of each, which have the same distance in all of
+// them: those that are rarest together. A teddy takes 1.6 times as long for it
+// (BenchmarkCount/literals, at 934dbc1 and with this).
 type pairs struct {
 	literals [][]byte
 	fold     bool
@@ -46,7 +47,8 @@ func newPairs(l literals) *pairs {
 	return p
 }
 
-// tuned chooses the pairs that have the fewest places in a sample, of those that have the literal's rarest byte.
+// tuned chooses the pairs that have the fewest places in a sample, of those that have the literal's
+// rarest byte.
 func (p *pairs) tuned(sample []byte) prefilter {
 	t := *p
 	var rarest [pairsMax]int
@@ -70,7 +72,8 @@ func (p *pairs) tuned(sample []byte) prefilter {
 	return &t
 }
 
-// choose takes the distance, and the places i and j in each literal k, that cost least in all, and gives what they cost.
+// choose takes the distance, and the places i and j in each literal k, that cost least in all, and
+// gives what they cost.
 func (p *pairs) choose(cost func(k, i, j int) float64) float64 {
 	best := math.Inf(1)
 	for distance := 1; distance < pairsReach; distance++ {
@@ -131,8 +134,8 @@ func (p *pairs) index(b []byte) int {
 	return -1
 }
 
-// begin gives where the first literal begins if one is there that has its pair at b[i], or else -1. There is none that has it
-// before.
+// begin gives where the first literal begins if one is there that has its pair at b[i], or else -1.
+// There is none that has it before.
 func (p *pairs) begin(b []byte, i int) int {
 	m, c, d := &p.masks, b[i], b[i+p.distance]
 	begin := -1

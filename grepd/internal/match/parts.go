@@ -1,7 +1,8 @@
 package match
 
-// partFinder finds where in a line the matches are, by automata: one that reads the line backwards and tells where
-// matches start, and one that reads from such a place on and tells where the longest ends. It serves one goroutine.
+// partFinder finds where in a line the matches are, by automata: one that reads the line backwards
+// and tells where matches start, and one that reads from such a place on and tells where the
+// longest ends. It serves one goroutine.
 type partFinder struct {
 	backward *dfa
 	forward  *dfa
@@ -36,8 +37,8 @@ func (d *dfa) startIn(before symbol) uint32 {
 	return *kind
 }
 
-// compute gives the table's entry for r in state s, which is not in the table yet. c is r's byte, or a newline for the
-// end of the line, if it has a single one.
+// compute gives the table's entry for r in state s, which is not in the table yet. c is r's byte,
+// or a newline for the end of the line, if it has a single one.
 func (d *dfa) compute(s uint32, r symbol, c byte) uint32 {
 	generation := d.generation
 	x := d.next(s, r)
@@ -47,7 +48,8 @@ func (d *dfa) compute(s uint32, r symbol, c byte) uint32 {
 	return x
 }
 
-// entryAtEnd gives the entry for the end of the line. No line holds a newline, so that its place in the table is free.
+// entryAtEnd gives the entry for the end of the line. No line holds a newline, so that its place in
+// the table is free.
 func (d *dfa) entryAtEnd(s uint32) uint32 {
 	x := d.table[s+'\n']
 	if x == unknown {
@@ -56,7 +58,8 @@ func (d *dfa) entryAtEnd(s uint32) uint32 {
 	return x
 }
 
-// findStarts finds all places in line at which a match starts. It fails where the automaton does not pay.
+// findStarts finds all places in line at which a match starts. It fails where the automaton does
+// not pay.
 func (f *partFinder) findStarts(line []byte) (ok bool) {
 	d := f.backward
 	f.starts = f.starts[:0]
@@ -95,8 +98,8 @@ func (f *partFinder) findStarts(line []byte) (ok bool) {
 	return !d.thrashing
 }
 
-// longest gives the end of the longest match that starts at start, where one does. It fails where the automaton does
-// not pay.
+// longest gives the end of the longest match that starts at start, where one does. It fails where
+// the automaton does not pay.
 func (f *partFinder) longest(line []byte, start int) (end int, ok bool) {
 	d := f.forward
 	end = start
@@ -166,7 +169,8 @@ func (s *Scanner) partsByAutomata(line []byte, pos int, parts []Range, max int) 
 	return parts, pos, true
 }
 
-// endOf gives the end of the match that starts at start, where one does. It fails where the automaton does not pay.
+// endOf gives the end of the match that starts at start, where one does. It fails where the
+// automaton does not pay.
 func (s *Scanner) endOf(line []byte, start int) (end int, ok bool) {
 	if s.m.longest {
 		return s.finder.longest(line, start)
@@ -185,8 +189,8 @@ func (s *Scanner) partFinder() *partFinder {
 	return s.finder
 }
 
-// literalsOfParts gives the literals that the parts are, or nil if the pattern is more than that. Perl prefers one of
-// several by their order, not their length.
+// literalsOfParts gives the literals that the parts are, or nil if the pattern is more than that.
+// Perl prefers one of several by their order, not their length.
 func (s *Scanner) literalsOfParts() literalSearch {
 	if !s.m.exact {
 		return nil

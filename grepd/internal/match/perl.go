@@ -41,8 +41,8 @@ func perlError(pattern string, err error) error {
 	return &Error{Pattern: pattern, Offset: max(0, strings.Index(pattern, bad.Expr)), Message: message}
 }
 
-// fromRE2 translates a tree of the regexp package. A line is the whole text, so that ^ and \A are one,
-// and so are $ and \z.
+// fromRE2 translates a tree of the regexp package. A line is the whole text, so that ^ and \A are
+// one, and so are $ and \z.
 func (s *sets) fromRE2(re *syntax.Regexp) *expr {
 	lazy := re.Flags&syntax.NonGreedy != 0
 	switch re.Op {

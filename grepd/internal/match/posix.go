@@ -245,7 +245,7 @@ func (p *posix) atomOf(e *expr) error {
 	return nil
 }
 
-// atBranchEnd tells whether a $ that was just read ends a branch of a basic expression.
+// atBranchEnd reports whether a $ that was just read ends a branch of a basic expression.
 func (p *posix) atBranchEnd() bool {
 	rest := p.pattern[p.pos:]
 	return rest == "" || len(rest) >= 2 && rest[0] == '\\' && (rest[1] == ')' || rest[1] == '|')
@@ -266,7 +266,7 @@ func (p *posix) repetition(r symbol) bool {
 	return true
 }
 
-// mayRepeat tells whether a repetition can stand here, and notes a warning where it is dubious.
+// mayRepeat reports whether a repetition can stand here, and notes a warning where it is dubious.
 func (p *posix) mayRepeat(operator string) bool {
 	if p.start && !p.extended {
 		return false
@@ -335,7 +335,8 @@ func (p *posix) intervalBody() (least, most int, closed, valid bool) {
 	return least, most, true, true
 }
 
-// number reads decimal digits; without any it is -1. Large numbers are cut to something above repeatMax.
+// number reads decimal digits; without any it is -1. Large numbers are cut to something above
+// repeatMax.
 func (p *posix) number() int {
 	n := -1
 	for c := p.peek(0); '0' <= c && c <= '9'; c = p.peek(0) {

@@ -4,8 +4,8 @@ import "math"
 
 // prefilter finds the places of a block that can be in a selected line.
 type prefilter interface {
-	// index gives a place in the first such line of b, or -1: where what was found first begins, with words where it
-	// ends. b begins with a line.
+	// index gives a place in the first such line of b, or -1: where what was found first begins,
+	// with words where it ends. b begins with a line.
 	index(b []byte) int
 	// tuned gives the prefilter as it does best on texts like sample, or nil where it does no good.
 	tuned(sample []byte) prefilter
@@ -14,7 +14,8 @@ type prefilter interface {
 // literalSearch is a prefilter that finds literals.
 type literalSearch interface {
 	prefilter
-	// longest finds the first place at or after from where a literal begins, and the longest one that does.
+	// longest finds the first place at or after from where a literal begins, and the longest one
+	// that does.
 	longest(line []byte, from int) (Range, bool)
 }
 
@@ -31,8 +32,8 @@ const (
 	tuneBytesMin = 2 << 10
 )
 
-// literalGapMin is how many bytes of a text there are to be for each literal that is found, where the automaton must
-// decide.
+// literalGapMin is how many bytes of a text there are to be for each literal that is found, where
+// the automaton must decide.
 const literalGapMin = 96
 
 // choosePrefilter finds how lines that e selects can be found faster than by an automaton.

@@ -12,8 +12,8 @@ const StepsMax = 1 << 20
 // apply to, since all of them may be active at once.
 const copiedStepsMax = 1 << 16
 
-// step is one instruction of a program. There may be a million, so that it is small, and holds no pointers that the collector of
-// garbage would follow.
+// step is one instruction of a program. There may be a million, so that it is small, and holds no
+// pointers that the collector of garbage would follow.
 type step struct {
 	op     stepOp
 	assert assertion // stepAssert
@@ -33,7 +33,7 @@ const (
 	stepNever         // goes nowhere
 )
 
-// reads tells whether a step reads r and goes on.
+// reads reports whether a step reads r and goes on.
 func (p *program) reads(s *step, r symbol) bool {
 	switch s.op {
 	case stepSymbol:
@@ -53,7 +53,7 @@ type program struct {
 	copied     int  // how many of the steps intervals have added
 }
 
-// assertsFirst tells whether a match depends on what is before it, or what comes first in it.
+// assertsFirst reports whether a match depends on what is before it, or what comes first in it.
 func (p *program) assertsFirst() bool {
 	seen, todo := make([]bool, len(p.steps)), []int32{p.start}
 	for len(todo) > 0 {
@@ -73,7 +73,8 @@ func (p *program) assertsFirst() bool {
 	return false
 }
 
-// compileProgram makes the program of e, or with backward the one that reads from the end of a match to its start.
+// compileProgram makes the program of e, or with backward the one that reads from the end of a
+// match to its start.
 func compileProgram(e *expr, asciiWords, backward bool) (*program, error) {
 	c := &compiler{backward: backward, indices: make(map[*expr]int32), steps: make([]step, 0, min(e.size(), StepsMax))}
 	match := c.add(step{op: stepMatch})

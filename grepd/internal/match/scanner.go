@@ -19,8 +19,8 @@ type Scanner struct {
 	tuned     bool
 }
 
-// NewScanner makes a scanner, which is best used for many blocks. When done is closed, calls in progress
-// return soon, and from then on results mean nothing. It may be nil.
+// NewScanner makes a scanner, which is best used for many blocks. When done is closed, calls in
+// progress return soon, and from then on results mean nothing. It may be nil.
 func (m *Matcher) NewScanner(done <-chan struct{}) *Scanner {
 	s := &Scanner{m: m, vm: newVM(m.program, m.longest), prefilter: m.prefilter}
 	for _, p := range m.retried {
@@ -32,7 +32,8 @@ func (m *Matcher) NewScanner(done <-chan struct{}) *Scanner {
 	return s
 }
 
-// dfa gives the scanner's, which is made when it is needed: the start of one for thousands of literals is dear.
+// dfa gives the scanner's, which is made when it is needed: the start of one for thousands of
+// literals is dear.
 func (s *Scanner) dfa() *dfa {
 	if s.made == nil {
 		s.made = newDFA(s.m.program)
@@ -54,14 +55,16 @@ func (s *Scanner) Lines(block []byte, lines []Range, max int) []Range {
 	return lines
 }
 
-// Count gives the number of lines of block that are selected, but at most max. Below 0, max is no limit.
+// Count gives the number of lines of block that are selected, but at most max. Below 0, max is no
+// limit.
 func (s *Scanner) Count(block []byte, max int) int { return s.scan(block, max, nil) }
 
-// countedGapMin is how many bytes there are to be for each line with the literal that is found before the next one is
-// looked for, where lines are only counted.
+// countedGapMin is how many bytes there are to be for each line with the literal that is found
+// before the next one is looked for, where lines are only counted.
 const countedGapMin = 512
 
-// candidatesMin is how many candidates there must be in a block before it matters how close together they are.
+// candidatesMin is how many candidates there must be in a block before it matters how close
+// together they are.
 const candidatesMin = 32
 
 // scan counts the selected lines, and appends them to lines where that is not nil.
@@ -102,7 +105,8 @@ func (s *Scanner) scan(block []byte, max int, lines *[]Range) int {
 	return n
 }
 
-// matchesAt tells whether a line of block is selected in which the prefilter has found something first at the index at.
+// matchesAt reports whether a line of block is selected in which the prefilter has found something
+// first at the index at.
 func (s *Scanner) matchesAt(block []byte, line Range, at int) bool {
 	if s.m.lead && !s.dfa().thrashing {
 		matches := s.dfa().matches(trimNewline(block[at:line.End]))
@@ -141,7 +145,7 @@ func (s *Scanner) scanAll(block []byte, pos, max int, lines *[]Range) int {
 	return n
 }
 
-// streamable tells whether the automaton alone finds the lines of block, and in several parts.
+// streamable reports whether the automaton alone finds the lines of block, and in several parts.
 func (s *Scanner) streamable(block []byte) bool {
 	return len(s.retried) == 0 && len(block) >= streamsBytesMin && s.dfa().start < special && !s.dfa().thrashing
 }
@@ -169,7 +173,7 @@ func lastNewline(b []byte) int {
 
 func trimNewline(line []byte) []byte { return bytes.TrimSuffix(line, []byte{'\n'}) }
 
-// Match tells whether line, without its newline, is selected.
+// Match reports whether line, without its newline, is selected.
 func (s *Scanner) Match(line []byte) bool {
 	matches := s.dfa().matches(line)
 	if s.dfa().thrashing {
@@ -178,7 +182,8 @@ func (s *Scanner) Match(line []byte) bool {
 	return matches || s.matchesRetried(line)
 }
 
-// MatchUncached is Match, slower, but with no memory that grows with what was matched: for short lines and a lot of matchers.
+// MatchUncached is Match, slower, but with no memory that grows with what was matched: for short
+// lines and a lot of matchers.
 func (s *Scanner) MatchUncached(line []byte) bool {
 	_, matches := s.vm.find(line, 0)
 	return matches || s.matchesRetried(line)
@@ -197,12 +202,13 @@ func (s *Scanner) Parts(line []byte, parts []Range) []Range {
 	return parts
 }
 
-// partsLineMax is the length from which on the parts of a line are left to the machine: it needs no memory for
-// the places where they start, and may be stopped at any byte.
+// partsLineMax is the length from which on the parts of a line are left to the machine: it needs no
+// memory for the places where they start, and may be stopped at any byte.
 const partsLineMax = 64 << 10
 
-// PartsFrom is Parts from a place on that an earlier call gave, or 0, until there are max more. Below 0, max is no limit. It
-// gives the place to go on at, which is the line's end when there are no more.
+// PartsFrom is Parts from a place on that an earlier call gave, or 0, until there are max more.
+// Below 0, max is no limit. It gives the place to go on at, which is the line's end when there are
+// no more.
 func (s *Scanner) PartsFrom(line []byte, pos int, parts []Range, max int) ([]Range, int) {
 	if len(line) < partsLineMax {
 		if l := s.literalsOfParts(); l != nil {
@@ -245,9 +251,9 @@ func (s *Scanner) next(line []byte, from int) (Range, bool) {
 	return best, ok
 }
 
-// findWord finds a match between non-word characters of a program that matches the empty string too. As in
-// grep, where the longest match at a place has a word character beside it shorter
-// ones are tried, but not the empty one.
+// findWord finds a match between non-word characters of a program that matches the empty string
+// too. As in grep, where the longest match at a place has a word character beside it shorter ones
+// are tried, but not the empty one.
 func (v *vm) findWord(line []byte, from int, asciiWords bool) (Range, bool) {
 	for pos := from; pos <= len(line); {
 		r, ok := v.find(line, pos)

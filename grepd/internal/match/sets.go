@@ -2,13 +2,15 @@ package match
 
 import "sync"
 
-// setSymbolsMax bounds the first and last symbols of all bracket expressions together. One such as [[:alpha:]] has 1,300
-// of them, and a pattern of a megabyte has room for a hundred thousand brackets.
+// setSymbolsMax bounds the first and last symbols of all bracket expressions together. One such as
+// [[:alpha:]] has 1,300 of them, and a pattern of a megabyte has room for a hundred thousand
+// brackets.
 const setSymbolsMax = 1 << 21
 
 const tooManySets = "Regular expression too big: its bracket expressions are too many, or too large"
 
-// sets holds the bracket expressions that the patterns of one Compile have. What is written alike is one expr.
+// sets holds the bracket expressions that the patterns of one Compile have. What is written alike
+// is one expr.
 type sets struct {
 	brackets map[string]*expr // by how they are written
 	symbols  int              // of all sets

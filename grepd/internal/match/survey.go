@@ -6,7 +6,7 @@ import (
 	"unicode/utf8"
 )
 
-// Survey tells whether any byte of b is zero, and whether all are ASCII.
+// Survey reports whether any byte of b is zero, and whether all are ASCII.
 func Survey(b []byte) (null, ascii bool) {
 	if !hasAVX2 || len(b) < 64 {
 		return surveyPortable(b)

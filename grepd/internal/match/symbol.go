@@ -76,7 +76,7 @@ func (s set) size() int {
 	return n
 }
 
-// single tells whether the set is one symbol.
+// single reports whether the set is one symbol.
 func (s set) single() (symbol, bool) {
 	if len(s) == 2 && s[0] == s[1] {
 		return s[0], true
@@ -154,7 +154,8 @@ var folding = sync.OnceValue(func() []symbol {
 	return rs
 })
 
-// foldedOneByOne is how many members of a set may be looked at each; to look at all characters that have another case is slower.
+// foldedOneByOne is how many members of a set may be looked at each; to look at all characters that
+// have another case is slower.
 const foldedOneByOne = 256
 
 // fold adds the other cases of all members.

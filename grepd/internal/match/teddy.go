@@ -2,11 +2,13 @@ package match
 
 import "slices"
 
-// teddyMax bounds the literals of a teddy: with more of them, too many places have the bytes of some bucket.
+// teddyMax bounds the literals of a teddy: with more of them, too many places have the bytes of
+// some bucket.
 const teddyMax = 64
 
-// teddy finds several literals by tables of the nibbles of their first three bytes, after the algorithm of
-// that name in Intel's Hyperscan. A literal belongs to one of eight buckets, which are the bits in the tables.
+// teddy finds several literals by tables of the nibbles of their first three bytes, after the
+// algorithm of that name in Intel's Hyperscan. A literal belongs to one of eight buckets, which are
+// the bits in the tables.
 type teddy struct {
 	literals [][]byte
 	fold     bool
@@ -68,7 +70,7 @@ func (t *teddy) index(b []byte) int {
 	return -1
 }
 
-// at tells whether a literal is at b[i], of which the tables left only some buckets.
+// at reports whether a literal is at b[i], of which the tables left only some buckets.
 func (t *teddy) at(b []byte, i int) bool {
 	m := &t.masks
 	bits := m[0][b[i]&15] & m[1][b[i]>>4] & m[2][b[i+1]&15] & m[3][b[i+1]>>4] & m[4][b[i+2]&15] & m[5][b[i+2]>>4]

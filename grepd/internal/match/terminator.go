@@ -2,9 +2,9 @@ package match
 
 import "slices"
 
-// liner makes of exprs what can be in lines: without the terminator, which is written as a newline in data and program.
-// With nullData the data come with newlines and zero bytes exchanged, and so are the symbols. Exprs that need no
-// change, and shared ones, stay shared.
+// liner makes of exprs what can be in lines: without the terminator, which is written as a newline
+// in data and program. With nullData the data come with newlines and zero bytes exchanged, and so
+// are the symbols. Exprs that need no change, and shared ones, stay shared.
 type liner struct {
 	nullData bool
 	changed  map[*expr]*expr // sets
@@ -83,11 +83,12 @@ func exchangedText(text []symbol) []symbol {
 	return out
 }
 
-// Exchange swaps newlines and zero bytes, which makes lines that end in zero bytes ordinary ones, and the
-// other way round.
+// Exchange swaps newlines and zero bytes, which makes lines that end in zero bytes ordinary ones,
+// and the other way round.
 func Exchange(b []byte) {
 	for i, c := range b {
-		// Both are below any other byte that logs are full of, so that one comparison passes most over.
+		// Both are below any other byte that logs are full of, so that one comparison passes most
+		// over.
 		if c > '\n' {
 			continue
 		}

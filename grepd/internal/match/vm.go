@@ -20,10 +20,11 @@ type vm struct {
 	work    *atomic.Uint64 // counts on while it works; nil: nobody looks
 }
 
-// turnsUnchecked is how many symbols are read between two looks at done: a step may be as dear as the program is long.
+// turnsUnchecked is how many symbols are read between two looks at done: a step may be as dear as
+// the program is long.
 const turnsUnchecked = 1 << 7
 
-// stop tells whether the work is to end. It looks from time to time only.
+// stop reports whether the work is to end. It looks from time to time only.
 func (v *vm) stop() bool {
 	if v.turns++; v.turns%turnsUnchecked == 0 {
 		return v.look()
@@ -31,7 +32,7 @@ func (v *vm) stop() bool {
 	return v.stopped
 }
 
-// look tells whether the work is to end, and others that it goes on.
+// look reports whether the work is to end, and others that it goes on.
 func (v *vm) look() bool {
 	if v.work != nil {
 		v.work.Add(1)
@@ -93,8 +94,8 @@ func (v *vm) run(line []byte, from int, anchored bool, end func(int)) (found Ran
 	return Range{}, false
 }
 
-// enter makes v.threads: all steps that can be reached from those that have read the last symbol, and from
-// the start where a match may begin here.
+// enter makes v.threads: all steps that can be reached from those that have read the last symbol,
+// and from the start where a match may begin here.
 func (v *vm) enter(before, after symbol, pos int, begin bool) {
 	if v.round++; v.round == 0 {
 		clear(v.seen)
@@ -133,8 +134,8 @@ func (v *vm) follow(t thread, before, after symbol) {
 	}
 }
 
-// step lets all threads read r, and gives where the best match that ends before r started, or -1. With
-// cut, threads that cannot give a better match any more end.
+// step lets all threads read r, and gives where the best match that ends before r started, or -1.
+// With cut, threads that cannot give a better match any more end.
 func (v *vm) step(r symbol, cut bool) (matched int) {
 	matched = -1
 	for _, t := range v.threads {

@@ -10,21 +10,25 @@ const (
 	windowPlaces = 4
 	// windowsMax bounds the windows of a pattern that are tried.
 	windowsMax = 32
-	// windowVisitsMax bounds the parts of a pattern that are looked at for windows, each repetition anew.
+	// windowVisitsMax bounds the parts of a pattern that are looked at for windows, each repetition
+	// anew.
 	windowVisitsMax = 1000
-	// windowGapMin is how many bytes of a text there are to be for each place that a window finds: where it finds more, the automaton
-	// alone, four parts at a time, is faster than a check of each line.
+	// windowGapMin is how many bytes of a text there are to be for each place that a window finds:
+	// where it finds more, the automaton alone, four parts at a time, is faster than a check of
+	// each line.
 	windowGapMin = 512
 )
 
-// windows are those of a pattern without literals, of which one is chosen when there is a text to try them on.
+// windows are those of a pattern without literals, of which one is chosen when there is a text to
+// try them on.
 type windows []*window
 
 var _ prefilter = windows(nil)
 
-// window is a run of neighbouring bytes that each match holds, each of a class: [0-9a-f]{8}- gives four hexadecimal
-// digits, or three and a hyphen. Whether a byte is of a class is looked up by its nibbles, as in Hyperscan's shufti:
-// upper nibbles that go with the same lower ones share one of eight bits.
+// window is a run of neighbouring bytes that each match holds, each of a class: [0-9a-f]{8}- gives
+// four hexadecimal digits, or three and a hyphen. Whether a byte is of a class is looked up by its
+// nibbles, as in Hyperscan's shufti: upper nibbles that go with the same lower ones share one of
+// eight bits.
 type window struct {
 	masks [2 * windowPlaces][32]byte // low and high nibbles of each place; each 16 bytes twice
 	size  int                        // of the places that matter
@@ -35,7 +39,8 @@ var _ prefilter = (*window)(nil)
 // class is a set of bytes.
 type class [256]bool
 
-// newWindows finds the windows of e; nil where it has none, or there are no vectors to search for them with.
+// newWindows finds the windows of e; nil where it has none, or there are no vectors to search for
+// them with.
 func newWindows(e *expr) prefilter {
 	if !hasAVX2 {
 		return nil
@@ -101,8 +106,8 @@ func (f *windowFinder) add(c class) {
 	}
 }
 
-// set adds the class of a set. A symbol beyond ASCII has any bytes beyond ASCII, and nobody knows how many: a run ends with
-// the first of them, and the next begins with the last.
+// set adds the class of a set. A symbol beyond ASCII has any bytes beyond ASCII, and nobody knows
+// how many: a run ends with the first of them, and the next begins with the last.
 func (f *windowFinder) set(s set) {
 	var c class
 	beyond := false
@@ -121,7 +126,8 @@ func (f *windowFinder) set(s set) {
 	}
 }
 
-// repeat adds what is repeated: as often as it surely is, or as windows are long, and that again from the end where it may be more.
+// repeat adds what is repeated: as often as it surely is, or as windows are long, and that again
+// from the end where it may be more.
 func (f *windowFinder) repeat(e *expr) {
 	times := min(e.least, windowPlaces)
 	for range times {
@@ -170,7 +176,7 @@ func newWindow(classes []class) *window {
 	return w
 }
 
-// at tells whether the window is at the start of b.
+// at reports whether the window is at the start of b.
 func (w *window) at(b []byte) bool {
 	if len(b) < w.size {
 		return false

@@ -9,15 +9,18 @@ import (
 const (
 	// wordsBytesMax bounds the literals together, and so the nodes of the automaton.
 	wordsBytesMax = 1 << 22
-	// wordHashBits is the length of a hash: the filter takes 64 KiB, and ten thousand literals fill a fiftieth of it.
+	// wordHashBits is the length of a hash: the filter takes 64 KiB, and ten thousand literals fill
+	// a fiftieth of it.
 	wordHashBits = 19
 )
 
-// words finds any number of literals. A filter tells from the next few bytes of the text where one may begin; from there an
-// automaton reads on (Aho and Corasick, "Efficient string matching", 1975) until it knows of no beginning any
-// more. However the text looks, each byte costs a bounded number of steps.
+// words finds any number of literals. A filter tells from the next few bytes of the text where one
+// may begin; from there an automaton reads on (Aho and Corasick, "Efficient string matching", 1975)
+// until it knows of no beginning any more. However the text looks, each byte costs a bounded number
+// of steps.
 //
-// The automaton's nodes are the beginnings of the literals, the shorter ones first, so that the children of a node stand in a row.
+// The automaton's nodes are the beginnings of the literals, the shorter ones first, so that the
+// children of a node stand in a row.
 type words struct {
 	fold   bool
 	mask   uint32                          // selects as many bytes as the shortest literal has, four at most
@@ -38,8 +41,8 @@ const (
 	endsWithin                      // a literal, be it only an end of what was read
 )
 
-// newWords makes the automaton of strings, of which none is empty; with fold, their ASCII letters are lower case. It
-// gives nil where they are too many.
+// newWords makes the automaton of strings, of which none is empty; with fold, their ASCII letters
+// are lower case. It gives nil where they are too many.
 func newWords(strings []string, fold bool) *words {
 	total := 0
 	for _, s := range strings {
@@ -126,14 +129,14 @@ func (w *words) addFilter(strs []string) {
 	}
 }
 
-// wordHash is that of those of four bytes that mask selects. For the sake of folding, it takes letters, and some other bytes,
-// for the same in either case.
+// wordHash is that of those of four bytes that mask selects. For the sake of folding, it takes
+// letters, and some other bytes, for the same in either case.
 func wordHash(four, mask uint32) uint32 {
 	return (four | 0x20202020) & mask * 0x9e3779b1 >> (32 - wordHashBits)
 }
 
-// candidate gives the first place at or after from where a literal may begin, or one from which on there is too
-// little left to tell.
+// candidate gives the first place at or after from where a literal may begin, or one from which on
+// there is too little left to tell.
 func (w *words) candidate(b []byte, from int) int {
 	filter, mask := w.filter, w.mask
 	i := from

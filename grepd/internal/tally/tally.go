@@ -9,11 +9,10 @@
 //
 // # Memory
 //
-// A Tally holds [GroupsMax] different groups of values, and [BytesMax] of their text, of which one may
-// have half a megabyte. What is counted
-// beyond that, in groups that are not there yet, is one number: Other. The counts of groups are exact in
-// the tally of a node. In a sum they may be too low where Other is not 0, as another node may have counted
-// the same values among its others.
+// A Tally holds [GroupsMax] different groups of values, and [BytesMax] of their text, of which one
+// may have half a megabyte. What is counted beyond that, in groups that are not there yet, is one
+// number: Other. The counts of groups are exact in the tally of a node. In a sum they may be too
+// low where Other is not 0, as another node may have counted the same values among its others.
 //
 // # Concurrency
 //
@@ -48,15 +47,16 @@ const (
 	// stepGroupsMax and stepBytesMax bound what is sent at once.
 	stepGroupsMax = limits.GroupsMax
 	stepBytesMax  = 1 << 20
-	// groupBytesMax bounds the text of one group. What is longer is counted among the others.
+	// groupBytesMax bounds the text of one group, so that each fits into a message. What is longer
+	// is counted among the others.
 	groupBytesMax = stepBytesMax / 2
 )
 
 // Tally is counts by groups of values. The zero value is empty.
 type Tally struct {
 	counts map[string]uint64 // by the values, separated by zero bytes
-	bytes  int
-	Other  uint64 // what was counted beyond the bounds
+	bytes  int               // of the keys of counts
+	Other  uint64            // what was counted beyond the bounds
 }
 
 // separator stands between values. In a value it is escaped, as all control characters are.

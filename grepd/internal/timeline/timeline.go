@@ -10,15 +10,15 @@
 //
 // # Order
 //
-// Lines of a stream stay in its order. Where each stream is in the order of times, so is the whole, and lines
-// with the same time come in the order of the streams' numbers. A line that is earlier than one of its
-// stream before it comes as soon as it can. A group of lines with context is
-// as one line, with the time of its first one.
+// Lines of a stream stay in its order. Where each stream is in the order of times, so is the whole,
+// and lines with the same time come in the order of the streams' numbers. A line that is earlier
+// than one of its stream before it comes as soon as it can. A group of lines with context is as one
+// line, with the time of its first one.
 //
 // # Memory and waiting
 //
-// A Merge keeps nothing but a time for each stream: a stream waits in Chunk until its lines are due. All wait
-// until the last one has said its next line, or that it has ended.
+// A Merge keeps nothing but a time for each stream: a stream waits in Chunk until its lines are
+// due. All wait until the last one has said its next line, or that it has ended.
 //
 // # Concurrency
 //
@@ -40,17 +40,17 @@ import (
 type Merge struct {
 	mu      sync.Mutex
 	waiting waiters
-	// busy is how many streams have neither said what their next line is, nor that they ended. The one that
-	// may speak is among them.
+	// busy is how many streams have neither said what their next line is, nor that they ended. The
+	// one that may speak is among them.
 	busy int
 }
 
 // waiter is a stream that waits until its next line is the earliest.
 type waiter struct {
-	stream int
-	at     int64 // Unix nanoseconds
-	due    chan struct{}
-	index  int // in the heap; below 0 once it is not there any more
+	stream int           // its number, by which equal times are put in order
+	at     int64         // Unix nanoseconds
+	due    chan struct{} // capacity 1, so that whoever gives the word does not wait
+	index  int           // in the heap; below 0 once it is not there any more
 }
 
 // New returns a Merge of so many streams.
@@ -82,8 +82,8 @@ func (s *Stream) End() {
 	s.merge.next()
 }
 
-// Await returns when no other stream has a line before this time. Until the next call of the stream's methods
-// no other stream may speak.
+// Await returns when no other stream has a line before this time. Until the next call of the
+// stream's methods no other stream may speak.
 func (s *Stream) Await(ctx context.Context, at int64) error {
 	m := s.merge
 	w := &waiter{stream: s.number, at: at, due: s.due}
@@ -116,7 +116,8 @@ func (m *Merge) next() {
 	}
 }
 
-// mayGoOn tells whether a line of the stream that has the word is the earliest too.
+// mayGoOn reports whether the stream that has the word may send a line of this time too: no other
+// stream has an earlier one.
 func (s *Stream) mayGoOn(at int64) bool {
 	s.merge.mu.Lock()
 	defer s.merge.mu.Unlock()
@@ -127,8 +128,8 @@ func before(at int64, stream int, w *waiter) bool {
 	return cmp.Or(cmp.Compare(at, w.at), cmp.Compare(stream, w.stream)) < 0
 }
 
-// Chunk hands the lines of a chunk to send when they are due, in as many pieces as needed. What a malformed chunk holds
-// is handed on as it is. The error is that of send, or why ctx ended.
+// Chunk hands the lines of a chunk to send when they are due, in as many pieces as needed. What a
+// malformed chunk holds is handed on as it is. The error is that of send, or why ctx ended.
 func (s *Stream) Chunk(ctx context.Context, c *greppb.Chunk, send func(*greppb.Chunk) error) error {
 	if c.Validate() != nil || len(c.Times) != len(c.Lengths) {
 		if err := s.Await(ctx, math.MinInt64); err != nil {

@@ -1,4 +1,5 @@
-// Package filestest makes files that tests search.
+// Package filestest makes files that tests search. It lies beside package files, not in its tests,
+// since those of other packages use it too.
 //
 // # Concurrency
 //
@@ -16,7 +17,8 @@ import (
 	"github.com/aksinghdce/cluster-membership-service/grepd/internal/files"
 )
 
-// Tree writes texts to files of these names below a new directory, which is mounted as "logs".
+// Tree writes texts to files of these names below a new directory, which is mounted as "logs". Names
+// may have slashes. The mounts are closed when the test ends.
 func Tree(t testing.TB, texts map[string]string) (m *files.Mounts, dir string) {
 	t.Helper()
 	dir = t.TempDir()
