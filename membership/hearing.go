@@ -244,8 +244,8 @@ func (n *Node) heard(sums []tally, spare int) share {
 }
 
 // shareOf leaves out as many members, spare at most, as makes the share the best. Where none may be
-// left out, few members count, and none for so much that it outweighs the others: whoever is doubted
-// is asked most.
+// left out, few members count, and none for so much that it outweighs the others: whoever is
+// doubted is asked most.
 func shareOf(sums []tally, spare int) (best share) {
 	slices.SortFunc(sums, func(a, b tally) int {
 		return cmp.Or(cmp.Compare(a.asked-a.answered, b.asked-b.answered), cmp.Compare(a.to, b.to))
@@ -289,15 +289,16 @@ type Question struct {
 	Answered bool
 }
 
-// Tally is how many questions this node has asked another member within a span of time, and how many
-// of them were answered, for a Snapshot.
+// Tally is how many questions this node has asked another member within a span of time, and how
+// many of them were answered, for a Snapshot.
 type Tally struct {
 	To              ring.Position
 	Since           time.Duration // Mono
 	Asked, Answered int
 }
 
-// snapshot is the questions that may yet be answered, or count for how well the node hears just now.
+// snapshot is the questions that may yet be answered, or count for how well the node hears just
+// now.
 func (h *hearing) snapshot(now time.Duration) (questions []Question, tallies []Tally) {
 	for i := range h.questions {
 		q := h.at(i)

@@ -163,8 +163,8 @@ func (n *Node) dampRejoin() {
 		"back %d times of late: %s", (due - n.now.Mono).Round(100*time.Millisecond), int(r.damper.returns), r.why)})
 }
 
-// Waiting reports whether this node, which others hold to be dead, waits before it rejoins. Until then
-// nobody tells it what changes.
+// Waiting reports whether this node, which others hold to be dead, waits before it rejoins. Until
+// then nobody tells it what changes.
 func (n *Node) Waiting() bool { return n.recaller.waits }
 
 // rejoin goes on under a new incarnation, without asking a gateway: this node never left,

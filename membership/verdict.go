@@ -29,7 +29,8 @@ func (n *Node) proven(m *monitor) bool {
 	return !n.gray.is || n.reliable() <= f && now-m.fresh > n.grayFor()
 }
 
-// few reports whether there are so few others that all of them, or all but one, may be dead or gray.
+// few reports whether there are so few others that all of them, or all but one, may be dead or
+// gray.
 func (n *Node) few() bool {
 	return n.list.ring.Live()-1 < 2*n.cfg.MaxFailures || n.reliable() <= n.cfg.MaxFailures
 }

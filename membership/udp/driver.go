@@ -53,8 +53,8 @@ type Observer interface {
 	Sent(self membership.ID, to netip.AddrPort, m *membership.Message)
 	Received(self membership.ID, from netip.AddrPort, m *membership.Message)
 	Event(self membership.ID, e membership.Event)
-	// Dropped says how many packets were dropped, of which Received says nothing, since it was called
-	// last. It is called every ten seconds at the most.
+	// Dropped says how many packets were dropped, of which Received says nothing, since it was
+	// called last. It is called every ten seconds at the most.
 	Dropped(self membership.ID, packets uint64)
 	// Changed is called after the list or the node's own state has changed, and at the
 	// start.

@@ -220,8 +220,8 @@ type dropped struct {
 	told    time.Duration // the Mono at which that was done last; 0: never
 }
 
-// dropTellTime is how often at the most packets are told of that were dropped, as whoever sends them
-// must not fill the log.
+// dropTellTime is how often at the most packets are told of that were dropped, as whoever sends
+// them must not fill the log.
 const dropTellTime = 10 * time.Second
 
 // tellDropped tells the observer of the packets that were dropped since it was told last.
@@ -264,8 +264,8 @@ func (l *loop) note(e membership.Event) {
 	}
 }
 
-// phaseNow is the phase as others see it. To them, a node that waits before it rejoins is no member,
-// and so nobody tells it what changes.
+// phaseNow is the phase as others see it. To them, a node that waits before it rejoins is no
+// member, and so nobody tells it what changes.
 func (l *loop) phaseNow() membership.Phase {
 	if l.node.Waiting() {
 		return membership.Joining

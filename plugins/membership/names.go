@@ -11,7 +11,8 @@ import (
 	"github.com/aksinghdce/cluster-membership-service/shared/proto/pluginpb"
 )
 
-// names are the gateways as they were given, which may be names that come to stand for other addresses.
+// names are the gateways as they were given, which may be names that come to stand for other
+// addresses.
 type names struct {
 	given  []string // host:port
 	is4    bool     // addresses are wanted of this family
@@ -43,8 +44,9 @@ func (n *names) resolver() func(context.Context) ([]netip.AddrPort, error) {
 	return nil
 }
 
-// resolve gives the addresses of all names. One that cannot be looked up now keeps the addresses that it had, and of it the
-// error tells; if it never could, it may have had any of those that there were at first.
+// resolve gives the addresses of all names. One that cannot be looked up now keeps the addresses
+// that it had, and of it the error tells; if it never could, it may have had any of those that
+// there were at first.
 func (n *names) resolve(ctx context.Context) ([]netip.AddrPort, error) {
 	var addrs []netip.AddrPort
 	var errs []error

@@ -28,9 +28,9 @@
 //     all members have to run it with the same options, or each of a few with
 //     --notify-all.
 //
-// A leave is dealt with in the same way, but that nobody steps in where the member is back
-// before the chosen one has heard that it left: then it is not told. A join is told by the gateway that admitted
-// the member, what is about one node alone (REJOIN, WAITING, PLUGIN, MEMBERSHIP) by that
+// A leave is dealt with in the same way, but that nobody steps in where the member is back before
+// the chosen one has heard that it left: then it is not told. A join is told by the gateway that
+// admitted the member, what is about one node alone (REJOIN, WAITING, PLUGIN, MEMBERSHIP) by that
 // node. With --notify-all every member tells whatever it logs.
 //
 // # At least once

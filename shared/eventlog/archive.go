@@ -69,8 +69,8 @@ func (a *archive) run(ctx context.Context) {
 	}
 }
 
-// tidy compresses all rotated files but the newest that nobody writes to, and keeps no more than the limit.
-// What fails is tried again after the next rotation.
+// tidy compresses all rotated files but the newest that nobody writes to, and keeps no more than
+// the limit. What fails is tried again after the next rotation.
 func (a *archive) tidy(ctx context.Context) {
 	rotated := a.rotated()
 	for len(rotated) > a.max {
@@ -103,9 +103,9 @@ func (a *archive) rotated() []string {
 	return out
 }
 
-// compress replaces path by path.gz, which has its time. Whenever it is interrupted, path or path.gz is there and whole: the latter
-// is on the disk before the former goes. For an instant both are; a search takes the two for one
-// because path.gz says of what size path was.
+// compress replaces path by path.gz, which has its time. Whenever it is interrupted, path or
+// path.gz is there and whole: the latter is on the disk before the former goes. For an instant both
+// are; a search takes the two for one because path.gz says of what size path was.
 func compress(ctx context.Context, path string) (err error) {
 	src, err := openRegular(path, os.O_RDONLY)
 	if err != nil {
@@ -157,8 +157,8 @@ func syncDir(path string) error {
 }
 
 func writeGzip(ctx context.Context, path string, src io.Reader) error {
-	// What was left of an earlier try goes, and so does whatever others may have put there: nothing is
-	// opened that exists.
+	// What was left of an earlier try goes, and so does whatever others may have put there: nothing
+	// is opened that exists.
 	if err := os.Remove(path); err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return err
 	}

@@ -14,16 +14,15 @@
 //
 // # Files
 //
-// A line is one write(2) with O_APPEND, so lines of several processes do not mix. A file
-// that has grown to Config.BytesMax is renamed to "<name>.<UTC time>", and after the next
-// rotation that becomes "<name>.<UTC time>.gz"; the newest stays plain for those who
-// follow it. All of them match "<name>*". A writer holds a shared lock on its file, and
-// what is locked is not compressed, so a line that a process writes before it has seen
-// another's rotation is not lost. A file that was removed, alone or with its directory, is
-// made again within a second of the next line; the lines between are counted as dropped. Where the
-// directory has become a symbolic link nothing is written any more, and each line is dropped.
-// A link in the place of a file is not followed either, and only regular files are opened: the daemon
-// may be root, and the directory somebody else's.
+// A line is one write(2) with O_APPEND, so lines of several processes do not mix. A file that has
+// grown to Config.BytesMax is renamed to "<name>.<UTC time>", and after the next rotation that
+// becomes "<name>.<UTC time>.gz"; the newest stays plain for those who follow it. All of them match
+// "<name>*". A writer holds a shared lock on its file, and what is locked is not compressed, so a
+// line that a process writes before it has seen another's rotation is not lost. A file that was
+// removed, alone or with its directory, is made again within a second of the next line; the lines
+// between are counted as dropped. Where the directory has become a symbolic link nothing is written
+// any more, and each line is dropped. A link in the place of a file is not followed either, and
+// only regular files are opened: the daemon may be root, and the directory somebody else's.
 //
 // A Follower reads what is written, across all this, and can say where it is.
 //
@@ -34,8 +33,8 @@
 //
 // # Concurrency
 //
-// Any goroutine may use a Log, one at a time a Follower. Compression runs in a goroutine of the Log's own; Close
-// interrupts it and waits for it.
+// Any goroutine may use a Log, one at a time a Follower. Compression runs in a goroutine of the
+// Log's own; Close interrupts it and waits for it.
 package eventlog
 
 import (
@@ -109,8 +108,8 @@ const (
 
 	KeyMode   = "mode"   // Membership: joining, live, stale, left
 	KeyPlugin = "plugin" // Plugin: which one
-	// KeyAction is what happened. Plugin: start, reload, refuse, exit, restart, rollback, stop; Plugin
-	// and Upgrade: hand over, take over; Notify: sent, retry, drop.
+	// KeyAction is what happened. Plugin: start, reload, refuse, exit, restart, rollback, stop;
+	// Plugin and Upgrade: hand over, take over; Notify: sent, retry, drop.
 	KeyAction   = "action"
 	KeyVersion  = "version"  // of a program
 	KeyChecksum = "checksum" // of a program, SHA-256 in hex
@@ -204,8 +203,8 @@ func (l *Log) Write(level slog.Level, event Event, node, peer string, attrs ...s
 	l.tellLost(node)
 }
 
-// Check looks whether the file still has its name, as each second's first Write does, and opens it again if it was
-// removed. It is for logs that may have nothing to say for long.
+// Check looks whether the file still has its name, as each second's first Write does, and opens it
+// again if it was removed. It is for logs that may have nothing to say for long.
 func (l *Log) Check(node string) {
 	l.file.look()
 	l.tellLost(node)

@@ -135,8 +135,8 @@ func (w *file) takeLost() (lost uint64) {
 	return lost
 }
 
-// recheck follows another process's rotation, or rotates if next bytes would not fit. A file that was removed, perhaps with
-// its directory, is made again.
+// recheck follows another process's rotation, or rotates if next bytes would not fit. A file that
+// was removed, perhaps with its directory, is made again.
 func (w *file) recheck(next int64) {
 	w.astray = nil
 	if !w.isCurrent() {
@@ -161,8 +161,8 @@ func (w *file) recheck(next int64) {
 // isCurrent reports whether the open file is the one that has the name.
 func (w *file) isCurrent() bool { return isNamed(w.f, w.path) }
 
-// isRemoved reports whether what is written to the open file is found nowhere: it has no name any more, or its directory
-// is not the one that is at the path now.
+// isRemoved reports whether what is written to the open file is found nowhere: it has no name any
+// more, or its directory is not the one that is at the path now.
 func (w *file) isRemoved() bool {
 	info, err := w.f.Stat()
 	if err != nil {
@@ -204,8 +204,8 @@ func (w *file) rotate() error {
 	return w.reopen()
 }
 
-// reopen opens the file of that name, and closes the one that was open. A directory that is gone is made again, but not
-// where a symbolic link leads that was not there at first.
+// reopen opens the file of that name, and closes the one that was open. A directory that is gone is
+// made again, but not where a symbolic link leads that was not there at first.
 func (w *file) reopen() error {
 	dir := filepath.Dir(w.path)
 	if err := os.MkdirAll(dir, dirMode); err != nil {

@@ -10,8 +10,8 @@ import (
 // ErrBadID says that a text is not the id of a member.
 var ErrBadID = errors.New(`not a member id, want "ip:port@incarnation"`)
 
-// FormatID gives the id of one life of a member, "ip:port@incarnation": what stands in lines as node
-// and peer. Package membership, which imports nothing of shared, writes the same.
+// FormatID gives the id of one life of a member, "ip:port@incarnation": what stands in lines as
+// node and peer. Package membership, which imports nothing of shared, writes the same.
 func FormatID(addr string, incarnation uint64) string {
 	return addr + "@" + strconv.FormatUint(incarnation, 10)
 }

@@ -8,13 +8,14 @@ import (
 )
 
 const (
-	// Buffers have a power of two of bytes, from bufferBitsMin up to bufferBitsMax; larger ones are not kept.
+	// Buffers have a power of two of bytes, from bufferBitsMin up to bufferBitsMax; larger ones are
+	// not kept.
 	bufferBitsMin = 10
 	bufferBitsMax = 20
 )
 
-// buffers is a pool that does not clear a buffer before its next use, as gRPC's own does: here every byte is written
-// before it is read. Clearing costs as much as copying the message once more.
+// buffers is a pool that does not clear a buffer before its next use, as gRPC's own does: here
+// every byte is written before it is read. Clearing costs as much as copying the message once more.
 type buffers struct {
 	pools [bufferBitsMax - bufferBitsMin + 1]sync.Pool // of *[]byte, by size
 }

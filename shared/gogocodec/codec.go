@@ -10,11 +10,11 @@
 //
 // # Limits
 //
-// What comes from the network is weighed before it is decoded: two bytes can become an entry of 200,
-// so that a request of 15 MB once took 5 GB. The types of the messages say what each field makes
-// room for, so that text which only looks like a message, as a log may, is not mistaken for one.
-// gRPC bounds the text itself, by the length of the whole. A type of which some messages may be
-// longer than others says so by being [Sized].
+// What comes from the network is weighed before it is decoded: two bytes can become an entry of
+// 200, so that a request of 15 MB once took 5 GB. The types of the messages say what each field
+// makes room for, so that text which only looks like a message, as a log may, is not mistaken for
+// one. gRPC bounds the text itself, by the length of the whole. A type of which some messages may
+// be longer than others says so by being [Sized].
 //
 // # Concurrency
 //

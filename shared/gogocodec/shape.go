@@ -12,8 +12,8 @@ import (
 )
 
 // slotsBytesMax bounds what the entries of a message take when they are decoded, their text left
-// out. Two bytes of a message can become an entry of 200, so the length of what came bounds nothing.
-// The largest honest message is a list of 20,000 members, of some 2 MB.
+// out. Two bytes of a message can become an entry of 200, so the length of what came bounds
+// nothing. The largest honest message is a list of 20,000 members, of some 2 MB.
 const slotsBytesMax = 8 << 20
 
 // shape is what decoding a type of messages makes room for, by the numbers of its fields. Fields
@@ -119,8 +119,8 @@ func (known shapesByType) slot(field reflect.StructField) (number protowire.Numb
 }
 
 // weigh says how many bytes the entries of an encoded message take when it is decoded. It stops
-// counting beyond max. What is malformed weighs as much as what stands before it: decoding will find
-// it.
+// counting beyond max. What is malformed weighs as much as what stands before it: decoding will
+// find it.
 func (s *shape) weigh(data []byte, max int) int {
 	sum := 0
 	for len(data) > 0 && sum <= max {

@@ -55,13 +55,13 @@ type Membership interface {
 	// asks. It is an error while the service is not at work, and ErrUnsupported where the
 	// plugin's program is older than this call.
 	Bounds(ctx context.Context, members int) (*pluginpb.BoundsReply, error)
-	// Record records what the service is told and does, and hands the file to reply in pieces, until
-	// the request's limits, the closing of stop or a Freeze end it, which the last reply says. It
-	// returns early with reply's error or the context's; then the file breaks off. On the plugin's
-	// side reply blocks while the host is slow, and the service does not wait for it. The host calls
-	// it when an operator asks, with a context that lasts as long as the recording may. It is an
-	// error while the service is not at work or is being recorded already, and ErrUnsupported where
-	// the plugin's program is older than this call.
+	// Record records what the service is told and does, and hands the file to reply in pieces,
+	// until the request's limits, the closing of stop or a Freeze end it, which the last reply
+	// says. It returns early with reply's error or the context's; then the file breaks off. On the
+	// plugin's side reply blocks while the host is slow, and the service does not wait for it. The
+	// host calls it when an operator asks, with a context that lasts as long as the recording may.
+	// It is an error while the service is not at work or is being recorded already, and
+	// ErrUnsupported where the plugin's program is older than this call.
 	Record(
 		ctx context.Context, request *pluginpb.RecordRequest, stop <-chan struct{},
 		reply func(*pluginpb.RecordReply) error,

@@ -19,8 +19,9 @@ import "errors"
 const (
 	KindSelected byte = 0
 	KindContext  byte = 1
-	// KindGap is added to the first line of each group of lines when context is asked for, the first
-	// group of a file included. A printer puts "--" before it, unless it has printed nothing yet.
+	// KindGap is added to the first line of each group of lines when context is asked for, the
+	// first group of a file included. A printer puts "--" before it, unless it has printed nothing
+	// yet.
 	KindGap byte = 2
 )
 
