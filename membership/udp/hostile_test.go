@@ -102,8 +102,8 @@ func (h *heardJoins) Received(_ membership.ID, _ netip.AddrPort, m *membership.M
 	}
 }
 
-// TestJoinsOfMadeUpMembersAreNotAllHeard sends Joins of ever new senders to a gateway. It hears no more of
-// them than a cluster that is switched on has; and one that it knows is heard nevertheless.
+// TestJoinsOfMadeUpMembersAreNotAllHeard sends Joins of ever new senders to a gateway, which come
+// from none of these. It hears few of them; and one that it knows is heard nevertheless.
 func TestJoinsOfMadeUpMembersAreNotAllHeard(t *testing.T) {
 	conn, heard := listen(t), &heardJoins{}
 	d, err := Start(Config{Conn: conn, Observer: heard, Node: membership.Config{
@@ -133,16 +133,17 @@ func TestJoinsOfMadeUpMembersAreNotAllHeard(t *testing.T) {
 		}
 	}
 	began := time.Now()
-	for number := range newcomersMax + 500 {
+	for number := range 1_000 {
 		join(number, 1)
 	}
-	most := newcomersMax + uint64(newcomersPerSecond*time.Since(began).Seconds()) + 1
-	if n := heard.n.Load(); n < newcomersMax || n > most {
-		t.Errorf("%d of %d are heard, want %d to %d", n, sent, newcomersMax, most)
+	least := uint64(otherLimit.most)
+	most := least + uint64(otherLimit.perSecond*time.Since(began).Seconds()) + 1
+	if n := heard.n.Load(); n < least || n > most {
+		t.Errorf("%d of %d are heard, want %d to %d", n, sent, least, most)
 	}
 	before := counter(t, d, "joins_refused")
 	for incarnation := range uint64(20) {
-		join(newcomersMax/2, incarnation+2) // which the list has
+		join(0, incarnation+2) // which the list has
 	}
 	if after := counter(t, d, "joins_refused"); after != before {
 		t.Errorf("%d Joins of one that is known were refused", after-before)
@@ -159,27 +160,31 @@ func TestNewcomersComeAtARate(t *testing.T) {
 		t.Fatal(err)
 	}
 	var c newcomers
-	stranger := netip.MustParseAddrPort("10.0.0.2:1")
-	admitted := func(asked int, now time.Duration) (n int) {
+	stranger, translator := netip.MustParseAddrPort("10.0.0.2:1"), netip.MustParseAddrPort("10.0.0.3:1")
+	admitted := func(from netip.AddrPort, asked int, now time.Duration) (n int) {
 		for range asked {
-			if c.admit(node, stranger, now) {
+			if c.admit(node, from, stranger, now) {
 				n++
 			}
 		}
 		return n
 	}
 	for _, step := range []struct {
-		at          time.Duration
-		asked, want int
+		at               time.Duration
+		asked            int
+		want, wantOthers int
 	}{
-		{0, 5000, newcomersMax},
-		{time.Second, 5000, newcomersPerSecond},
-		{3 * time.Second, 5000, 2 * newcomersPerSecond},
-		{time.Hour, 200, 200},
-		{time.Hour, 5000, newcomersMax - 200},
+		{0, 5000, 1000, 100},
+		{time.Second, 5000, 50, 10},
+		{3 * time.Second, 5000, 100, 20},
+		{time.Hour, 60, 60, 60},
+		{time.Hour, 5000, 940, 40},
 	} {
-		if got := admitted(step.asked, step.at); got != step.want {
+		if got := admitted(stranger, step.asked, step.at); got != step.want {
 			t.Errorf("after %v %d of %d are let in, want %d", step.at, got, step.asked, step.want)
+		}
+		if got := admitted(translator, step.asked, step.at); got != step.wantOthers {
+			t.Errorf("after %v %d of %d from another address are let in, want %d", step.at, got, step.asked, step.wantOthers)
 		}
 	}
 }

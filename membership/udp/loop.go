@@ -194,7 +194,7 @@ func (l *loop) receive(from netip.AddrPort, packet []byte) {
 		l.dropped.packets++
 		return
 	}
-	if l.message.Kind == membership.Join && !l.comers.admit(l.node, l.message.Sender.Addr, l.clock.now().Mono) {
+	if l.message.Kind == membership.Join && !l.comers.admit(l.node, from, l.message.Sender.Addr, l.clock.now().Mono) {
 		l.counts.joinsRefused++
 		l.dropped.packets++
 		return
